@@ -1,0 +1,10 @@
+//! Floor 0: the words of ai_orch as plain data.
+//!
+//! Nothing here touches a disk, a clock or a process, and nothing here decides: that is `rules`.
+//! What is written to journals, boards and `--json` is declared here, so that two floors can never
+//! mean different things by one word.
+
+pub mod event;
+pub mod failure;
+pub mod profile;
+pub mod text;

@@ -1,0 +1,127 @@
+//! Untrusted text made harmless for terminals, and cut to a width.
+
+use std::fmt::{self, Write};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Text from a person, an agent or a repository, shown so that a terminal cannot be steered by it.
+///
+/// Control characters (C0, DEL, C1), bidirectional controls, zero-width and other invisible format characters are
+/// replaced by visible stand-ins; tabs become spaces and line ends become `⏎`. Everything a person would read is
+/// kept. This is the only way text that we did not write reaches a terminal, apart from `logs --raw` and an attached
+/// pane.
+///
+/// ```
+/// use ai_orch::model::text::Shown;
+/// assert_eq!(Shown("a\x1b]52;c;x\x07b").to_string(), "a␛]52;c;x␇b");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match harmless(c) {
+                Some(c) => f.write_char(c)?,
+                None if c == '\t' => f.write_str("    ")?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The character to show for `c`; `None` for a tab (four spaces) and for what is dropped.
+fn harmless(c: char) -> Option<char> {
+    match c {
+        '\t' | '\r' => None,
+        '\n' | '\u{2028}' | '\u{2029}' => Some('⏎'),
+        // U+2400 holds a picture of each C0 control.
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)),
+        '\x7f' => Some('␡'),
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => Some('\u{fffd}'),
+        c => Some(c),
+    }
+}
+
+/// `text` made harmless and cut to at most `columns` terminal columns, with `…` where it was cut.
+pub fn fit(text: &str, columns: usize) -> String {
+    let clean = Shown(text).to_string();
+    if clean.width() <= columns {
+        return clean;
+    }
+    let mut cut = String::new();
+    let mut used = 0;
+    for c in clean.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > columns {
+            break;
+        }
+        used += w;
+        cut.push(c);
+    }
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The terminal columns that `text` takes.
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` split into lines, each made harmless; a trailing line end makes no empty line.
+pub fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines().map(|line| Shown(line).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_survives() {
+        for (raw, shown) in [
+            ("plain é 漢字 👍🏽", "plain é 漢字 👍🏽"),
+            ("\x1b[2Jx", "␛[2Jx"),
+            ("a\u{9b}31mb", "a\u{fffd}31mb"),
+            ("a\u{202e}b", "a\u{fffd}b"),
+            ("a\nb\r\nc", "a⏎b⏎c"),
+            ("a\tb", "a    b"),
+            ("\x7f\0", "␡␀"),
+        ] {
+            assert_eq!(Shown(raw).to_string(), shown, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn cutting_counts_columns_not_bytes() {
+        assert_eq!(fit("漢字漢字", 5), "漢字…");
+        assert_eq!(fit("abc", 3), "abc");
+        assert_eq!(fit("abcd", 3), "ab…");
+        assert_eq!(fit("abcd", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn shown_text_has_no_control_character(raw in any::<String>()) {
+            let shown = Shown(&raw).to_string();
+            prop_assert!(!shown.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn fitted_text_fits(raw in any::<String>(), width in 0usize..50) {
+            prop_assert!(columns(&fit(&raw, width)) <= width.max(0));
+        }
+    }
+}
