@@ -4,7 +4,12 @@
 //! What is written to journals, boards and `--json` is declared here, so that two floors can never
 //! mean different things by one word.
 
+pub mod agent;
+pub mod entry;
 pub mod event;
 pub mod failure;
+pub mod ids;
+pub mod places;
 pub mod profile;
+pub mod report;
 pub mod text;

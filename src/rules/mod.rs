@@ -1,1 +1,8 @@
-//! placeholder
+//! Floor 1: decisions. Facts in, decision out; no clock, no disk, no process, no `async`.
+
+pub mod naming;
+pub mod next;
+pub mod prompt;
+pub mod replay;
+pub mod report;
+pub mod verbs;

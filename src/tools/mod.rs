@@ -1,1 +1,9 @@
-//! placeholder
+//! Floor 2: tools that know nothing about agents. What the clippy configuration bans elsewhere is wrapped here, once.
+
+pub mod clock;
+pub mod file;
+pub mod journal;
+pub mod lock;
+pub mod process;
+pub mod spool;
+pub mod terminal;

@@ -1,0 +1,237 @@
+//! An agent as its journal tells it, and the states people see.
+
+use super::entry::{Changes, Ending, Final, Spec, Turn};
+use super::event::Usage;
+use super::failure::Failure;
+use super::ids::{Moment, ProcessId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// The state of an agent: one vocabulary for `list`, `wait --until`, JSON and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It exists and waits for its turn.
+    Queued,
+    /// Its worktree and session are being made.
+    Starting,
+    /// An agent CLI works.
+    Working,
+    /// A conversation is open and nothing is to do.
+    Idle,
+    /// Every usable CLI is out of quota until a known time.
+    Limited,
+    /// Its keeper is gone before the end: `ai_orch kill` ends it.
+    Interrupted,
+    /// It waits for a person.
+    Waiting,
+    /// The task is done.
+    Done,
+    /// The task failed.
+    Failed,
+    /// Somebody killed it.
+    Killed,
+    /// Could not find out.
+    Unknown,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 11] = [
+        Self::Queued,
+        Self::Starting,
+        Self::Working,
+        Self::Idle,
+        Self::Limited,
+        Self::Interrupted,
+        Self::Waiting,
+        Self::Done,
+        Self::Failed,
+        Self::Killed,
+        Self::Unknown,
+    ];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Working => "working",
+            Self::Idle => "idle",
+            Self::Limited => "limited",
+            Self::Interrupted => "interrupted",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nothing more will happen without somebody asking for it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Killed)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<Final> for State {
+    fn from(state: Final) -> Self {
+        match state {
+            Final::Done => Self::Done,
+            Final::Failed => Self::Failed,
+            Final::Killed => Self::Killed,
+        }
+    }
+}
+
+/// One attempt, as far as it went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub n: u32,
+    /// Its place in the chain.
+    pub link: usize,
+    /// Why it was made.
+    pub turn: Turn,
+    /// When it began.
+    pub started: Moment,
+    /// The mark in the environment of its processes.
+    pub mark: Uuid,
+    /// Its first process.
+    pub process: Option<ProcessId>,
+    /// The CLI's id of the conversation.
+    pub conversation: Option<String>,
+    /// The model that the CLI says it uses.
+    pub model: Option<String>,
+    /// What the CLI cannot do exactly as asked.
+    pub note: Option<String>,
+    /// How it ended; `None` while it runs, and for an attempt whose keeper went away.
+    pub ended: Option<Ended>,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// When.
+    pub at: Moment,
+    /// How.
+    pub ending: Ending,
+    /// Exit code.
+    pub exit: Option<i32>,
+    /// Signal.
+    pub signal: Option<i32>,
+    /// Tokens and cost.
+    pub usage: Option<Usage>,
+    /// How long it ran, in milliseconds.
+    pub ms: u64,
+    /// The end of what it said.
+    pub answer: String,
+}
+
+/// A commit of what an attempt left, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The attempt.
+    pub n: u32,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Why not.
+    pub skipped: Option<String>,
+}
+
+/// A run of the validation command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validation {
+    /// The attempt it judged.
+    pub n: u32,
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Exit code.
+    pub exit: Option<i32>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The end of its output.
+    pub output: String,
+}
+
+/// The final word about an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// When.
+    pub at: Moment,
+    /// How.
+    pub state: Final,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// What is on its branch.
+    pub changes: Option<Changes>,
+}
+
+/// An agent, made from its journal by [`crate::rules::replay`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// What was asked for.
+    pub spec: Spec,
+    /// When it was created.
+    pub created: Moment,
+    /// The process that created it.
+    pub creator: ProcessId,
+    /// The last keeper that took over.
+    pub keeper: Option<ProcessId>,
+    /// Whether the worktree is filled and verified.
+    pub ready: bool,
+    /// The attempts, in order.
+    pub attempts: Vec<Attempt>,
+    /// What was committed for them.
+    pub commits: Vec<Committed>,
+    /// What the validation said.
+    pub validations: Vec<Validation>,
+    /// The last thing that happened was an interruption, and why.
+    pub interrupted: Option<String>,
+    /// The creation failed.
+    pub not_created: Option<Failure>,
+    /// The end.
+    pub conclusion: Option<Conclusion>,
+    /// The last entry's time.
+    pub updated: Moment,
+    /// Whether the journal holds entries of a later version of this program.
+    pub newer: bool,
+}
+
+impl Agent {
+    /// The attempt that runs, or ran last.
+    pub fn last_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The agent CLI that works now, or worked last, or will work first.
+    pub fn cli(&self) -> &str {
+        let link = self.last_attempt().map_or(0, |a| a.link);
+        self.spec.chain.get(link).map_or("?", |l| l.cli.as_str())
+    }
+
+    /// Tokens and cost of all attempts together. The cost is `None` when it is unknown for any of them.
+    pub fn usage(&self) -> Option<Usage> {
+        let mut total: Option<Usage> = None;
+        for attempt in &self.attempts {
+            let Some(usage) = attempt.ended.as_ref().and_then(|e| e.usage) else { continue };
+            total = Some(match total {
+                None => usage,
+                Some(sum) => Usage {
+                    input_tokens: sum.input_tokens + usage.input_tokens,
+                    output_tokens: sum.output_tokens + usage.output_tokens,
+                    cost_usd: sum.cost_usd.zip(usage.cost_usd).map(|(a, b)| a + b),
+                },
+            });
+        }
+        total
+    }
+}

@@ -1,0 +1,281 @@
+//! The entries of an agent's journal: what was intended, what was done, what was seen.
+//!
+//! The journal is the truth about an agent; everything else (board, lists, summaries) is made from it. Fields are only
+//! ever added, and a reader skips what it does not know; `"v"` changes when that would not be enough.
+
+use super::event::Usage;
+use super::failure::Failure;
+use super::ids::{AgentId, Moment, ProcessId, Project, Session, path};
+use super::profile::Permissions;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// The version of the journal that this program writes.
+pub const VERSION: u32 = 1;
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Always [`VERSION`] when written by this program.
+    pub v: u32,
+    /// When it was written.
+    pub at: Moment,
+    /// What it says.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// One agent CLI of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Link {
+    /// The profile's name.
+    pub cli: String,
+    /// The model to ask for, if one was given for this CLI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// What was asked for. Never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The agent's id.
+    pub id: AgentId,
+    /// The session name.
+    pub session: Session,
+    /// The repository's directory name in our state.
+    pub project: Project,
+    /// The git common directory of the repository.
+    #[serde(with = "path")]
+    pub common_dir: PathBuf,
+    /// The checkout that `run` was called in.
+    #[serde(with = "path")]
+    pub checkout: PathBuf,
+    /// The commit that the branch starts from.
+    pub base: String,
+    /// What that commit was called (a branch, or what `--base` said).
+    pub base_name: String,
+    /// The agent's branch, without `refs/heads/`.
+    pub branch: String,
+    /// The agent's worktree.
+    #[serde(with = "path")]
+    pub worktree: PathBuf,
+    /// The beginning of the task, one line.
+    pub title: String,
+    /// The chain of agent CLIs.
+    pub chain: Vec<Link>,
+    /// What the agent may do without asking.
+    pub permissions: Permissions,
+    /// The time allowed for all attempts together, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// The command that must succeed in the worktree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<String>,
+    /// How often an agent may repair what the validation found.
+    pub repairs: u32,
+    /// The money allowed, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
+    /// Whether what the agent leaves uncommitted is committed.
+    pub commit: bool,
+    /// The names (never the values) of variables given with `--env`.
+    #[serde(default)]
+    pub env_names: Vec<String>,
+    /// Whether there is context beside the task.
+    #[serde(default)]
+    pub has_context: bool,
+}
+
+/// Why an attempt was made, which decides what its prompt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// The first attempt: the task.
+    Task,
+    /// Another attempt came before: the task, and what was done so far.
+    Handover,
+    /// The validation failed: its output, in the same conversation where the CLI can go on with it.
+    Repair,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum Ending {
+    /// The CLI did what it was asked.
+    Done,
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// We stopped it because somebody killed the agent.
+    Killed,
+}
+
+/// How an agent ended, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Final {
+    /// The task is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// Somebody killed it.
+    Killed,
+}
+
+/// What is on an agent's branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Changes {
+    /// The commit the branch points at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<String>,
+    /// Commits since the base.
+    pub commits: u32,
+    /// Files that differ from the base, uncommitted ones included.
+    pub files: u32,
+    /// Lines added.
+    pub insertions: u32,
+    /// Lines removed.
+    pub deletions: u32,
+    /// Whether the worktree holds changes that are on no branch.
+    pub uncommitted: bool,
+}
+
+impl Changes {
+    /// Whether there is anything at all.
+    pub const fn is_empty(&self) -> bool {
+        self.commits == 0 && self.files == 0 && !self.uncommitted
+    }
+}
+
+/// What a journal line says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// The agent exists: its name is reserved. Worktree and session are made after this.
+    Created {
+        /// What was asked for.
+        spec: Box<Spec>,
+        /// The process that creates it; while it lives, a missing keeper is not a lost one.
+        by: ProcessId,
+    },
+    /// The creation failed; what was made of it has been taken back.
+    NotCreated {
+        /// Why.
+        failure: Failure,
+    },
+    /// A keeper took over.
+    Started {
+        /// The keeper.
+        keeper: ProcessId,
+    },
+    /// The worktree is filled and is what it should be.
+    Ready,
+    /// A CLI is about to run: the process exists and waits for this line to be written.
+    AttemptStarted {
+        /// The attempt's number, from 1.
+        n: u32,
+        /// Its place in the chain, from 0.
+        link: usize,
+        /// Why it is made.
+        turn: Turn,
+        /// In the environment of every process of this attempt, as `AI_ORCH_ATTEMPT_ID`.
+        mark: Uuid,
+        /// The process, leader of a session of its own. Absent when the CLI is not installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<ProcessId>,
+        /// The program that runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
+        /// What the CLI cannot do exactly as asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The CLI told the id of its conversation.
+    Conversation {
+        /// The attempt.
+        n: u32,
+        /// The CLI's own id.
+        id: String,
+        /// The model it says it uses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
+    /// No process of the attempt is left.
+    AttemptEnded {
+        /// The attempt.
+        n: u32,
+        /// How it ended.
+        #[serde(flatten)]
+        ending: Ending,
+        /// Its exit code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+        /// The signal that ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// Tokens and cost, as far as reported.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// How long it ran, in milliseconds.
+        ms: u64,
+        /// The end of what the agent said, for people.
+        #[serde(default)]
+        answer: String,
+    },
+    /// What the agent left uncommitted was committed on its branch.
+    Committed {
+        /// The attempt that left it.
+        n: u32,
+        /// The commit; absent when there was nothing to commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
+        /// Why it was not committed although there was something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        skipped: Option<String>,
+    },
+    /// The validation command ran.
+    Validated {
+        /// The attempt it judged.
+        n: u32,
+        /// Whether it succeeded.
+        ok: bool,
+        /// Its exit code; absent when a signal or a time limit ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+        /// How long it took, in milliseconds.
+        ms: u64,
+        /// The end of its output.
+        #[serde(default)]
+        output: String,
+    },
+    /// The keeper stopped without ending the task: it can be resumed.
+    Interrupted {
+        /// Why.
+        why: String,
+    },
+    /// Whoever took over made sure that nothing of the last attempt runs any more.
+    Fenced {
+        /// Who.
+        by: ProcessId,
+        /// What it found running, and ended.
+        ended: Vec<ProcessId>,
+    },
+    /// The agent ended for good.
+    Ended {
+        /// How.
+        state: Final,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// What is on its branch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<Changes>,
+    },
+    /// An entry of a later version.
+    #[serde(other)]
+    Unknown,
+}

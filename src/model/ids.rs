@@ -1,0 +1,240 @@
+//! Names and ids as parsed types: what holds one is known to be well formed.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The most characters a session name may have.
+pub const SESSION_MAX: usize = 50;
+
+/// The name of an agent's tmux session, and the name people type: `[a-z0-9][a-z0-9-]{0,49}`.
+///
+/// tmux expands `#(...)` in names and cuts targets at `.` and `:`; none of those can be in one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Session(String);
+
+/// A text that is no session name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a session name: 1 to {SESSION_MAX} of a-z, 0-9 and -, not beginning with -", super::text::Shown(.0))]
+pub struct BadSession(pub String);
+
+impl Session {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This name with `-<number>` behind it, shortened where needed so that it stays a session name.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        let tail = format!("-{number}");
+        let mut head = self.0.clone();
+        head.truncate(SESSION_MAX - tail.len());
+        Self(format!("{}{tail}", head.trim_end_matches('-')))
+    }
+}
+
+impl FromStr for Session {
+    type Err = BadSession;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if s.is_empty() || s.len() > SESSION_MAX || s.starts_with('-') || !s.bytes().all(fits) {
+            return Err(BadSession(s.to_owned()));
+        }
+        Ok(Self(s.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Session {
+    type Error = BadSession;
+
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        s.parse()
+    }
+}
+
+impl From<Session> for String {
+    fn from(s: Session) -> Self {
+        s.0
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl JsonSchema for Session {
+    fn schema_name() -> Cow<'static, str> {
+        "Session".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,49}$"})
+    }
+}
+
+/// The directory name of a repository in our state: a slug and eight hex digits of its git common directory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Project(pub String);
+
+impl fmt::Display for Project {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The id of an agent: a UUIDv7, so that ids sort by the time of creation. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AgentId(pub Uuid);
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl JsonSchema for AgentId {
+    fn schema_name() -> Cow<'static, str> {
+        "AgentId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "uuid"})
+    }
+}
+
+/// A process that cannot be mistaken for another: pids are used again, but never with the same start time in the same
+/// boot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessId {
+    /// The process id.
+    pub pid: i32,
+    /// Its start time, in clock ticks since boot (field 22 of `/proc/<pid>/stat`).
+    pub start: u64,
+    /// The boot it belongs to (`/proc/sys/kernel/random/boot_id`).
+    pub boot: String,
+}
+
+/// A moment, UTC, printed as RFC 3339 with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Timestamp);
+
+impl Moment {
+    /// Milliseconds since the Unix epoch.
+    pub fn as_millis(self) -> i64 {
+        self.0.as_millisecond()
+    }
+
+    /// Milliseconds from `earlier` to this moment; 0 if the clock was set back in between.
+    pub fn millis_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.as_millis() - earlier.as_millis()).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Timestamp::deserialize(d).map(Self)
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+/// Paths in JSON: a string where the path is UTF-8, else the array of its bytes, so that no path is ever changed.
+pub mod path {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    /// Writes a path.
+    pub fn serialize<S: Serializer>(path: &Path, s: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => s.serialize_str(text),
+            None => path.as_os_str().as_bytes().serialize(s),
+        }
+    }
+
+    /// Reads a path.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
+        Ok(match Form::deserialize(d)? {
+            Form::Text(text) => text.into(),
+            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_safe_names_are_sessions() {
+        for good in ["a", "0", "fix-login", "a-", &"x".repeat(50)] {
+            assert!(good.parse::<Session>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a b", "a.b", "a:b", "#(touch x)", "é", "a\n", "=a", "$1", &"x".repeat(51)] {
+            assert!(bad.parse::<Session>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_keeps_its_bytes_in_json() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+        #[derive(Serialize, Deserialize, PartialEq, Debug)]
+        struct Holder(#[serde(with = "path")] std::path::PathBuf);
+        for raw in [&b"/tmp/plain"[..], b"/tmp/\xff\xfe", "/tmp/é \n\"".as_bytes()] {
+            let holder = Holder(OsString::from_vec(raw.to_vec()).into());
+            let json = serde_json::to_string(&holder).unwrap();
+            assert_eq!(serde_json::from_str::<Holder>(&json).unwrap(), holder);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_numbered_name_is_a_name(base in "[a-z0-9][a-z0-9-]{0,49}", number in 2u32..) {
+            let name = base.parse::<Session>().unwrap().numbered(number);
+            prop_assert!(name.as_str().parse::<Session>().is_ok());
+            let tail = format!("-{number}");
+            prop_assert!(name.as_str().ends_with(&tail));
+        }
+    }
+}

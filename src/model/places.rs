@@ -1,0 +1,165 @@
+//! Where everything lies on disk. Pure: no path in here is looked at, only named.
+//!
+//! ```text
+//! <root>/  (under /tmp)          the live board; may be wiped at any time and costs nothing but time
+//!   VERSION  tmux.conf  tmux.sock  tmux.lock
+//!   <project>/agents/<session>/state.json
+//! <state>/ (XDG state)           the truth
+//!   names/<session>              link to the agent's record; reserves the name
+//!   <project>/lock               held while a worktree is added
+//!   <project>/agents/<id>/       journal  keeper.lock  task  context  env  stop  keeper.log
+//!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
+//! <data>/  (XDG data)
+//!   worktrees/<project>/<session>/
+//! <config>/ (XDG config)         config.toml  agents/*.toml
+//! ```
+
+use super::ids::{AgentId, Project, Session};
+use std::path::PathBuf;
+
+/// The four directories that everything of ours lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The board: `/tmp/ai_orch-<uid>` or `AI_ORCH_ROOT`.
+    pub root: PathBuf,
+    /// The records: `$XDG_STATE_HOME/ai_orch`.
+    pub state: PathBuf,
+    /// The worktrees: `$XDG_DATA_HOME/ai_orch`.
+    pub data: PathBuf,
+    /// The user's settings: `$XDG_CONFIG_HOME/ai_orch`.
+    pub config: PathBuf,
+}
+
+impl Places {
+    /// The socket of our tmux server.
+    pub fn tmux_socket(&self) -> PathBuf {
+        self.root.join("tmux.sock")
+    }
+
+    /// The configuration of our tmux server.
+    pub fn tmux_conf(&self) -> PathBuf {
+        self.root.join("tmux.conf")
+    }
+
+    /// Held while a session is made, and while the server is ended with its last session.
+    pub fn tmux_lock(&self) -> PathBuf {
+        self.root.join("tmux.lock")
+    }
+
+    /// The links that reserve session names.
+    pub fn names(&self) -> PathBuf {
+        self.state.join("names")
+    }
+
+    /// The link that reserves `session`.
+    pub fn name(&self, session: &Session) -> PathBuf {
+        self.names().join(session.as_str())
+    }
+
+    /// Held while a worktree of `project` is added.
+    pub fn project_lock(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("lock")
+    }
+
+    /// The record of an agent.
+    pub fn record(&self, project: &Project, id: AgentId) -> Record {
+        Record(self.state.join(&project.0).join("agents").join(id.to_string()))
+    }
+
+    /// The board entry of an agent.
+    pub fn board(&self, project: &Project, session: &Session) -> PathBuf {
+        self.root.join(&project.0).join("agents").join(session.as_str())
+    }
+
+    /// The worktree of an agent.
+    pub fn worktree(&self, project: &Project, session: &Session) -> PathBuf {
+        self.data.join("worktrees").join(&project.0).join(session.as_str())
+    }
+
+    /// The user's profiles of agent CLIs.
+    pub fn profiles(&self) -> PathBuf {
+        self.config.join("agents")
+    }
+}
+
+/// The directory that holds everything durable about one agent, in XDG state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record(pub PathBuf);
+
+impl Record {
+    /// The append-only truth.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// Held by the keeper for its whole life.
+    pub fn keeper_lock(&self) -> PathBuf {
+        self.0.join("keeper.lock")
+    }
+
+    /// The task text, byte for byte.
+    pub fn task(&self) -> PathBuf {
+        self.0.join("task")
+    }
+
+    /// The text of the `--context` files.
+    pub fn context(&self) -> PathBuf {
+        self.0.join("context")
+    }
+
+    /// The agent's environment, there only until the keeper has read it.
+    pub fn env(&self) -> PathBuf {
+        self.0.join("env")
+    }
+
+    /// There when somebody asked for the agent to be killed.
+    pub fn stop(&self) -> PathBuf {
+        self.0.join("stop")
+    }
+
+    /// The keeper's own log.
+    pub fn keeper_log(&self) -> PathBuf {
+        self.0.join("keeper.log")
+    }
+
+    /// What belongs to attempt `n`.
+    pub fn attempt(&self, n: u32) -> Attempt {
+        Attempt(self.0.join("attempts").join(n.to_string()))
+    }
+}
+
+/// The directory of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt(pub PathBuf);
+
+impl Attempt {
+    /// What the CLI got as its prompt.
+    pub fn prompt(&self) -> PathBuf {
+        self.0.join("prompt")
+    }
+
+    /// What the attempts before did, for a CLI whose task is a script.
+    pub fn brief(&self) -> PathBuf {
+        self.0.join("brief")
+    }
+
+    /// Raw standard output.
+    pub fn stdout(&self) -> PathBuf {
+        self.0.join("stdout")
+    }
+
+    /// Raw standard error.
+    pub fn stderr(&self) -> PathBuf {
+        self.0.join("stderr")
+    }
+
+    /// The events, one JSON object a line.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events")
+    }
+
+    /// Output of the validation command that judged this attempt.
+    pub fn validation(&self) -> PathBuf {
+        self.0.join("validation")
+    }
+}

@@ -1,0 +1,382 @@
+//! What programs read: the shapes of `--json`, of the board and of errors. All carry `"v":1`; their schemas are in
+//! `design/formats`, made from these types.
+
+use super::agent::State;
+use super::entry::{Changes, Link};
+use super::event::Usage;
+use super::failure::Failure;
+use super::ids::{AgentId, Moment, Project, Session, path};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The version of every shape in this file.
+pub const VERSION: u32 = 1;
+
+/// Something noticed about an agent that its state alone does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Remark {
+    /// The keeper is gone, and the agent's own processes go on without it.
+    AgentStillRunning {
+        /// One of them.
+        pid: i32,
+    },
+    /// The keeper is gone.
+    KeeperGone,
+    /// The keeper lives, but its tmux session is gone.
+    SessionGone,
+    /// tmux did not say whether the session is there.
+    TmuxUnknown {
+        /// Why.
+        why: String,
+    },
+    /// The keeper lives, but its board entry is missing or older than its journal; the journal was read instead.
+    BoardMissing,
+    /// The record could not be read.
+    Damaged {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The worktree is gone.
+    WorktreeGone,
+    /// Written by a later version of this program; what it says may be incomplete.
+    Newer,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptReport {
+    /// Its number, from 1.
+    pub n: u32,
+    /// The agent CLI.
+    pub cli: String,
+    /// The model: the one the CLI told, else the one asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why it was made: `task`, `handover`, `repair`.
+    pub turn: super::entry::Turn,
+    /// `running`, `done`, `failed`, `killed` or `interrupted`.
+    pub result: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Exit code of the CLI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// When it began.
+    pub started: Moment,
+    /// How long it ran, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// Tokens and cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The CLI's own id of the conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// What the CLI could not do exactly as asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The end of what the agent said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub answer: String,
+}
+
+/// A run of the validation command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ValidationReport {
+    /// The attempt it judged.
+    pub n: u32,
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The end of its output.
+    pub output: String,
+}
+
+/// What an agent does at this moment. Only the board has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Activity {
+    /// One line: the tool it uses, what it says, that it retries.
+    pub text: String,
+    /// Since when.
+    pub at: Moment,
+    /// Tokens and cost of the running attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// Everything known about one agent: a row of `list`, the document of `show` and of `run`, the board entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The session name.
+    pub session: Session,
+    /// The agent's id.
+    pub id: AgentId,
+    /// The state.
+    pub state: State,
+    /// What else was noticed.
+    #[serde(default)]
+    pub remarks: Vec<Remark>,
+    /// Why it failed, or why it is interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The agent CLI that works, or worked last.
+    pub cli: String,
+    /// The whole chain.
+    pub chain: Vec<Link>,
+    /// The attempts.
+    pub attempts: Vec<AttemptReport>,
+    /// What the validation said.
+    #[serde(default)]
+    pub validations: Vec<ValidationReport>,
+    /// The beginning of the task.
+    pub title: String,
+    /// The repository's directory name in our state.
+    pub project: Project,
+    /// The checkout that `run` was called in.
+    #[serde(with = "path")]
+    #[schemars(with = "String")]
+    pub checkout: PathBuf,
+    /// The agent's branch.
+    pub branch: String,
+    /// What the branch started from.
+    pub base: String,
+    /// What that was called.
+    pub base_name: String,
+    /// The agent's worktree.
+    #[serde(with = "path")]
+    #[schemars(with = "String")]
+    pub worktree: PathBuf,
+    /// What is on the branch, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// Why something that the agent left was not committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_committed: Option<String>,
+    /// Tokens and cost of the ended attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// When it was created.
+    pub created: Moment,
+    /// When its journal was last written.
+    pub updated: Moment,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Moment>,
+    /// What it does now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
+}
+
+/// `list --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ListReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The agents, oldest first.
+    pub agents: Vec<AgentReport>,
+}
+
+/// One reason why `show` believes what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// What was looked at.
+    pub source: String,
+    /// What it said.
+    pub says: String,
+}
+
+/// `show --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShowReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The agent.
+    pub agent: AgentReport,
+    /// The whole task text.
+    pub task: String,
+    /// Why we believe it.
+    pub evidence: Vec<Evidence>,
+    /// The directory of the record.
+    #[serde(with = "path")]
+    #[schemars(with = "String")]
+    pub record: PathBuf,
+}
+
+/// `run --json`: with `--detach` as soon as the agent runs, else when it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The agent.
+    pub agent: AgentReport,
+    /// What to type next.
+    pub next: Vec<String>,
+}
+
+/// `kill --json`, one for each session named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KillReport {
+    /// The session.
+    pub session: String,
+    /// Its state afterwards; absent when it could not be killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Whether there was anything to stop.
+    pub was_running: bool,
+    /// What was ended in place of a keeper that was gone or did not answer.
+    #[serde(default)]
+    pub ended_pids: Vec<i32>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// `kill --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KillsReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// What happened to each.
+    pub killed: Vec<KillReport>,
+}
+
+/// `wait --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WaitReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Whether the time was over before all were there.
+    pub timed_out: bool,
+    /// The agents, in the order they were named.
+    pub agents: Vec<AgentReport>,
+}
+
+/// One file of `diff --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileChange {
+    /// The path, made printable.
+    pub path: String,
+    /// `added`, `modified`, `deleted`, `renamed` or `typechange`.
+    pub status: String,
+    /// Lines added; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insertions: Option<u32>,
+    /// Lines removed; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletions: Option<u32>,
+}
+
+/// One commit of `diff --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommitLine {
+    /// Its id.
+    pub id: String,
+    /// Its first line.
+    pub subject: String,
+}
+
+/// `diff --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The session.
+    pub session: Session,
+    /// The branch.
+    pub branch: String,
+    /// What it started from.
+    pub base: String,
+    /// The totals.
+    pub changes: Changes,
+    /// The commits, newest first.
+    pub commits: Vec<CommitLine>,
+    /// The files.
+    pub files: Vec<FileChange>,
+    /// The patch; bytes that are not UTF-8 are replaced.
+    pub patch: String,
+}
+
+/// One line of `logs --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LogLine {
+    /// The version of this shape.
+    pub v: u32,
+    /// The attempt.
+    pub n: u32,
+    /// When.
+    pub at: Moment,
+    /// What the agent did.
+    pub event: super::event::Event,
+}
+
+/// How one check of `doctor` went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Works, with something to know.
+    Note,
+    /// Must be mended before agents can run.
+    Bad,
+}
+
+/// One check of `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was checked.
+    pub subject: String,
+    /// How it went.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// `doctor --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DoctorReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Whether agents can run.
+    pub ok: bool,
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+/// What an error says, inside other shapes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    /// A word that does not change, for programs.
+    pub code: String,
+    /// What happened, to which thing.
+    pub message: String,
+    /// What to type next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// What goes to standard error with `--json` when a verb fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The error.
+    pub error: ErrorBody,
+    /// The exit code of the process.
+    pub exit: u8,
+}

@@ -1,0 +1,112 @@
+//! From a journal to the agent it tells of.
+
+use crate::model::agent::{Agent, Attempt, Committed, Conclusion, Ended, Validation};
+use crate::model::entry::{self, Entry, Record};
+
+/// A journal that tells of no agent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It holds nothing: whoever made it died before its first entry.
+    #[error("it is empty")]
+    Empty,
+    /// It does not begin with the agent's creation.
+    #[error("its first entry is not the creation of an agent")]
+    NoCreation,
+}
+
+/// The agent that `records` tell of.
+///
+/// Entries about attempts that were never started are skipped: a journal is written in order by one writer, so they can
+/// only come from a later version that says more than we understand.
+pub fn replay(records: &[Record]) -> Result<Agent, Error> {
+    let (first, rest) = records.split_first().ok_or(Error::Empty)?;
+    let Entry::Created { spec, by } = &first.entry else { return Err(Error::NoCreation) };
+    let mut agent = Agent {
+        spec: (**spec).clone(),
+        created: first.at,
+        creator: by.clone(),
+        keeper: None,
+        ready: false,
+        attempts: Vec::new(),
+        commits: Vec::new(),
+        validations: Vec::new(),
+        interrupted: None,
+        not_created: None,
+        conclusion: None,
+        updated: first.at,
+        newer: first.v > entry::VERSION,
+    };
+    for record in rest {
+        apply(&mut agent, record);
+    }
+    Ok(agent)
+}
+
+/// Adds what `record` says to `agent`.
+pub fn apply(agent: &mut Agent, record: &Record) {
+    agent.updated = record.at;
+    agent.newer |= record.v > entry::VERSION;
+    match &record.entry {
+        Entry::Created { .. } | Entry::Fenced { .. } => {}
+        Entry::NotCreated { failure } => agent.not_created = Some(failure.clone()),
+        Entry::Started { keeper } => {
+            agent.keeper = Some(keeper.clone());
+            agent.interrupted = None;
+        }
+        Entry::Ready => agent.ready = true,
+        Entry::AttemptStarted { n, link, turn, mark, process, note, program: _ } => {
+            agent.attempts.push(Attempt {
+                n: *n,
+                link: *link,
+                turn: *turn,
+                started: record.at,
+                mark: *mark,
+                process: process.clone(),
+                conversation: None,
+                model: None,
+                note: note.clone(),
+                ended: None,
+            });
+        }
+        Entry::Conversation { n, id, model } => {
+            if let Some(attempt) = find(agent, *n) {
+                attempt.conversation = Some(id.clone());
+                attempt.model.clone_from(model);
+            }
+        }
+        Entry::AttemptEnded { n, ending, exit, signal, usage, ms, answer } => {
+            let ended = Ended {
+                at: record.at,
+                ending: ending.clone(),
+                exit: *exit,
+                signal: *signal,
+                usage: *usage,
+                ms: *ms,
+                answer: answer.clone(),
+            };
+            if let Some(attempt) = find(agent, *n) {
+                attempt.ended = Some(ended);
+            }
+        }
+        Entry::Committed { n, commit, skipped } => {
+            agent.commits.push(Committed { n: *n, commit: commit.clone(), skipped: skipped.clone() });
+        }
+        Entry::Validated { n, ok, exit, ms, output } => {
+            agent.validations.push(Validation { n: *n, ok: *ok, exit: *exit, ms: *ms, output: output.clone() });
+        }
+        Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
+        Entry::Ended { state, failure, changes } => {
+            agent.conclusion = Some(Conclusion {
+                at: record.at,
+                state: *state,
+                failure: failure.clone(),
+                changes: changes.clone(),
+            });
+        }
+        Entry::Unknown => agent.newer = true,
+    }
+}
+
+fn find(agent: &mut Agent, n: u32) -> Option<&mut Attempt> {
+    agent.attempts.iter_mut().rev().find(|a| a.n == n)
+}

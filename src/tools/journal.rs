@@ -1,0 +1,249 @@
+//! Append-only records: one line each, with a checksum, so that a torn or damaged line is never believed.
+//!
+//! A line is eight hex digits of the CRC-32 of its JSON, a space, the JSON, a line feed. JSON never holds a raw line
+//! feed, so a reader finds the next line whatever happened to the one before. A last line that is cut off or does not
+//! match its checksum is the trace of a writer that died: readers skip it, the next writer cuts it off. A bad line with
+//! good ones behind it is damage and an error, because what it said is gone.
+
+use super::file;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+/// A journal that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A line in the middle is not what was written.
+    #[error("{} is damaged at line {line}: {why}", .path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It could not be opened or read.
+    #[error(transparent)]
+    File(#[from] file::Error),
+    /// A record could not be written.
+    #[error("cannot write to {}: {source}", .path.display())]
+    Write {
+        /// The journal.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Damaged { .. } => "damaged",
+            Self::File(e) => e.code(),
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Write { .. } => "file",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Damaged { .. } => Some("the worktree and branch of the agent are untouched; see ai_orch doctor".into()),
+            Self::File(e) => e.hint(),
+            Self::Write { path, .. } => Some(format!("see df -h {}", path.display())),
+        }
+    }
+}
+
+/// Result of a journal operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The records of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contents<T> {
+    /// In the order they were written.
+    pub records: Vec<T>,
+    /// The bytes that hold them; whatever is behind is a torn tail.
+    pub good: u64,
+    /// Whether there is a torn tail.
+    pub torn: bool,
+}
+
+/// Reads the journal at `path`; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Damaged`] if a line before the last is bad, or a good line is not a `T`.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Contents<T>>> {
+    match file::read(path)? {
+        Some(bytes) => parse(path, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Contents<T>> {
+    let mut contents = Contents { records: Vec::new(), good: 0, torn: false };
+    let damaged = |line: usize, why: String| Error::Damaged { path: path.to_owned(), line, why };
+    let mut bad: Option<(usize, String)> = None;
+    for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let number = index + 1;
+        match unframe(line) {
+            Ok(json) => {
+                if let Some((line, why)) = bad {
+                    return Err(damaged(line, why));
+                }
+                let record = serde_json::from_slice(json).map_err(|e| damaged(number, e.to_string()))?;
+                contents.records.push(record);
+                contents.good += line.len() as u64;
+            }
+            Err(why) => {
+                contents.torn = true;
+                bad.get_or_insert((number, why.to_owned()));
+            }
+        }
+    }
+    Ok(contents)
+}
+
+fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
+    let body = line.strip_suffix(b"\n").ok_or("it is cut off")?;
+    let (sum, json) = body.split_at_checked(9).ok_or("it is too short")?;
+    let sum = std::str::from_utf8(sum).ok().and_then(|s| s.strip_suffix(' ')).ok_or("it has no checksum")?;
+    let sum = u32::from_str_radix(sum, 16).map_err(|_| "it has no checksum")?;
+    if crc32fast::hash(json) == sum { Ok(json) } else { Err("its checksum does not match") }
+}
+
+fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(record)?;
+    let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
+    line.extend_from_slice(&json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The one writer of a journal. Whoever makes one must hold the lock that says so.
+#[derive(Debug)]
+pub struct Writer<T> {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    kind: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize + DeserializeOwned> Writer<T> {
+    /// Opens the journal at `path`, making it if needed, cuts off a torn tail, and returns what it holds.
+    pub fn open(path: &Path) -> Result<(Self, Vec<T>)> {
+        let file = file::append(path)?;
+        let contents: Contents<T> =
+            read(path)?.unwrap_or(Contents { records: Vec::new(), good: 0, torn: false });
+        let mut writer = Self { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
+        if contents.torn {
+            writer.cut()?;
+        }
+        Ok((writer, contents.records))
+    }
+
+    /// Appends a record and makes it survive a power cut before returning.
+    pub fn append(&mut self, record: &T) -> Result<()> {
+        self.append_unsynced(record)?;
+        self.sync()
+    }
+
+    /// Appends a record that survives the death of this process, but not yet a power cut.
+    ///
+    /// # Errors
+    /// If it could not be written whole; then nothing of it is left in the file.
+    pub fn append_unsynced(&mut self, record: &T) -> Result<()> {
+        let line = frame(record).map_err(|source| Error::Write { path: self.path.clone(), source })?;
+        match self.file.write_all(&line) {
+            Ok(()) => {
+                self.length += line.len() as u64;
+                Ok(())
+            }
+            Err(source) => {
+                // A full disk leaves a part of the line; the next record must not be written behind it.
+                self.cut()?;
+                Err(Error::Write { path: self.path.clone(), source })
+            }
+        }
+    }
+
+    /// Makes everything appended so far survive a power cut.
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(|source| Error::Write { path: self.path.clone(), source })
+    }
+
+    fn cut(&mut self) -> Result<()> {
+        let cut = |file: &mut File, length| -> io::Result<()> {
+            file.set_len(length)?;
+            file.seek(SeekFrom::End(0)).map(drop)
+        };
+        cut(&mut self.file, self.length).map_err(|source| Error::Write { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn journal(dir: &Path) -> PathBuf {
+        dir.join("journal")
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let (mut writer, before) = Writer::<String>::open(&path).unwrap();
+        assert!(before.is_empty());
+        writer.append(&"one\nline".to_owned()).unwrap();
+        writer.append_unsynced(&"two".to_owned()).unwrap();
+        drop(writer);
+        let (_, records) = Writer::<String>::open(&path).unwrap();
+        assert_eq!(records, ["one\nline", "two"]);
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_an_error_that_names_the_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let (mut writer, _) = Writer::<String>::open(&path).unwrap();
+        for word in ["one", "two", "three"] {
+            writer.append(&word.to_owned()).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap().replace("two", "TWO");
+        std::fs::write(&path, text).unwrap();
+        let error = read::<String>(&path).unwrap_err();
+        assert!(matches!(error, Error::Damaged { line: 2, .. }), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_anywhere_loses_only_what_was_cut(words in prop::collection::vec(".{0,20}", 1..8), cut in 0.0..1.0f64) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = journal(dir.path());
+            let (mut writer, _) = Writer::<String>::open(&path).unwrap();
+            let mut ends = vec![0];
+            for word in &words {
+                writer.append_unsynced(word).unwrap();
+                ends.push(std::fs::metadata(&path).unwrap().len());
+            }
+            let all = std::fs::read(&path).unwrap();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a test's random place")]
+            let at = (all.len() as f64 * cut) as usize;
+            std::fs::write(&path, &all[..at]).unwrap();
+            let whole = ends.iter().filter(|e| **e <= at as u64).count() - 1;
+            let (mut writer, records) = Writer::<String>::open(&path).unwrap();
+            prop_assert_eq!(&records, &words[..whole]);
+            writer.append(&"next".to_owned()).unwrap();
+            let again = read::<String>(&path).unwrap().unwrap();
+            prop_assert_eq!(again.records.len(), whole + 1);
+            prop_assert!(!again.torn);
+        }
+    }
+}

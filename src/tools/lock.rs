@@ -1,0 +1,232 @@
+//! Advisory locks on files: who holds one is alive, and the kernel lets go when it dies.
+//!
+//! The lock file holds the pid of its holder, written after the lock is ours, so that whoever waits can say for whom.
+//! `std` has methods of the same names as fs2 (since 1.89); every call here names the trait.
+
+use super::file;
+use fs2::FileExt;
+use rustix::fs::fstat;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A lock that could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else holds it for longer than we wait.
+    #[error("waited {} s for the lock {}, held by {}", .limit.as_secs(), .path.display(), holder(*.pid))]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// How long we waited.
+        limit: Duration,
+        /// Who holds it, if the file says so.
+        pid: Option<i32>,
+    },
+    /// The lock file could not be opened.
+    #[error(transparent)]
+    File(#[from] file::Error),
+    /// The system refused to lock.
+    #[error("cannot lock {}: {source}", .path.display())]
+    System {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<i32>) -> String {
+    pid.map_or_else(|| "an unknown process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "locked",
+            Self::File(e) => e.code(),
+            Self::System { .. } => "lock",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Held { pid: Some(pid), .. } => Some(format!("see what it does: ps -fp {pid}")),
+            Self::Held { .. } | Self::System { .. } => None,
+            Self::File(e) => e.hint(),
+        }
+    }
+}
+
+/// Result of taking a lock.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A held lock. It is given back when this is dropped, or when the process dies.
+#[derive(Debug)]
+#[must_use = "a lock that is dropped at once protects nothing"]
+pub struct Lock {
+    #[expect(dead_code, reason = "held for its lock; the kernel lets go when it is closed")]
+    file: File,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Somebody alive, with the pid that the file tells.
+    Yes(Option<i32>),
+    /// Nobody.
+    No,
+}
+
+/// Takes the lock `path` for us alone, waiting up to `limit` for whoever holds it.
+pub fn exclusive(path: &Path, limit: Duration) -> Result<Lock> {
+    if let Some(lock) = try_exclusive(path)? {
+        return Ok(lock);
+    }
+    // The kernel queues blocking lockers fairly and wakes them at once, which no retry loop does; a thread of its own
+    // gives the wait a limit. One that is given up ends as soon as it gets the lock, which it drops at once.
+    let (send, receive) = mpsc::channel();
+    let own = path.to_owned();
+    std::thread::spawn(move || {
+        // The receiver may be gone; then the lock in the message is dropped with it.
+        drop(send.send(block(&own)));
+    });
+    match receive.recv_timeout(limit) {
+        Ok(result) => result,
+        Err(_) => Err(Error::Held { path: path.to_owned(), limit, pid: written_pid(path) }),
+    }
+}
+
+fn block(path: &Path) -> Result<Lock> {
+    loop {
+        let file = file::open_rw(path)?;
+        FileExt::lock_exclusive(&file).map_err(|source| Error::System { path: path.to_owned(), source })?;
+        if still_there(&file, path)? {
+            return Ok(signed(file));
+        }
+    }
+}
+
+/// Takes the lock `path` for us alone if nobody holds it.
+pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
+    loop {
+        let file = file::open_rw(path)?;
+        match FileExt::try_lock_exclusive(&file) {
+            Ok(()) if still_there(&file, path)? => return Ok(Some(signed(file))),
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(source) => return Err(Error::System { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// Takes a shared lock on the directory `path` itself: cleaners of /tmp leave a locked directory alone.
+pub fn share_dir(path: &Path) -> Result<Lock> {
+    let file = file::open_dir(path)?;
+    FileExt::try_lock_shared(&file).map_err(|source| Error::System { path: path.to_owned(), source })?;
+    Ok(Lock { file })
+}
+
+/// Whether anybody holds the lock `path`; `None` if there is no such file. Never makes the file, and lets go at once.
+pub fn probe(path: &Path) -> Result<Option<Held>> {
+    let Some(file) = file::open(path)? else { return Ok(None) };
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => Ok(Some(Held::No)),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Some(Held::Yes(pid_in(file)))),
+        Err(source) => Err(Error::System { path: path.to_owned(), source }),
+    }
+}
+
+/// A lock file that was deleted while we waited is nobody's lock: others lock its successor.
+fn still_there(file: &File, path: &Path) -> Result<bool> {
+    let links = fstat(file).map_err(|e| Error::System { path: path.to_owned(), source: e.into() })?.st_nlink;
+    Ok(links > 0)
+}
+
+/// The lock with our pid in its file. The pid only serves messages: if it cannot be written, the lock still holds.
+fn signed(mut file: File) -> Lock {
+    let sign = |file: &mut File| -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    drop(sign(&mut file));
+    Lock { file }
+}
+
+fn written_pid(path: &Path) -> Option<i32> {
+    file::open(path).ok().flatten().and_then(pid_in)
+}
+
+fn pid_in(file: File) -> Option<i32> {
+    let mut text = String::new();
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_the_waiter_learns_who() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert_eq!(probe(&path).unwrap(), None);
+        let held = exclusive(&path, Duration::from_secs(1)).unwrap();
+        assert!(try_exclusive(&path).unwrap().is_none());
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(probe(&path).unwrap(), Some(Held::Yes(Some(me))));
+        let error = exclusive(&path, Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, Error::Held { pid: Some(pid), .. } if pid == me), "{error}");
+        drop(held);
+        assert_eq!(probe(&path).unwrap(), Some(Held::No));
+    }
+
+    #[test]
+    fn a_waiter_gets_the_lock_as_soon_as_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = exclusive(&path, Duration::from_secs(1)).unwrap();
+        let other = path.clone();
+        let waiter = std::thread::spawn(move || exclusive(&other, Duration::from_secs(30)).map(drop));
+        drop(held);
+        waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_deleted_lock_file_is_not_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let stale = file::open_rw(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        FileExt::lock_exclusive(&stale).unwrap();
+        assert!(!still_there(&stale, &path).unwrap());
+        assert!(try_exclusive(&path).unwrap().is_some(), "the successor can be locked");
+    }
+
+    #[test]
+    fn eight_threads_count_without_losing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("lock");
+        let counter = dir.path().join("n");
+        std::fs::write(&counter, "0").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let held = exclusive(&lock, Duration::from_secs(30)).unwrap();
+                        let n: u32 = std::fs::read_to_string(&counter).unwrap().parse().unwrap();
+                        std::fs::write(&counter, (n + 1).to_string()).unwrap();
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&counter).unwrap(), "200");
+    }
+}

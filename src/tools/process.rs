@@ -1,0 +1,336 @@
+//! Processes by an identity that is never used twice, found by what they cannot shake off, ended for certain.
+//!
+//! A pid alone proves nothing: it is used again, and a zombie answers signals. So a process is a [`ProcessId`] (pid,
+//! start time, boot), it is signalled through a pidfd whose identity was checked after opening, and its end is the
+//! pidfd's.
+
+use crate::model::ids::ProcessId;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::time::Timespec;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+/// A question about a process that got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {source}")]
+pub struct Error {
+    /// What was tried.
+    pub action: String,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Error {
+    fn new(action: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self { action: action.into(), source: source.into() }
+    }
+
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        "process"
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        Some("ai_orch doctor".to_owned())
+    }
+}
+
+/// Result of a question about processes.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The fields of `/proc/<pid>/stat` that we use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    zombie: bool,
+    parent: i32,
+    session: i32,
+    start: u64,
+}
+
+fn stat(pid: i32) -> Result<Option<Stat>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(bytes) => Ok(parse_stat(&bytes)),
+        // ESRCH: it ended between open and read.
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(3) => Ok(None),
+        Err(e) => Err(Error::new(format!("look at process {pid}"), e)),
+    }
+}
+
+/// The command name in the second field may hold spaces and parentheses; the fields behind its last `)` are plain.
+fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+    let close = bytes.iter().rposition(|b| *b == b')')?;
+    let text = std::str::from_utf8(bytes.get(close + 1..)?).ok()?;
+    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+    Some(Stat {
+        zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The id of the present boot.
+pub fn boot() -> Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|s| s.trim().to_owned())
+        .map_err(|e| Error::new("read the boot id", e))
+}
+
+/// The process that has `pid` now; `None` if none has, or only a zombie.
+pub fn identify(pid: i32) -> Result<Option<ProcessId>> {
+    match stat(pid)? {
+        Some(s) if !s.zombie => Ok(Some(ProcessId { pid, start: s.start, boot: boot()? })),
+        _ => Ok(None),
+    }
+}
+
+/// This process.
+pub fn me() -> Result<ProcessId> {
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    identify(pid)?.ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// Whether `process` still runs. A zombie does not.
+pub fn is_alive(process: &ProcessId) -> Result<bool> {
+    Ok(boot()? == process.boot && runs(process)?)
+}
+
+/// Like [`is_alive`], for a process of this boot.
+fn runs(process: &ProcessId) -> Result<bool> {
+    Ok(stat(process.pid)?.is_some_and(|s| !s.zombie && s.start == process.start))
+}
+
+/// A handle to `process` that becomes readable when it ends; `None` if it has ended.
+pub fn handle(process: &ProcessId) -> Result<Option<OwnedFd>> {
+    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(None) };
+    let fd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::SRCH) => return Ok(None),
+        Err(e) => return Err(Error::new(format!("watch process {}", process.pid), e)),
+    };
+    // Only now is the identity behind the handle fixed; before, the pid could have passed to another process.
+    Ok(is_alive(process)?.then_some(fd))
+}
+
+/// Sends `signal` to `process`; false if it has ended.
+pub fn signal(process: &ProcessId, signal: Signal) -> Result<bool> {
+    let Some(fd) = handle(process)? else { return Ok(false) };
+    match pidfd_send_signal(&fd, signal) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(e) => Err(Error::new(format!("signal process {}", process.pid), e)),
+    }
+}
+
+/// Waits until `process` has ended, at most `limit`; whether it has.
+pub fn wait_for_end(process: &ProcessId, limit: Duration) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    let Some(fd) = handle(process)? else { return Ok(true) };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let time = Timespec::try_from(left).map_err(|_| Error::new("wait", io::Error::from(io::ErrorKind::InvalidInput)))?;
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&time)) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(e) => return Err(Error::new(format!("wait for process {}", process.pid), e)),
+        }
+    }
+}
+
+/// Completes when `process` has ended.
+pub async fn end_of(process: &ProcessId) -> Result<()> {
+    let Some(fd) = handle(process)? else { return Ok(()) };
+    let error = |e| Error::new(format!("watch process {}", process.pid), e);
+    let fd = tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE).map_err(error)?;
+    fd.readable().await.map(drop).map_err(error)
+}
+
+/// Every pid of the machine that we may see.
+fn pids() -> Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc").map_err(|e| Error::new("list /proc", e))?;
+    Ok(entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The running processes that hold `variable` (`NAME=value`) in the environment they were started with, or belong to
+/// the session that `leader` leads. Processes of other users cannot be read and are not ours.
+pub fn belonging(variable: &str, leader: Option<&ProcessId>) -> Result<Vec<ProcessId>> {
+    let boot = boot()?;
+    // A session id is a pid: it means this session only while nobody older than its leader is in it.
+    let session = leader.filter(|l| l.boot == boot);
+    let mut found = Vec::new();
+    for pid in pids()? {
+        let Some(s) = stat(pid)? else { continue };
+        if s.zombie {
+            continue;
+        }
+        let in_session = session.is_some_and(|l| s.session == l.pid && s.start >= l.start);
+        if in_session || environ_holds(pid, variable.as_bytes()) {
+            found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
+        }
+    }
+    Ok(found)
+}
+
+fn environ_holds(pid: i32, variable: &[u8]) -> bool {
+    // Unreadable: of another user, or just ended.
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == variable))
+}
+
+/// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
+/// started, daemons included.
+pub fn descendants() -> Result<Vec<ProcessId>> {
+    let boot = boot()?;
+    let mut all = Vec::new();
+    for pid in pids()? {
+        if let Some(s) = stat(pid)? {
+            all.push((pid, s));
+        }
+    }
+    let mut wanted = vec![i32::try_from(std::process::id()).unwrap_or(0)];
+    let mut found = Vec::new();
+    let mut next = 0;
+    while let Some(parent) = wanted.get(next).copied() {
+        for (pid, s) in &all {
+            if s.parent == parent && !wanted.contains(pid) {
+                wanted.push(*pid);
+                if !s.zombie {
+                    found.push(ProcessId { pid: *pid, start: s.start, boot: boot.clone() });
+                }
+            }
+        }
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Collects ended children that nobody waits for (daemons that a sub-reaper inherited), all but `except`.
+pub fn reap_orphans(except: &[i32]) {
+    let Ok(all) = pids() else { return };
+    let me = i32::try_from(std::process::id()).unwrap_or(0);
+    for pid in all {
+        if except.contains(&pid) || !matches!(stat(pid), Ok(Some(s)) if s.zombie && s.parent == me) {
+            continue;
+        }
+        if let Some(pid) = Pid::from_raw(pid) {
+            // Ended already: this cannot wait, and there is nothing to learn from its status.
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG).ok();
+        }
+    }
+}
+
+/// Ends every process that `find` finds, politely first: TERM, up to `grace`, then KILL until `find` finds none. Returns
+/// all that were found, and whether none is left within `limit` of the KILL.
+pub fn end_all(
+    mut find: impl FnMut() -> Result<Vec<ProcessId>>,
+    grace: Duration,
+    limit: Duration,
+) -> Result<(Vec<ProcessId>, bool)> {
+    let mut seen: Vec<ProcessId> = Vec::new();
+    let mut remember = |found: &[ProcessId]| {
+        for process in found {
+            if !seen.contains(process) {
+                seen.push(process.clone());
+            }
+        }
+    };
+    let polite = Instant::now() + grace;
+    let mut found = find()?;
+    remember(&found);
+    for process in &found {
+        signal(process, Signal::TERM)?;
+    }
+    for process in &found {
+        wait_for_end(process, polite.saturating_duration_since(Instant::now()))?;
+    }
+    let end = Instant::now() + limit;
+    loop {
+        found = find()?;
+        if found.is_empty() {
+            return Ok((seen, true));
+        }
+        remember(&found);
+        if Instant::now() > end {
+            return Ok((seen, false));
+        }
+        // Stopped first, so that none of them can start another while we go through the list.
+        for process in &found {
+            signal(process, Signal::STOP)?;
+        }
+        for process in &found {
+            signal(process, Signal::KILL)?;
+        }
+        for process in &found {
+            wait_for_end(process, end.saturating_duration_since(Instant::now()))?;
+        }
+    }
+}
+
+/// The working directory of `process`, if we may see it.
+pub fn working_dir(process: &ProcessId) -> Option<std::path::PathBuf> {
+    fs::read_link(format!("/proc/{}/cwd", process.pid)).ok().filter(|p| !p.as_os_str().as_bytes().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_command_name_with_parentheses_does_not_shift_the_fields() {
+        let line = b"12 (a) b (c)) S 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 2";
+        assert_eq!(parse_stat(line), Some(Stat { zombie: false, parent: 1, session: 7, start: 4711 }));
+        assert_eq!(parse_stat(b"garbage"), None);
+    }
+
+    #[test]
+    fn this_process_lives_and_an_older_namesake_does_not() {
+        let me = me().unwrap();
+        assert!(is_alive(&me).unwrap());
+        assert!(!is_alive(&ProcessId { start: me.start + 1, ..me.clone() }).unwrap());
+        assert!(!is_alive(&ProcessId { boot: "other".into(), ..me }).unwrap());
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let id = identify(pid).unwrap();
+        if let Some(id) = id {
+            assert!(wait_for_end(&id, Duration::from_secs(10)).unwrap());
+            assert!(!is_alive(&id).unwrap());
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_ignores_term_is_found_by_its_mark_and_ended() {
+        let mark = format!("AI_ORCH_TEST_MARK={}", uuid::Uuid::now_v7());
+        let (name, value) = mark.split_once('=').unwrap();
+        // The grandchild leaves the session; only the environment tells where it belongs.
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' TERM HUP; setsid sh -c 'trap \"\" TERM; echo up; exec sleep 1000' & wait"])
+            .env(name, value)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut up = [0; 3];
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        let (seen, gone) = end_all(
+            || belonging(&mark, None),
+            Duration::from_millis(50),
+            Duration::from_secs(10),
+        )
+        .unwrap();
+        assert!(gone);
+        assert!(seen.len() >= 2, "{seen:?}");
+        child.wait().unwrap();
+        assert!(belonging(&mark, None).unwrap().is_empty());
+    }
+}
