@@ -5,5 +5,6 @@ pub mod file;
 pub mod journal;
 pub mod lock;
 pub mod process;
+pub mod program;
 pub mod spool;
 pub mod terminal;

@@ -1,0 +1,138 @@
+//! What is said of an agent, from what its journal tells and what was found when looking.
+
+use crate::model::agent::{Agent, Attempt, State};
+use crate::model::entry::{Changes, Ending};
+use crate::model::failure::{Class, Failure};
+use crate::model::report::{AgentReport, AttemptReport, Remark, VERSION, ValidationReport};
+
+/// What was found about an agent's keeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// It holds its lock: it lives.
+    Alive,
+    /// Nobody holds the lock.
+    Gone {
+        /// The process that creates the agent still lives, so the keeper may be about to start.
+        creator_alive: bool,
+        /// A process of the last attempt that still runs.
+        running: Option<i32>,
+    },
+    /// The lock could not be looked at.
+    Unknown(String),
+}
+
+/// The state of `agent`, and what else is to be said.
+pub fn state(agent: &Agent, keeper: &Keeper) -> (State, Vec<Remark>) {
+    let mut remarks = Vec::new();
+    if agent.newer {
+        remarks.push(Remark::Newer);
+    }
+    if agent.not_created.is_some() {
+        return (State::Failed, remarks);
+    }
+    let ended = agent.conclusion.as_ref().map(|c| State::from(c.state));
+    let state = match (ended, keeper) {
+        (Some(state), Keeper::Gone { running: Some(pid), .. }) => {
+            remarks.push(Remark::AgentStillRunning { pid: *pid });
+            state
+        }
+        (Some(state), _) => state,
+        (None, Keeper::Unknown(why)) => {
+            remarks.push(Remark::Damaged { why: why.clone() });
+            State::Unknown
+        }
+        (None, Keeper::Alive) => {
+            if agent.attempts.is_empty() {
+                State::Starting
+            } else {
+                State::Working
+            }
+        }
+        (None, Keeper::Gone { running: Some(pid), .. }) => {
+            remarks.push(Remark::AgentStillRunning { pid: *pid });
+            State::Interrupted
+        }
+        (None, Keeper::Gone { creator_alive: true, running: None }) if agent.keeper.is_none() => State::Starting,
+        (None, Keeper::Gone { .. }) => {
+            remarks.push(Remark::KeeperGone);
+            State::Interrupted
+        }
+    };
+    (state, remarks)
+}
+
+/// The report about `agent`. `changes` is what was found on its branch, if somebody looked.
+pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> AgentReport {
+    let (state, remarks) = state(agent, keeper);
+    let conclusion = agent.conclusion.as_ref();
+    let failure = conclusion
+        .and_then(|c| c.failure.clone())
+        .or_else(|| agent.not_created.clone())
+        .or_else(|| (state == State::Interrupted).then(|| interruption(agent)));
+    AgentReport {
+        v: VERSION,
+        session: agent.spec.session.clone(),
+        id: agent.spec.id,
+        state,
+        remarks,
+        failure,
+        cli: agent.cli().to_owned(),
+        chain: agent.spec.chain.clone(),
+        attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),
+        validations: agent
+            .validations
+            .iter()
+            .map(|v| ValidationReport { n: v.n, ok: v.ok, exit: v.exit, ms: v.ms, output: v.output.clone() })
+            .collect(),
+        title: agent.spec.title.clone(),
+        project: agent.spec.project.clone(),
+        checkout: agent.spec.checkout.clone(),
+        branch: agent.spec.branch.clone(),
+        base: agent.spec.base.clone(),
+        base_name: agent.spec.base_name.clone(),
+        worktree: agent.spec.worktree.clone(),
+        changes: changes.or_else(|| conclusion.and_then(|c| c.changes.clone())),
+        not_committed: agent.commits.iter().rev().find_map(|c| c.skipped.clone()),
+        usage: agent.usage(),
+        created: agent.created,
+        updated: agent.updated,
+        ended: conclusion.map(|c| c.at),
+        activity: None,
+    }
+}
+
+fn interruption(agent: &Agent) -> Failure {
+    let why = agent.interrupted.clone().unwrap_or_else(|| match agent.keeper {
+        Some(_) => "its keeper is gone".to_owned(),
+        None => "its creation was cut off".to_owned(),
+    });
+    Failure::new(Class::Interrupted, why)
+}
+
+fn attempt(agent: &Agent, attempt: &Attempt, keeper_alive: bool) -> AttemptReport {
+    let link = agent.spec.chain.get(attempt.link);
+    let ended = attempt.ended.as_ref();
+    let (result, failure) = match ended.map(|e| &e.ending) {
+        Some(Ending::Done) => ("done", None),
+        Some(Ending::Failed { failure }) => ("failed", Some(failure.clone())),
+        Some(Ending::Killed) => ("killed", None),
+        None if keeper_alive => ("running", None),
+        None => ("interrupted", None),
+    };
+    AttemptReport {
+        n: attempt.n,
+        cli: link.map_or("?", |l| l.cli.as_str()).to_owned(),
+        model: attempt.model.clone().or_else(|| link.and_then(|l| l.model.clone())),
+        turn: attempt.turn,
+        result: result.to_owned(),
+        failure,
+        exit: ended.and_then(|e| e.exit),
+        signal: ended.and_then(|e| e.signal),
+        started: attempt.started,
+        ms: ended.map(|e| e.ms),
+        usage: ended.and_then(|e| e.usage),
+        conversation: attempt.conversation.clone(),
+        note: attempt.note.clone(),
+        answer: ended.map(|e| e.answer.clone()).unwrap_or_default(),
+    }
+}
