@@ -4,8 +4,18 @@
 //! The crate is built in floors; each may use the ones below it and none above (`design/architecture.md`, held by
 //! `tests/it/layers.rs`).
 
+pub mod a2a;
 pub mod agents;
 pub mod model;
 pub mod rules;
+pub mod settings;
+pub mod tmux;
 pub mod tools;
-pub mod cli { pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS } }
+
+/// placeholder
+pub mod cli {
+    /// placeholder
+    pub fn main() -> std::process::ExitCode {
+        std::process::ExitCode::SUCCESS
+    }
+}

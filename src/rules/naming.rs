@@ -58,9 +58,12 @@ pub fn project_for(common_dir: &Path) -> Project {
     slug.truncate(30);
     let slug = slug.trim_end_matches('-');
     let slug = if slug.is_empty() { "repo" } else { slug };
-    let digest = Sha256::digest(common_dir.as_os_str().as_bytes());
-    let hex: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
-    Project(format!("{slug}-{hex}"))
+    Project(format!("{slug}-{}", short_hash(common_dir.as_os_str().as_bytes())))
+}
+
+/// Eight hex digits that tell `bytes` from others.
+pub fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(4).map(|b| format!("{b:02x}")).collect()
 }
 
 /// The first line of a task that says something, cut to one line of a table.

@@ -1,0 +1,36 @@
+//! The board: the state of each agent under /tmp, posted by its keeper for everybody to read.
+
+use super::Result;
+use crate::model::ids::{AgentId, Project, Session};
+use crate::model::places::Places;
+use crate::model::report::AgentReport;
+use crate::tools::file;
+use std::path::PathBuf;
+
+/// The name of the state file in an agent's board directory.
+pub const STATE: &str = "state.json";
+
+fn path(places: &Places, project: &Project, session: &Session) -> PathBuf {
+    places.board(project, session).join(STATE)
+}
+
+/// Posts what is known about an agent. Makes the directories if a cleaner took them.
+pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
+    let path = path(places, &report.project, &report.session);
+    let json = serde_json::to_vec(report)?;
+    match file::post(&path, &json) {
+        Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {
+            file::make_dirs(&places.board(&report.project, &report.session))?;
+            Ok(file::post(&path, &json)?)
+        }
+        posted => Ok(posted?),
+    }
+}
+
+/// What the board says about the agent `id`; `None` if it says nothing, something about another agent of that name, or
+/// something that cannot be read. The board is never the only copy, so all of these mean: ask the journal.
+pub fn read(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<Option<AgentReport>> {
+    let Some(bytes) = file::read(&path(places, project, session))? else { return Ok(None) };
+    let report: Option<AgentReport> = serde_json::from_slice(&bytes).ok();
+    Ok(report.filter(|r| r.id == id && r.v == crate::model::report::VERSION))
+}

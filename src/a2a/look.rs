@@ -1,0 +1,70 @@
+//! Looking at an agent without touching anything: what it is, and whether that can be believed.
+
+use super::names::Named;
+use super::{Result, board, record};
+use crate::model::agent::Agent;
+use crate::model::places::{Places, Record};
+use crate::model::report::{AgentReport, Remark};
+use crate::rules::report::{Keeper, report};
+use crate::tools::lock::{self, Held};
+use crate::tools::process;
+
+/// The variable that every process of an attempt has in its environment, with the attempt's mark.
+pub const MARK: &str = "AI_ORCH_ATTEMPT_ID";
+
+/// What is known about an agent now.
+///
+/// A living keeper's board entry is believed; else the journal is read, and the processes it names are looked for.
+/// Returns `None` for a name whose record has no first entry yet (its creator is at work, or died at once).
+pub fn look(places: &Places, named: &Named) -> Result<Option<AgentReport>> {
+    let posted = board::read(places, &named.project, &named.session, named.id)?;
+    let held = lock::probe(&named.record.keeper_lock());
+    if let (Some(report), Ok(Some(Held::Yes(_)))) = (&posted, &held) {
+        return Ok(Some(report.clone()));
+    }
+    // A final entry stays true without a keeper, and finding its last processes costs a look into /proc.
+    let Some(agent) = record::load(&named.record)? else { return Ok(None) };
+    let keeper = keeper(&agent, held);
+    let mut known = report(&agent, &keeper, None);
+    if keeper == Keeper::Alive {
+        known.remarks.push(Remark::BoardMissing);
+    }
+    Ok(Some(known))
+}
+
+/// What is known about an agent from its journal, whatever the board says, and what its keeper does.
+pub fn look_closely(record: &Record) -> Result<Option<(Agent, Keeper)>> {
+    let Some(agent) = record::load(record)? else { return Ok(None) };
+    let keeper = keeper(&agent, lock::probe(&record.keeper_lock()));
+    Ok(Some((agent, keeper)))
+}
+
+fn keeper(agent: &Agent, held: lock::Result<Option<Held>>) -> Keeper {
+    match held {
+        Ok(Some(Held::Yes(_))) => Keeper::Alive,
+        Ok(Some(Held::No) | None) => match left_running(agent) {
+            Ok(running) => Keeper::Gone {
+                creator_alive: agent.keeper.is_none() && process::is_alive(&agent.creator).unwrap_or(false),
+                running,
+            },
+            Err(e) => Keeper::Unknown(e.to_string()),
+        },
+        Err(e) => Keeper::Unknown(e.to_string()),
+    }
+}
+
+/// A process of the agent's last attempt that still runs. Looks at the whole of /proc only where the attempt's first
+/// process alone does not answer, and not at all for an agent that ended in order.
+fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
+    if agent.conclusion.is_some() {
+        return Ok(None);
+    }
+    let Some(attempt) = agent.last_attempt().filter(|a| a.ended.is_none()) else { return Ok(None) };
+    if let Some(first) = &attempt.process {
+        if process::is_alive(first)? {
+            return Ok(Some(first.pid));
+        }
+    }
+    let found = process::belonging(&format!("{MARK}={}", attempt.mark), attempt.process.as_ref())?;
+    Ok(found.first().map(|p| p.pid))
+}

@@ -1,0 +1,109 @@
+//! The files that agents, keepers and verbs share: the root under /tmp, reserved names, records, the board.
+//!
+//! Nothing under /tmp is the only copy of anything. One writer per file: an agent's record and board entry belong to
+//! whoever holds its `keeper.lock`.
+
+use crate::model::text::Shown;
+use crate::rules::replay;
+use crate::tools::{file, journal, lock, process};
+use std::path::PathBuf;
+
+pub mod board;
+pub mod look;
+pub mod names;
+pub mod record;
+pub mod root;
+pub mod watch;
+
+/// Shared files that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else owns our place under /tmp, or it is no directory.
+    #[error("{} is not a private directory of yours: {why}", .path.display())]
+    Squatted {
+        /// The place.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A record tells of no agent.
+    #[error("the record {} cannot be read: {why}", .path.display())]
+    Record {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: replay::Error,
+    },
+    /// No agent has this name.
+    #[error("there is no agent '{}'", Shown(.name))]
+    NoAgent {
+        /// What was asked for.
+        name: String,
+        /// Names that are close.
+        near: Vec<String>,
+    },
+    /// Several agents have names that begin so.
+    #[error("'{}' is the beginning of several names: {}", Shown(.name), .matches.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The agents.
+        matches: Vec<String>,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] file::Error),
+    /// A journal operation failed.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// A lock could not be taken.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// A question about a process got no answer.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// A shape of ours could not be written as JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Squatted { .. } => "squatted",
+            Self::Record { .. } => "damaged",
+            Self::NoAgent { .. } => "no_agent",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::File(e) => e.code(),
+            Self::Journal(e) => e.code(),
+            Self::Lock(e) => e.code(),
+            Self::Process(e) => e.code(),
+            Self::Json(_) => "json",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Squatted { path, .. } => Some(format!(
+                "look at it (ls -ld {}), and set AI_ORCH_ROOT to a directory of your own",
+                path.display()
+            )),
+            Self::Record { .. } => Some("ai_orch doctor".to_owned()),
+            Self::NoAgent { near, .. } if !near.is_empty() => {
+                Some(format!("did you mean {}? All agents: ai_orch list", near.join(" or ")))
+            }
+            Self::NoAgent { .. } => Some("all agents: ai_orch list".to_owned()),
+            Self::Ambiguous { .. } => Some("type more of the name".to_owned()),
+            Self::File(e) => e.hint(),
+            Self::Journal(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
+            Self::Process(e) => e.hint(),
+            Self::Json(_) => None,
+        }
+    }
+}
+
+/// Result of work with shared files.
+pub type Result<T> = std::result::Result<T, Error>;

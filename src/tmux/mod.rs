@@ -1,0 +1,355 @@
+//! Our own tmux server: sessions made, looked at and ended, each by one call with a time limit.
+//!
+//! Names in here are [`Session`]s, which tmux can neither expand nor mistake for a pattern; targets are always `=name:`,
+//! because a bare `-t name` matches the beginning of other names. Commands are argument vectors, never shell text.
+
+use crate::model::ids::Session;
+use crate::tools::lock::{self, Lock};
+use crate::tools::program::{self, Output, Program};
+use crate::tools::{file, process};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tmux_interface::{
+    AttachSession, DetachClient, DisplayMessage, HasSession, KillServer, KillSession, ListClients, ListSessions,
+    NewSession, SwitchClient, Tmux, TmuxCommand,
+};
+
+/// How long one tmux call may take. A server short of file descriptors never answers.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// How long to wait for others who start a session.
+const LOCK_LIMIT: Duration = Duration::from_secs(60);
+/// The configuration of our server.
+const CONF: &str = include_str!("../../shell/tmux.conf");
+
+/// tmux could not do what was asked, or could not say.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// tmux is not installed.
+    #[error("tmux is not installed")]
+    NotInstalled,
+    /// The call failed.
+    #[error("tmux could not {action}: {why}")]
+    Failed {
+        /// What was asked of it.
+        action: &'static str,
+        /// What it said.
+        why: String,
+    },
+    /// The server did not answer in time.
+    #[error("tmux did not answer within {} s when asked to {action}", CALL_LIMIT.as_secs())]
+    NoAnswer {
+        /// What was asked of it.
+        action: &'static str,
+    },
+    /// A file of ours for tmux could not be written.
+    #[error(transparent)]
+    File(#[from] file::Error),
+    /// Somebody else starts sessions for too long.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotInstalled => "tmux_missing",
+            Self::Failed { .. } => "tmux",
+            Self::NoAnswer { .. } => "tmux_no_answer",
+            Self::File(e) => e.code(),
+            Self::Lock(e) => e.code(),
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotInstalled => Some("install it: apt-get install tmux".to_owned()),
+            Self::Failed { .. } | Self::NoAnswer { .. } => Some("ai_orch doctor".to_owned()),
+            Self::File(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
+        }
+    }
+}
+
+/// Result of a tmux call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Our tmux server, running or not.
+#[derive(Debug, Clone)]
+pub struct Server {
+    socket: PathBuf,
+    conf: PathBuf,
+    lock: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Server {
+    /// The server at `socket`, configured by the file `conf` that is written when needed, guarded by `lock`, with
+    /// `environment` for the server and its sessions.
+    pub fn new(socket: &Path, conf: &Path, lock: &Path, environment: Vec<(OsString, OsString)>) -> Self {
+        Self { socket: socket.to_owned(), conf: conf.to_owned(), lock: lock.to_owned(), environment }
+    }
+
+    fn base(&self) -> Tmux<'static> {
+        Tmux::new()
+            .force_utf8()
+            .socket_path(self.socket.to_string_lossy().into_owned())
+            .file(self.conf.to_string_lossy().into_owned())
+    }
+
+    fn call<'a>(&self, action: &'static str, command: impl Into<TmuxCommand<'a>>) -> Result<Output> {
+        let words = self.base().command(command).build().to_vec();
+        let mut words = words.iter().map(AsRef::as_ref);
+        let mut program = Program::new(words.next().unwrap_or("tmux")).env_clear();
+        for (name, value) in &self.environment {
+            program = program.env(name, value);
+        }
+        program.args(words).cwd("/").limit(CALL_LIMIT).run().map_err(|e| match e {
+            program::Error::NotFound { .. } => Error::NotInstalled,
+            program::Error::TimedOut { .. } => Error::NoAnswer { action },
+            other => Error::Failed { action, why: other.to_string() },
+        })
+    }
+
+    /// Runs `command`; `None` if there is no server or nothing of that name.
+    fn ask<'a>(&self, action: &'static str, command: impl Into<TmuxCommand<'a>>) -> Result<Option<String>> {
+        let output = self.call(action, command)?;
+        if output.status.success() {
+            return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+        }
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let absent = ["no server running", "error connecting", "can't find session", "no current client", "server exited", "lost server"];
+        if absent.iter().any(|a| why.contains(a)) { Ok(None) } else { Err(Error::Failed { action, why }) }
+    }
+
+    /// Makes the session `name`, whose pane runs `argv` and nothing else. Starts the server if there is none.
+    pub fn new_session(&self, name: &Session, argv: &[String]) -> Result<()> {
+        let _guard = self.guard()?;
+        if file::read(&self.conf)?.as_deref() != Some(CONF.as_bytes()) {
+            file::post(&self.conf, CONF.as_bytes())?;
+        }
+        let action = "make the session";
+        let command = || {
+            let mut command =
+                NewSession::new().detached().session_name(name.as_str()).width(200).height(50).build();
+            for word in argv {
+                command.push_param(escape(word));
+            }
+            command
+        };
+        let output = self.call(action, command())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        // A server that was just ending, or a client that lost its answer: look before trying once more.
+        if self.has_session(name)? == Some(true) {
+            return Ok(());
+        }
+        if !(why.contains("server exited") || why.contains("lost server") || why.contains("error connecting")) {
+            return Err(Error::Failed { action, why });
+        }
+        let output = self.call(action, command())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Failed { action, why: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+    }
+
+    /// Whether the session `name` exists; `None` if no server runs.
+    pub fn has_session(&self, name: &Session) -> Result<Option<bool>> {
+        let action = "look for the session";
+        let output = self.call(action, HasSession::new().target_session(target(name)))?;
+        if output.status.success() {
+            return Ok(Some(true));
+        }
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if why.contains("can't find session") {
+            Ok(Some(false))
+        } else if why.contains("no server running") || why.contains("error connecting") {
+            Ok(None)
+        } else {
+            Err(Error::Failed { action, why })
+        }
+    }
+
+    /// The names of all sessions; `None` if no server runs. Asks nothing if there is not even a socket.
+    pub fn sessions(&self) -> Result<Option<Vec<String>>> {
+        if file::ownership(&self.socket)?.is_none() {
+            return Ok(None);
+        }
+        let listed = self.ask("list its sessions", ListSessions::new().format("#{session_name}"))?;
+        Ok(listed.map(|text| text.lines().map(str::to_owned).collect()))
+    }
+
+    /// Ends the session `name`; false if it was not there. The programs in it get a hang-up, nothing more.
+    pub fn kill_session(&self, name: &Session) -> Result<bool> {
+        Ok(self.ask("end the session", KillSession::new().target_session(target(name)))?.is_some())
+    }
+
+    /// Detaches the terminal that was used last in the session `name`, for a key pressed in its pane.
+    pub fn detach_last_client(&self, name: &Session) -> Result<()> {
+        let clients = self.ask(
+            "list the terminals of the session",
+            ListClients::new().target_session(target(name)).format("#{client_activity} #{client_name}"),
+        )?;
+        let last = clients.as_deref().unwrap_or("").lines().max().and_then(|l| l.split_once(' '));
+        if let Some((_, client)) = last {
+            self.ask("detach the terminal", DetachClient::new().target_client(client.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server if `name` is its only session. Whoever makes a session meanwhile waits, and gets a new server.
+    pub fn end_with(&self, name: &Session) -> Result<()> {
+        let _guard = self.guard()?;
+        let Some(sessions) = self.sessions()? else { return Ok(()) };
+        if sessions.iter().any(|s| s != name.as_str()) {
+            return Ok(());
+        }
+        let pid = self.ask("tell its pid", DisplayMessage::new().print().message("#{pid}"))?;
+        let server = pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten());
+        self.ask("end", KillServer::new())?;
+        if let Some(server) = server {
+            // A socket whose server is about to end takes no sessions; nobody may meet it.
+            process::wait_for_end(&server, CALL_LIMIT)
+                .map_err(|e| Error::Failed { action: "end", why: e.to_string() })?;
+        }
+        Ok(())
+    }
+
+    /// The command that attaches a terminal to the session `name`.
+    pub fn attach_words(&self, name: &Session) -> Vec<String> {
+        let command = AttachSession::new().target_session(target(name)).build();
+        self.words(command)
+    }
+
+    /// The command that switches the terminal we are in, which is attached to this same server, to the session `name`.
+    pub fn switch_words(&self, name: &Session) -> Vec<String> {
+        let command = SwitchClient::new().target_session(target(name)).build();
+        self.words(command)
+    }
+
+    fn words(&self, command: TmuxCommand<'_>) -> Vec<String> {
+        self.base().command(command).build().to_vec().into_iter().map(|w| w.into_owned()).collect()
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    fn guard(&self) -> Result<Lock> {
+        Ok(lock::exclusive(&self.lock, LOCK_LIMIT)?)
+    }
+}
+
+/// The version that `tmux -V` tells; `None` if tmux is not installed.
+pub fn version(path_variable: &std::ffi::OsStr) -> Result<Option<String>> {
+    let Some(program) = program::find_in_path("tmux", path_variable) else { return Ok(None) };
+    let output = Program::new(program).arg("-V").limit(CALL_LIMIT).run();
+    match output.and_then(Output::require_success) {
+        Ok(output) => Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())),
+        Err(program::Error::TimedOut { .. }) => Err(Error::NoAnswer { action: "tell its version" }),
+        Err(e) => Err(Error::Failed { action: "tell its version", why: e.to_string() }),
+    }
+}
+
+/// The target that means this session and no other.
+fn target(name: &Session) -> String {
+    format!("={name}:")
+}
+
+/// tmux takes a `;` at the end of an argument for the end of the command.
+fn escape(word: &str) -> String {
+    match word.strip_suffix(';') {
+        Some(head) => format!("{head}\\;"),
+        None => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Private {
+        dir: tempfile::TempDir,
+        server: Server,
+    }
+
+    impl Private {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            let environment = [("PATH", std::env::var_os("PATH").unwrap()), ("LC_CTYPE", "C.UTF-8".into())];
+            let environment = environment.map(|(k, v)| (OsString::from(k), v)).to_vec();
+            let server = Server::new(&at("s"), &at("conf"), &at("lock"), environment);
+            Self { dir, server }
+        }
+    }
+
+    impl Drop for Private {
+        fn drop(&mut self) {
+            self.server.ask("end", KillServer::new()).ok();
+        }
+    }
+
+    fn name(text: &str) -> Session {
+        text.parse().unwrap()
+    }
+
+    fn sleeper() -> Vec<String> {
+        ["sleep", "1000"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn no_server_is_not_an_error_and_not_an_empty_list() {
+        let private = Private::new();
+        assert_eq!(private.server.sessions().unwrap(), None);
+        assert_eq!(private.server.has_session(&name("a")).unwrap(), None);
+        assert!(!private.server.kill_session(&name("a")).unwrap());
+    }
+
+    #[test]
+    fn names_that_begin_alike_are_never_mixed_up() {
+        let private = Private::new();
+        private.server.new_session(&name("foobar"), &sleeper()).unwrap();
+        assert_eq!(private.server.has_session(&name("foo")).unwrap(), Some(false));
+        assert!(!private.server.kill_session(&name("foo")).unwrap());
+        private.server.new_session(&name("foo"), &sleeper()).unwrap();
+        assert!(private.server.kill_session(&name("foo")).unwrap());
+        assert_eq!(private.server.sessions().unwrap().unwrap(), ["foobar"]);
+    }
+
+    #[test]
+    fn arguments_arrive_as_they_are() {
+        let private = Private::new();
+        let out = private.dir.path().join("out");
+        let odd = ["a b", "$(touch x)", "#(touch y)", "#{session_name}", "'\"", "end;", ";", "-t", "é"];
+        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), "printf '%s\\n' \"$@\" > \"$0.tmp\"; mv \"$0.tmp\" \"$0\"; sleep 1000".to_owned()];
+        argv.push(out.to_str().unwrap().to_owned());
+        argv.extend(odd.map(str::to_owned));
+        private.server.new_session(&name("odd"), &argv).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !out.exists() {
+            assert!(std::time::Instant::now() < deadline, "the program did not run");
+            std::thread::yield_now();
+        }
+        let got = std::fs::read_to_string(&out).unwrap();
+        assert_eq!(got.lines().collect::<Vec<_>>(), odd);
+    }
+
+    #[test]
+    fn the_server_ends_with_its_last_session_only() {
+        let private = Private::new();
+        private.server.new_session(&name("one"), &sleeper()).unwrap();
+        private.server.new_session(&name("two"), &sleeper()).unwrap();
+        private.server.end_with(&name("one")).unwrap();
+        assert_eq!(private.server.sessions().unwrap().unwrap().len(), 2, "the other one stays");
+        private.server.kill_session(&name("two")).unwrap();
+        private.server.end_with(&name("one")).unwrap();
+        assert_eq!(private.server.sessions().unwrap(), None);
+    }
+}
