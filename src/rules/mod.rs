@@ -6,3 +6,4 @@ pub mod prompt;
 pub mod replay;
 pub mod report;
 pub mod verbs;
+pub mod wording;

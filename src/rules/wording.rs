@@ -1,0 +1,175 @@
+//! What an agent does, in one line for people: the same words in the pane, in `run`, in `logs` and on the board.
+
+use crate::model::event::{Event, Usage};
+use crate::model::text::Shown;
+use std::time::Duration;
+
+/// What kind of line it is; printers choose sign and colour by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// The agent speaks.
+    Say,
+    /// The agent thinks.
+    Think,
+    /// A tool begins.
+    Tool,
+    /// A tool succeeded.
+    Good,
+    /// Something failed.
+    Bad,
+    /// Something to know.
+    Note,
+    /// Output of a plain-text agent.
+    Raw,
+}
+
+impl Tone {
+    /// The sign in front of such a line.
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Say => "●",
+            Self::Think => "·",
+            Self::Tool => "▸",
+            Self::Good => "✓",
+            Self::Bad => "✗",
+            Self::Note => "!",
+            Self::Raw => " ",
+        }
+    }
+
+    /// The SGR code of its colour; empty for plain text.
+    pub const fn colour(self) -> &'static str {
+        match self {
+            Self::Say | Self::Raw => "",
+            Self::Think => "2",
+            Self::Tool => "36",
+            Self::Good => "32",
+            Self::Bad => "31",
+            Self::Note => "33",
+        }
+    }
+}
+
+/// The lines that tell of `event`, harmless for a terminal; none for events that say nothing to people.
+pub fn lines(event: &Event) -> Vec<(Tone, String)> {
+    let one = |tone, text: String| vec![(tone, text)];
+    match event {
+        Event::Message { text } => many(Tone::Say, text),
+        Event::Thinking { text } => many(Tone::Think, text),
+        Event::Tool { name, detail } => one(Tone::Tool, join(name, detail)),
+        Event::ToolDone { ok: true, .. } | Event::Session { .. } | Event::Usage(_) => Vec::new(),
+        Event::ToolDone { ok: false, detail } => one(Tone::Bad, first_line(detail)),
+        Event::Denied { name, detail } => one(Tone::Bad, format!("not allowed: {}", join(name, detail))),
+        Event::Retrying(trouble) => one(Tone::Note, format!("tries again: {}", first_line(&trouble.message))),
+        Event::Notice { text } => many(Tone::Note, text),
+        Event::Finished { ok: true, .. } => Vec::new(),
+        Event::Finished { ok: false, trouble, .. } => {
+            let why = trouble.as_ref().map_or("", |t| t.message.as_str());
+            one(Tone::Bad, if why.is_empty() { "ended with an error".to_owned() } else { first_line(why) })
+        }
+        Event::Line { text } => one(Tone::Raw, Shown(text).to_string()),
+    }
+}
+
+/// One line for the board: what the agent does now. `None` for events that change nothing about it.
+pub fn activity(event: &Event) -> Option<String> {
+    match event {
+        Event::Message { text } => Some(first_line(text.trim())),
+        Event::Thinking { .. } => Some("thinking".to_owned()),
+        Event::Line { text } if text.trim().is_empty() => None,
+        Event::Tool { .. } | Event::Denied { .. } | Event::Retrying(_) | Event::Line { .. } => {
+            lines(event).into_iter().next().map(|(_, text)| text)
+        }
+        _ => None,
+    }
+    .map(|text| crate::model::text::fit(&text, 200))
+}
+
+fn many(tone: Tone, text: &str) -> Vec<(Tone, String)> {
+    let mut lines: Vec<_> = text.trim_end().lines().map(|l| (tone, Shown(l).to_string())).collect();
+    // The sign stands for the whole text; the lines behind the first are its continuation.
+    for (tone, _) in lines.iter_mut().skip(1) {
+        *tone = Tone::Raw;
+    }
+    lines
+}
+
+fn join(name: &str, detail: &str) -> String {
+    let detail = first_line(detail);
+    if detail.is_empty() { Shown(name).to_string() } else { format!("{} {detail}", Shown(name)) }
+}
+
+fn first_line(text: &str) -> String {
+    Shown(text.trim().lines().next().unwrap_or("")).to_string()
+}
+
+/// A duration as people say it: `4s`, `3m 20s`, `2h 05m`, `3d 4h`.
+pub fn duration(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m {:02}s", s / 60, s % 60),
+        3600..86400 => format!("{}h {:02}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d {}h", s / 86400, s % 86400 / 3600),
+    }
+}
+
+/// Tokens and cost: `12.3k tokens, $0.42`. A cost that is not known is not shown.
+pub fn usage(usage: &Usage) -> String {
+    let tokens = format!("{} tokens", count(usage.input_tokens + usage.output_tokens));
+    match usage.cost_usd {
+        Some(cost) => format!("{tokens}, {}", money(cost)),
+        None => tokens,
+    }
+}
+
+/// US dollars: `$0.42`; four digits where less than a cent is at stake.
+pub fn money(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.01 { format!("${usd:.4}") } else { format!("${usd:.2}") }
+}
+
+fn count(n: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    match n {
+        0..1000 => n.to_string(),
+        1000..1_000_000 => format!("{:.1}k", n as f64 / 1e3),
+        _ => format!("{:.1}M", n as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short_and_exact_enough() {
+        for (seconds, said) in [(0, "0s"), (59, "59s"), (60, "1m 00s"), (3725, "1h 02m"), (90000, "1d 1h")] {
+            assert_eq!(duration(Duration::from_secs(seconds)), said);
+        }
+    }
+
+    #[test]
+    fn no_event_can_steer_a_terminal() {
+        let evil = "\x1b]0;x\x07\u{9b}2J\nsecond\x1b[H".to_owned();
+        let events = [
+            Event::Message { text: evil.clone() },
+            Event::Thinking { text: evil.clone() },
+            Event::Tool { name: evil.clone(), detail: evil.clone() },
+            Event::ToolDone { ok: false, detail: evil.clone() },
+            Event::Denied { name: evil.clone(), detail: evil.clone() },
+            Event::Notice { text: evil.clone() },
+            Event::Line { text: evil },
+        ];
+        for event in events {
+            let text: String = lines(&event).into_iter().map(|(_, t)| t).chain(activity(&event)).collect();
+            assert!(!text.chars().any(char::is_control), "{event:?}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_cost_is_not_called_free() {
+        let known = Usage { input_tokens: 1200, output_tokens: 34, cost_usd: Some(0.42) };
+        assert_eq!(usage(&known), "1.2k tokens, $0.42");
+        assert_eq!(usage(&Usage { cost_usd: None, ..known }), "1.2k tokens");
+    }
+}
