@@ -31,6 +31,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<String>,
     },
+    /// The agent began to say something; the text follows as one [`Event::Message`] when it is whole. For CLIs that
+    /// stream their answer in small pieces: without it a long answer would look like silence.
+    Writing,
     /// The agent said something.
     Message {
         /// What it said.
@@ -94,7 +97,11 @@ impl Event {
     pub const fn is_progress(&self) -> bool {
         matches!(
             self,
-            Self::Message { .. } | Self::Thinking { .. } | Self::Tool { .. } | Self::ToolDone { .. }
+            Self::Writing
+                | Self::Message { .. }
+                | Self::Thinking { .. }
+                | Self::Tool { .. }
+                | Self::ToolDone { .. }
         )
     }
 }

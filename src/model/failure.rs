@@ -116,6 +116,9 @@ pub struct Trouble {
     pub code: Option<String>,
     /// The text it gave.
     pub message: String,
+    /// When it will work again, in seconds since 1970, if the CLI said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<u64>,
 }
 
 /// A failure with its class: what is put on record and shown.
@@ -125,11 +128,14 @@ pub struct Failure {
     pub class: Class,
     /// What happened, in the words of whoever noticed it. Untrusted text: print it through [`super::text::Shown`].
     pub message: String,
+    /// When the CLI can be used again, in seconds since 1970, if it said so (a usage window that is used up).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<u64>,
 }
 
 impl Failure {
     /// A failure of `class` with `message`.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), resets_at: None }
     }
 }

@@ -69,6 +69,8 @@ pub enum Format {
     Codex,
     /// `gemini --output-format stream-json`.
     Gemini,
+    /// `cursor-agent --output-format stream-json`.
+    Cursor,
     /// One of the JSON formats above, recognised by its first line.
     Auto,
 }
@@ -143,7 +145,7 @@ pub struct EnvRules {
 pub struct FailureRule {
     /// The class.
     pub class: Class,
-    /// Any of these texts occurs in the message, whatever the case.
+    /// Any of these texts occurs in the message, whatever the case and the kind of apostrophe.
     #[serde(default)]
     pub text: Vec<String>,
     /// The HTTP status is one of these.
@@ -162,6 +164,10 @@ pub struct FailureRule {
 /// Placeholders in arguments and variables: `{self}` our own program, `{prompt}`, `{prompt_file}`, `{model}`,
 /// `{worktree}`, `{git_dir}` (the worktree's), `{git_common_dir}`, `{cli_session}` (a fresh UUID, or on resume the
 /// id that the CLI gave), `{budget}` (US dollars left).
+///
+/// A command line is put together in this order: `args`, `model`, the level's `permissions`, `budget`, `session` or
+/// `resume`, `last`. A `resume` that is a subcommand (`exec OPTIONS resume ID`) therefore needs no list of its own for
+/// the options before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -199,13 +205,13 @@ pub struct Profile {
     /// Arguments that give a new conversation our id (`{cli_session}`).
     #[serde(default)]
     pub session: Vec<String>,
-    /// Arguments that go on with a conversation (`{cli_session}`), put before `args`. Empty: it cannot.
+    /// Arguments that go on with a conversation (`{cli_session}`), in the place of `session`. Empty: it cannot.
     #[serde(default)]
     pub resume: Vec<String>,
     /// Arguments added when a budget is given (`{budget}`).
     #[serde(default)]
     pub budget: Vec<String>,
-    /// Arguments that come last, after everything else (the prompt, for `argv`).
+    /// Arguments that come last, after everything else (the prompt, for `argv`, best behind a `--`).
     #[serde(default)]
     pub last: Vec<String>,
     /// Arguments by level of permissions.
@@ -231,12 +237,18 @@ pub struct Profile {
     pub failures: Vec<FailureRule>,
 }
 
+/// [`Profile::give_up_after`] where a profile does not say it.
+pub const DEFAULT_GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// [`Profile::stop_grace`] where a profile does not say it.
+pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(5);
+
 const fn default_give_up_after() -> Duration {
-    Duration::from_secs(30)
+    DEFAULT_GIVE_UP_AFTER
 }
 
 const fn default_stop_grace() -> Duration {
-    Duration::from_secs(5)
+    DEFAULT_STOP_GRACE
 }
 
 /// Durations as whole seconds, as people write them in a profile.

@@ -1,7 +1,11 @@
 //! Floor 1: decisions. Facts in, decision out; no clock, no disk, no process, no `async`.
 
+pub mod classify;
+pub mod give_up;
+pub mod heard;
 pub mod naming;
 pub mod next;
+pub mod outcome;
 pub mod prompt;
 pub mod replay;
 pub mod report;
