@@ -6,7 +6,7 @@
 use super::{Error, Result};
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::{Places, Record};
-use crate::rules::verbs::nearest;
+use crate::rules::nearest::nearest;
 use crate::tools::file;
 use std::path::Path;
 
@@ -101,7 +101,7 @@ fn no_agent(name: &str, all: &[Named]) -> Error {
     let mut near: Vec<String> =
         all.iter().map(|n| n.session.to_string()).filter(|n| !name.is_empty() && n.starts_with(name)).take(3).collect();
     if near.is_empty() {
-        near.extend(nearest(name, all.iter().map(|n| n.session.as_str())));
+        near.extend(nearest(name, all.iter().map(|n| n.session.as_str())).into_iter().map(str::to_owned));
     }
     Error::NoAgent { name: name.to_owned(), near }
 }

@@ -7,6 +7,7 @@ use super::ids::{Moment, ProcessId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// The state of an agent: one vocabulary for `list`, `wait --until`, JSON and events.
@@ -184,6 +185,8 @@ pub struct Agent {
     pub created: Moment,
     /// The process that created it.
     pub creator: ProcessId,
+    /// The worktree as git registered it: its root and its own git directory.
+    pub worktree: Option<(PathBuf, PathBuf)>,
     /// The last keeper that took over.
     pub keeper: Option<ProcessId>,
     /// Whether the worktree is filled and verified.

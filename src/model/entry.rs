@@ -167,6 +167,15 @@ pub enum Entry {
         /// Why.
         failure: Failure,
     },
+    /// git has registered the worktree; it holds no files yet.
+    WorktreeMade {
+        /// Its root, without links.
+        #[serde(with = "path")]
+        path: PathBuf,
+        /// Its own git directory, without links.
+        #[serde(with = "path")]
+        admin_dir: PathBuf,
+    },
     /// A keeper took over.
     Started {
         /// The keeper.

@@ -7,7 +7,7 @@
 //! <state>/ (XDG state)           the truth
 //!   names/<session>              link to the agent's record; reserves the name
 //!   <project>/lock               held while a worktree is added
-//!   <project>/agents/<id>/       journal  keeper.lock  task  context  env  stop  keeper.log
+//!   <project>/agents/<id>/       journal  keeper.lock  task  context  env  git-config  stop  keeper.log
 //!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
@@ -115,6 +115,11 @@ impl Record {
     /// There when somebody asked for the agent to be killed.
     pub fn stop(&self) -> PathBuf {
         self.0.join("stop")
+    }
+
+    /// The git settings as they were before any agent ran here.
+    pub fn git_config(&self) -> PathBuf {
+        self.0.join("git-config")
     }
 
     /// The keeper's own log.

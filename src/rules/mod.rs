@@ -4,6 +4,7 @@ pub mod classify;
 pub mod give_up;
 pub mod heard;
 pub mod naming;
+pub mod nearest;
 pub mod next;
 pub mod outcome;
 pub mod prompt;

@@ -5,17 +5,18 @@
 /// A candidate counts when it begins with `word`, or when few enough single mistakes lie between them: one in up to
 /// four letters, two in up to eight, else three.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let word: Vec<char> = word.to_lowercase().chars().collect();
-    let allowed = match word.len() {
-        0..=4 => 1,
+    let word: String = word.to_lowercase().chars().take(64).collect();
+    let allowed = match word.chars().count() {
+        0 => return Vec::new(),
+        1..=4 => 1,
         5..=8 => 2,
         _ => 3,
     };
     let mut found: Vec<(usize, &str)> = candidates
         .into_iter()
         .filter_map(|candidate| {
-            let letters: Vec<char> = candidate.to_lowercase().chars().collect();
-            let mistakes = distance(&word, &letters);
+            let letters = candidate.to_lowercase();
+            let mistakes = strsim::osa_distance(&word, &letters);
             let begins = word.len() > 1 && letters.starts_with(&word);
             (mistakes <= allowed || begins).then_some((if begins { 0 } else { mistakes }, candidate))
         })
@@ -24,26 +25,6 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     found.dedup();
     found.truncate(3);
     found.into_iter().map(|(_, name)| name).collect()
-}
-
-/// Single mistakes between two words: a letter too many, too few or wrong, or two neighbours swapped.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = Vec::with_capacity(above.len());
-        row.push(i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let mut best = (above[j] + usize::from(x != y)).min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i - 1] == *y && b[j - 1] == *x {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = above;
-        above = row;
-    }
-    above.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ mod tests {
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
+            worktree: None,
             keeper: None,
             ready: true,
             attempts: vec![],

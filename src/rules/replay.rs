@@ -25,6 +25,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         spec: (**spec).clone(),
         created: first.at,
         creator: by.clone(),
+        worktree: None,
         keeper: None,
         ready: false,
         attempts: Vec::new(),
@@ -49,6 +50,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
     match &record.entry {
         Entry::Created { .. } | Entry::Fenced { .. } => {}
         Entry::NotCreated { failure } => agent.not_created = Some(failure.clone()),
+        Entry::WorktreeMade { path, admin_dir } => agent.worktree = Some((path.clone(), admin_dir.clone())),
         Entry::Started { keeper } => {
             agent.keeper = Some(keeper.clone());
             agent.interrupted = None;

@@ -1,5 +1,7 @@
 //! Whether what was typed is a verb, a task, or a mistake. A typing error must never start a paid agent.
 
+use super::nearest::nearest;
+
 /// Verbs that the design announces and this version does not have.
 const ANNOUNCED: [&str; 17] = [
     "answer", "clean", "completions", "config", "dash", "dispatcher", "events", "flow", "guide", "live", "mcp", "merge",
@@ -46,19 +48,9 @@ pub fn shorthand(args: &[String], verbs: &[&str]) -> Shorthand {
     }
     Shorthand::NotAVerb {
         word: first.clone(),
-        nearest: nearest(first, verbs.iter().copied()),
+        nearest: nearest(first, verbs.iter().copied()).first().map(|v| (*v).to_owned()),
         announced: ANNOUNCED.contains(&first.as_str()),
     }
-}
-
-/// The word among `known` that `word` was probably meant to be.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let word: String = word.to_lowercase().chars().take(64).collect();
-    known
-        .map(|k| (strsim::damerau_levenshtein(&word, k), k))
-        .filter(|(distance, k)| *distance <= 2.min(k.len() / 2) || (word.len() >= 3 && k.starts_with(&word)))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, k)| k.to_owned())
 }
 
 #[cfg(test)]
@@ -89,8 +81,11 @@ mod tests {
 
     #[test]
     fn the_nearest_verb_is_named() {
-        for (typed, meant) in [("lst", Some("list")), ("kil", Some("kill")), ("atach", Some("attach")), ("banana", None), ("LIST", Some("list"))] {
-            assert_eq!(nearest(typed, VERBS.into_iter()).as_deref(), meant, "{typed}");
+        for (typed, meant) in
+            [("lst", Some("list")), ("kil", Some("kill")), ("atach", Some("attach")), ("banana", None), ("LIST", Some("list"))]
+        {
+            let Shorthand::NotAVerb { nearest, .. } = of(&[typed]) else { panic!("{typed}") };
+            assert_eq!(nearest.as_deref(), meant, "{typed}");
         }
     }
 

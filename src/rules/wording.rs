@@ -57,7 +57,7 @@ pub fn lines(event: &Event) -> Vec<(Tone, String)> {
         Event::Message { text } => many(Tone::Say, text),
         Event::Thinking { text } => many(Tone::Think, text),
         Event::Tool { name, detail } => one(Tone::Tool, join(name, detail)),
-        Event::ToolDone { ok: true, .. } | Event::Session { .. } | Event::Usage(_) => Vec::new(),
+        Event::ToolDone { ok: true, .. } | Event::Session { .. } | Event::Usage(_) | Event::Writing => Vec::new(),
         Event::ToolDone { ok: false, detail } => one(Tone::Bad, first_line(detail)),
         Event::Denied { name, detail } => one(Tone::Bad, format!("not allowed: {}", join(name, detail))),
         Event::Retrying(trouble) => one(Tone::Note, format!("tries again: {}", first_line(&trouble.message))),
@@ -76,6 +76,7 @@ pub fn activity(event: &Event) -> Option<String> {
     match event {
         Event::Message { text } => Some(first_line(text.trim())),
         Event::Thinking { .. } => Some("thinking".to_owned()),
+        Event::Writing => Some("writing".to_owned()),
         Event::Line { text } if text.trim().is_empty() => None,
         Event::Tool { .. } | Event::Denied { .. } | Event::Retrying(_) | Event::Line { .. } => {
             lines(event).into_iter().next().map(|(_, text)| text)

@@ -111,6 +111,13 @@ impl Environment {
         Self(kept)
     }
 
+    /// The variables that tell where everything of ours lies, for a session of our tmux server, whose own environment is
+    /// that of whoever started it. What is not UTF-8 cannot be handed to tmux.
+    pub fn for_session(&self) -> Vec<(String, String)> {
+        let names = OURS.iter().chain(&["PATH"]);
+        names.filter_map(|n| Some(((*n).to_owned(), self.value(n)?.to_str()?.to_owned()))).collect()
+    }
+
     /// The environment as bytes for a private file: `NAME=value` records, each ended by NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -124,16 +124,19 @@ impl Server {
         if absent.iter().any(|a| why.contains(a)) { Ok(None) } else { Err(Error::Failed { action, why }) }
     }
 
-    /// Makes the session `name`, whose pane runs `argv` and nothing else. Starts the server if there is none.
-    pub fn new_session(&self, name: &Session, argv: &[String]) -> Result<()> {
+    /// Makes the session `name`, whose pane runs `argv` and nothing else, with `variables` in its environment. Starts the
+    /// server if there is none.
+    pub fn new_session(&self, name: &Session, argv: &[String], variables: &[(String, String)]) -> Result<()> {
         let _guard = self.guard()?;
         if file::read(&self.conf)?.as_deref() != Some(CONF.as_bytes()) {
             file::post(&self.conf, CONF.as_bytes())?;
         }
         let action = "make the session";
         let command = || {
-            let mut command =
-                NewSession::new().detached().session_name(name.as_str()).width(200).height(50).build();
+            let mut command = NewSession::new().detached().session_name(name.as_str()).width(200).height(50).build();
+            for (variable, value) in variables {
+                command.push_option("-e", escape(&format!("{variable}={value}")));
+            }
             for word in argv {
                 command.push_param(escape(word));
             }
@@ -315,10 +318,10 @@ mod tests {
     #[test]
     fn names_that_begin_alike_are_never_mixed_up() {
         let private = Private::new();
-        private.server.new_session(&name("foobar"), &sleeper()).unwrap();
+        private.server.new_session(&name("foobar"), &sleeper(), &[]).unwrap();
         assert_eq!(private.server.has_session(&name("foo")).unwrap(), Some(false));
         assert!(!private.server.kill_session(&name("foo")).unwrap());
-        private.server.new_session(&name("foo"), &sleeper()).unwrap();
+        private.server.new_session(&name("foo"), &sleeper(), &[]).unwrap();
         assert!(private.server.kill_session(&name("foo")).unwrap());
         assert_eq!(private.server.sessions().unwrap().unwrap(), ["foobar"]);
     }
@@ -331,7 +334,7 @@ mod tests {
         let mut argv = vec!["sh".to_owned(), "-c".to_owned(), "printf '%s\\n' \"$@\" > \"$0.tmp\"; mv \"$0.tmp\" \"$0\"; sleep 1000".to_owned()];
         argv.push(out.to_str().unwrap().to_owned());
         argv.extend(odd.map(str::to_owned));
-        private.server.new_session(&name("odd"), &argv).unwrap();
+        private.server.new_session(&name("odd"), &argv, &[]).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while !out.exists() {
             assert!(std::time::Instant::now() < deadline, "the program did not run");
@@ -344,8 +347,8 @@ mod tests {
     #[test]
     fn the_server_ends_with_its_last_session_only() {
         let private = Private::new();
-        private.server.new_session(&name("one"), &sleeper()).unwrap();
-        private.server.new_session(&name("two"), &sleeper()).unwrap();
+        private.server.new_session(&name("one"), &sleeper(), &[]).unwrap();
+        private.server.new_session(&name("two"), &sleeper(), &[]).unwrap();
         private.server.end_with(&name("one")).unwrap();
         assert_eq!(private.server.sessions().unwrap().unwrap().len(), 2, "the other one stays");
         private.server.kill_session(&name("two")).unwrap();

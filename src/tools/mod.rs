@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod file;
 pub mod journal;
+pub mod lines;
 pub mod lock;
 pub mod process;
 pub mod program;
