@@ -1,0 +1,506 @@
+//! Runs one helper program to its end, with a time limit.
+//!
+//! Promises: nothing waits by sleeping (the pipes and the child are watched together by one `poll`); a program that
+//! passes its limit is killed with its whole process group and reaped before the error is returned; a grandchild that
+//! keeps a pipe open after the program's exit does not hold us up. Deliberately absent: anything asynchronous, shells,
+//! and descendants that moved to a process group of their own (the keeper fences those).
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Why a helper program gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such program.
+    #[error("{} was not found", .program.display())]
+    NotFound {
+        /// What was to be run.
+        program: PathBuf,
+    },
+    /// The program is there but did not start, or its pipes failed.
+    #[error("{} could not be run: {source}", .program.display())]
+    Io {
+        /// What was to be run.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program was still running at its limit, and was killed with its process group.
+    #[error("{} {} was ended after {} s without an answer", .program.display(), .args.join(" "), .limit.as_secs_f64())]
+    TimedOut {
+        /// What was run.
+        program: PathBuf,
+        /// Its arguments, as far as they are UTF-8.
+        args: Vec<String>,
+        /// The time it was given.
+        limit: Duration,
+    },
+    /// The program ended and said that it failed.
+    #[error("{} {} failed{}: {}", .program.display(), .args.join(" "), how_it_ended(*.code, *.signal), .stderr.trim())]
+    Failed {
+        /// What was run.
+        program: PathBuf,
+        /// Its arguments, as far as they are UTF-8.
+        args: Vec<String>,
+        /// Its exit code; `None` if a signal ended it.
+        code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+        /// What it wrote on standard error, as far as it is UTF-8.
+        stderr: String,
+    },
+}
+
+impl Error {
+    /// The stable word for this error in `--json`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "program_not_found",
+            Self::Io { .. } => "program_io",
+            Self::TimedOut { .. } => "program_timed_out",
+            Self::Failed { .. } => "program_failed",
+        }
+    }
+
+    /// What to do next, if there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { program } => {
+                Some(format!("install {}, or make sure that it is in PATH", program.display()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn how_it_ended(code: Option<i32>, signal: Option<i32>) -> String {
+    match (code, signal) {
+        (Some(code), _) => format!(" with exit code {code}"),
+        (None, Some(signal)) => format!(" by signal {signal}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// What a program that ended has left.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote on standard output, up to the cap.
+    pub stdout: Vec<u8>,
+    /// What it wrote on standard error, up to the cap.
+    pub stderr: Vec<u8>,
+    /// It wrote more than the cap on one of the two; the rest was read and thrown away.
+    pub truncated: bool,
+    program: PathBuf,
+    args: Vec<String>,
+}
+
+impl Output {
+    /// This output if the exit code is 0, else [`Error::Failed`].
+    pub fn require_success(self) -> Result<Self, Error> {
+        if self.status.success() { Ok(self) } else { Err(self.failure()) }
+    }
+
+    /// The [`Error::Failed`] that tells of this end, for callers for whom some exit codes are answers.
+    pub fn failure(&self) -> Error {
+        Error::Failed {
+            program: self.program.clone(),
+            args: self.args.clone(),
+            code: self.status.code(),
+            signal: self.status.signal(),
+            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+        }
+    }
+}
+
+/// A helper program that is about to be run: argument by argument, never through a shell.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    program: PathBuf,
+    cwd: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
+    limit: Duration,
+    cap: usize,
+}
+
+impl Program {
+    /// `program` with no arguments, our environment, empty standard input, 30 s of time and 64 MiB of output.
+    pub fn new(program: impl AsRef<Path>) -> Self {
+        let program = program.as_ref().to_owned();
+        Self {
+            command: Command::new(&program),
+            program,
+            cwd: None,
+            stdin: None,
+            limit: Duration::from_secs(30),
+            cap: 64 << 20,
+        }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    #[must_use]
+    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
+    /// Starts from an empty environment.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.command.env_clear();
+        self
+    }
+
+    /// Runs it in this directory.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// What it reads on standard input.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// How long it may take, from start to exit.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// How many bytes of each of its two outputs are kept. More is read and thrown away.
+    #[must_use]
+    pub fn output_cap(mut self, bytes: usize) -> Self {
+        self.cap = bytes;
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// An exit code other than 0 is an answer here, not an error; see [`Output::require_success`]. When this
+    /// returns, the program has ended and is reaped.
+    pub fn run(mut self) -> Result<Output, Error> {
+        let deadline = Instant::now() + self.limit;
+        if let Some(dir) = &self.cwd {
+            self.command.current_dir(dir);
+        }
+        self.command
+            .process_group(0)
+            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = Group(self.command.spawn().map_err(|source| self.did_not_start(source))?);
+        let watched = self.watch(&mut child.0, deadline);
+        match watched {
+            Ok(Some((stdout, stderr))) => {
+                // The pidfd said that it ended, so this only collects the status.
+                let status = child.0.wait().map_err(|source| self.io(source))?;
+                std::mem::forget(child);
+                Ok(Output {
+                    status,
+                    truncated: stdout.truncated || stderr.truncated,
+                    stdout: stdout.bytes,
+                    stderr: stderr.bytes,
+                    args: self.shown_args(),
+                    program: self.program,
+                })
+            }
+            Ok(None) => {
+                drop(child);
+                Err(Error::TimedOut { args: self.shown_args(), program: self.program, limit: self.limit })
+            }
+            Err(source) => {
+                drop(child);
+                Err(self.io(source))
+            }
+        }
+    }
+
+    /// Feeds and drains `child` until it ends; `None` at the deadline.
+    fn watch(&mut self, child: &mut Child, deadline: Instant) -> io::Result<Option<(Drain, Drain)>> {
+        let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let mut stdin = match (child.stdin.take(), self.stdin.take()) {
+            (Some(pipe), Some(bytes)) => Some(Feed::new(pipe, bytes)?),
+            _ => None,
+        };
+        let mut stdout = Drain::new(child.stdout.take().map(OwnedFd::from), self.cap)?;
+        let mut stderr = Drain::new(child.stderr.take().map(OwnedFd::from), self.cap)?;
+        loop {
+            let mut fds = vec![PollFd::new(&ended, PollFlags::IN)];
+            for drain in [&stdout, &stderr] {
+                fds.extend(drain.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            }
+            fds.extend(stdin.as_ref().map(|feed| PollFd::new(&feed.pipe, PollFlags::OUT)));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut fds, Some(&left)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+            let gone = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+            drop(fds);
+            if let Some(feed) = &mut stdin
+                && feed.push()?
+            {
+                stdin = None;
+            }
+            // What the program itself wrote is in the pipes when it has ended: one more drain takes all of it, and
+            // waiting for the end of file would mean waiting for its grandchildren.
+            stdout.pull()?;
+            stderr.pull()?;
+            if gone {
+                return Ok(Some((stdout, stderr)));
+            }
+        }
+    }
+
+    fn did_not_start(&self, source: io::Error) -> Error {
+        // A missing working directory is ENOENT too, and must not be told as a missing program.
+        let dir_is_there = self.cwd.as_ref().is_none_or(|dir| dir.is_dir());
+        if source.kind() == io::ErrorKind::NotFound && dir_is_there {
+            Error::NotFound { program: self.program.clone() }
+        } else {
+            self.io(source)
+        }
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        Error::Io { program: self.program.clone(), source }
+    }
+
+    fn shown_args(&self) -> Vec<String> {
+        self.command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// A child and its process group; both are killed, and the child reaped, when this is dropped.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Before the reaping: until then the group's number cannot belong to anybody else.
+        let _gone_already = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _reaped = self.0.wait();
+    }
+}
+
+/// The rest of what the program is to read.
+struct Feed {
+    pipe: ChildStdin,
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+impl Feed {
+    fn new(pipe: ChildStdin, bytes: Vec<u8>) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        Ok(Self { pipe, bytes, done: 0 })
+    }
+
+    /// Writes what the pipe takes; true when there is no more to do and the pipe should be closed.
+    fn push(&mut self) -> io::Result<bool> {
+        while let Some(rest) = self.bytes.get(self.done..)
+            && !rest.is_empty()
+        {
+            match self.pipe.write(rest) {
+                Ok(n) => self.done += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // It does not want to read on; whether that is a failure is for its exit code to say.
+                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(true),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What was read from one of the program's outputs.
+struct Drain {
+    pipe: Option<std::fs::File>,
+    bytes: Vec<u8>,
+    cap: usize,
+    truncated: bool,
+}
+
+impl Drain {
+    fn new(pipe: Option<OwnedFd>, cap: usize) -> io::Result<Self> {
+        if let Some(pipe) = &pipe {
+            rustix::io::ioctl_fionbio(pipe.as_fd(), true)?;
+        }
+        Ok(Self { pipe: pipe.map(std::fs::File::from), bytes: Vec::new(), cap, truncated: false })
+    }
+
+    /// Reads what is there, at most 4 MiB so that an endless writer cannot keep us from looking at the clock.
+    fn pull(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 64 << 10];
+        for _ in 0..64 {
+            let Some(pipe) = &mut self.pipe else { return Ok(()) };
+            match pipe.read(&mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(n) => {
+                    let keep = n.min(self.cap - self.bytes.len());
+                    self.bytes.extend(buffer.iter().take(keep));
+                    self.truncated |= keep < n;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the program `name` is, searched in the directories of `path_var` (the value of `PATH`).
+///
+/// Relative directories are passed over: what they hold depends on where we stand, and may be an agent's. `name` must
+/// be a plain file name. `None`: no executable file of that name in any of them.
+pub fn find_in_path(name: &str, path_var: &OsStr) -> Option<PathBuf> {
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
+    std::env::split_paths(path_var).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|path| {
+        path.is_file() && rustix::fs::access(path.as_path(), rustix::fs::Access::EXEC_OK).is_ok()
+    })
+}
+
+/// `path_var` without its relative directories, for the `PATH` of helper programs that run inside a worktree.
+pub fn absolute_path_only(path_var: &OsStr) -> OsString {
+    let kept = std::env::split_paths(path_var).filter(|dir| dir.is_absolute());
+    std::env::join_paths(kept).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Program {
+        Program::new("/bin/sh").args(["-c", script])
+    }
+
+    #[test]
+    fn both_outputs_and_the_exit_code_arrive() {
+        let out = sh("printf out; printf err >&2; exit 3").run().unwrap();
+        assert_eq!((out.stdout.as_slice(), out.stderr.as_slice()), (&b"out"[..], &b"err"[..]));
+        let Err(Error::Failed { code, signal, stderr, .. }) = out.require_success() else { panic!("not failed") };
+        assert_eq!((code, signal, stderr.as_str()), (Some(3), None, "err"));
+    }
+
+    #[test]
+    fn a_signal_is_told() {
+        let out = sh("kill -9 $$").run().unwrap();
+        let Error::Failed { code, signal, .. } = out.failure() else { panic!("not failed") };
+        assert_eq!((code, signal), (None, Some(9)));
+    }
+
+    #[test]
+    fn much_input_and_output_at_once_do_not_lock_up() {
+        let bytes = vec![b'x'; 5 << 20];
+        let out = Program::new("/bin/cat").stdin(bytes.clone()).run().unwrap();
+        assert!(out.stdout == bytes);
+    }
+
+    #[test]
+    fn input_that_nobody_reads_is_no_error() {
+        let out = sh("exit 0").stdin(vec![b'x'; 5 << 20]).run().unwrap();
+        assert!(out.status.success());
+    }
+
+    #[test]
+    fn the_cap_cuts_and_says_so() {
+        let out = sh("head -c 1000000 /dev/zero").output_cap(10).run().unwrap();
+        assert_eq!((out.stdout.len(), out.truncated, out.status.success()), (10, true, true));
+    }
+
+    #[test]
+    fn the_limit_kills_the_whole_group() {
+        let start = Instant::now();
+        let script = "sleep 60 & echo $! >&2; echo $$; wait";
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let script = format!("{script} & sleep 60 & echo $! > {}; wait", note.display());
+        let error = sh(&script).limit(Duration::from_millis(300)).run().unwrap_err();
+        assert!(matches!(error, Error::TimedOut { limit, .. } if limit == Duration::from_millis(300)));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        let pid = std::fs::read_to_string(note).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z"), "a member of the group lives: {stat}");
+    }
+
+    #[test]
+    fn an_endless_writer_is_ended_at_the_limit() {
+        let error = sh("yes").limit(Duration::from_millis(200)).output_cap(100).run().unwrap_err();
+        assert_eq!(error.code(), "program_timed_out");
+    }
+
+    #[test]
+    fn a_grandchild_that_keeps_the_pipe_does_not_hold_us() {
+        let start = Instant::now();
+        let out = sh("printf before; sleep 20 & exit 0").run().unwrap();
+        assert_eq!(out.stdout, b"before");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_missing_program_and_a_missing_directory_differ() {
+        let error = Program::new("/nowhere/at-all").run().unwrap_err();
+        assert_eq!(error.code(), "program_not_found");
+        let error = sh("true").cwd("/nowhere/at-all").run().unwrap_err();
+        assert_eq!(error.code(), "program_io");
+    }
+
+    #[test]
+    fn the_environment_is_what_was_said() {
+        let out = Program::new("/usr/bin/env").env_clear().env("A", "1").env("B", "2").env_remove("B").run().unwrap();
+        assert_eq!(out.stdout, b"A=1\n");
+    }
+
+    #[test]
+    fn path_search_wants_executable_files_in_absolute_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tool"), "").unwrap();
+        let var = std::env::join_paths([Path::new("."), dir.path(), Path::new("/bin")]).unwrap();
+        assert_eq!(find_in_path("tool", &var), None);
+        assert_eq!(find_in_path("sh", &var), Some(PathBuf::from("/bin/sh")));
+        assert_eq!(find_in_path("../bin/sh", &var), None);
+        assert!(!absolute_path_only(&var).to_string_lossy().split(':').any(|dir| dir == "."));
+    }
+}
