@@ -5,6 +5,7 @@
 //! `tests/it/layers.rs`).
 
 pub mod agents;
+pub mod git;
 pub mod model;
 pub mod rules;
 pub mod tools;
