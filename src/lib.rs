@@ -6,16 +6,13 @@
 
 pub mod a2a;
 pub mod agents;
+pub mod cli;
+pub mod git;
+pub mod keeper;
+pub mod life;
 pub mod model;
+pub mod ops;
 pub mod rules;
 pub mod settings;
 pub mod tmux;
 pub mod tools;
-
-/// placeholder
-pub mod cli {
-    /// placeholder
-    pub fn main() -> std::process::ExitCode {
-        std::process::ExitCode::SUCCESS
-    }
-}

@@ -1,0 +1,167 @@
+//! The few things this room does to files itself, in one place.
+
+use super::{Error, Result};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Turns an I/O error into ours, with the path that it is about.
+pub(super) fn error(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Disk { path, source }
+}
+
+/// A result about something that may not be there: `None` if it is not.
+pub(super) fn if_there<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(error(path)(e)),
+    }
+}
+
+/// The whole of a small regular file; `None` if it is not there. Never follows a link in the last component, never
+/// waits on a pipe that somebody put there.
+pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = open(path, flags, Mode::empty()).map_err(io::Error::from);
+    let Some(file) = if_there(opened, path)? else { return Ok(None) };
+    let file = File::from(file);
+    let mut bytes = Vec::new();
+    if file.metadata().map_err(error(path))?.is_file() {
+        file.take(1 << 20).read_to_end(&mut bytes).map_err(error(path))?;
+    } else {
+        return Err(error(path)(io::Error::other("not a regular file")));
+    }
+    Ok(Some(bytes))
+}
+
+/// What is at `path` itself, links not followed; `None` if there is nothing.
+pub(super) fn look(path: &Path) -> Result<Option<fs::Metadata>> {
+    if_there(fs::symlink_metadata(path), path)
+}
+
+/// The path without links, `.` and `..`.
+pub(super) fn real(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(error(path))
+}
+
+/// The names in a directory; `None` if there is no directory.
+pub(super) fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
+    let Some(entries) = if_there(fs::read_dir(path), path)? else { return Ok(None) };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    names.collect::<io::Result<_>>().map(Some).map_err(error(path))
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(error(path))
+}
+
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(error(path))
+}
+
+pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(target, path).map_err(error(path))
+}
+
+/// Removes a directory and all in it; nothing there is fine.
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    if_there(fs::remove_dir_all(path), path).map(|_| ())
+}
+
+/// Removes a file; nothing there is fine.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    if_there(fs::remove_file(path), path).map(|_| ())
+}
+
+/// Removes an empty directory; true if it is gone afterwards.
+pub(super) fn remove_empty(path: &Path) -> Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(e) => Err(error(path)(e)),
+    }
+}
+
+/// What tells whether a file was replaced or written in the meantime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: u64,
+    size: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// The present stamp of a file; `None` if it is not there.
+pub(super) fn stamp(path: &Path) -> Result<Option<Stamp>> {
+    Ok(look(path)?.map(|meta| Stamp {
+        inode: meta.ino(),
+        size: meta.size(),
+        seconds: meta.mtime(),
+        nanoseconds: meta.mtime_nsec(),
+    }))
+}
+
+/// Copies a regular file to a new one, with its modification time.
+///
+/// git decides by an index's own time which of its entries cannot be believed ("racily clean"); a copy with a younger
+/// time would hide changes. Fails if `to` exists, so that `to` can be a lock. False if there is no `from`.
+pub(super) fn copy_with_time(from: &Path, to: &Path) -> Result<bool> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = open(from, flags, Mode::empty()).map_err(io::Error::from);
+    let Some(source) = if_there(opened, from)? else { return Ok(false) };
+    let mut source = File::from(source);
+    let meta = source.metadata().map_err(error(from))?;
+    if !meta.is_file() {
+        return Err(error(from)(io::Error::other("not a regular file")));
+    }
+    let mut target = File::create_new(to).map_err(error(to))?;
+    let copied = io::copy(&mut source, &mut target)
+        .and_then(|_| target.set_modified(meta.modified()?));
+    if let Err(e) = copied {
+        let _best_effort = fs::remove_file(to);
+        return Err(error(to)(e));
+    }
+    Ok(true)
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(error(to))
+}
+
+/// A directory of ours that is gone when this is dropped.
+#[derive(Debug)]
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A fresh directory in `parent`, readable by us alone.
+    pub(super) fn new(parent: &Path) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("git-{}-{n}", std::process::id()));
+            match make_dir(&path) {
+                // Left by a process of the same number that was killed.
+                Err(Error::Disk { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| Self(path)),
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing of value is in it, and there is nobody to tell.
+        let _best_effort = fs::remove_dir_all(&self.0);
+    }
+}

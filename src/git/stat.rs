@@ -1,0 +1,84 @@
+//! How much a running agent has changed so far: for lists, often, and while it works.
+//!
+//! By libgit2, which runs no filter and writes no index; by hardened git through a private directory without filters
+//! where libgit2 cannot open the repository. Either way a file that a filter rewrites (LFS) counts as changed once its
+//! time differs from the index's.
+
+use super::changes::Listing;
+use super::command::GitEnv;
+use super::eyes_git::numstat;
+use super::eyes_git2::{failed, tree};
+use super::look::DiffStat;
+use super::private::{ConfigSnapshot, PrivateDir};
+use super::worktree::{Worktree, head};
+use super::{CommitId, Result};
+use git2::{DiffFlags, DiffOptions, Patch, Repository, RepositoryOpenFlags};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Files larger than this count as changed but their lines are not counted.
+const LARGEST: i64 = 4 << 20;
+
+/// A live difference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LiveStat {
+    /// The difference between the base and what is on disk, untracked files included.
+    pub diff: DiffStat,
+    /// False if the time ran out before all lines were counted; the files are all counted even then.
+    pub complete: bool,
+}
+
+/// How what is in `worktree` now, committed or not, differs from `base`. Lines are counted for at most `within`.
+pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+    match Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&Path>()) {
+        // Only if the git directory still belongs to the repository we know.
+        Ok(repository) if super::disk::real(repository.commondir())? == worktree.common_dir => {
+            by_git2(&repository, worktree, base, within)
+        }
+        _ => by_git(env, worktree, base),
+    }
+}
+
+fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+    let deadline = Instant::now() + within;
+    let doing = "compare a worktree";
+    repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
+    let mut options = DiffOptions::new();
+    options
+        .include_untracked(true)
+        .recurse_untracked_dirs(true)
+        .show_untracked_content(true)
+        .ignore_submodules(true)
+        .update_index(false)
+        .max_size(LARGEST);
+    let base = tree(repository, base)?;
+    let diff = repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
+    let mut live = LiveStat { complete: true, ..LiveStat::default() };
+    for index in 0..diff.deltas().len() {
+        live.diff.files += 1;
+        if Instant::now() >= deadline {
+            live.complete = false;
+            continue;
+        }
+        // A file that changed or vanished since the list was made has no lines to count now.
+        if let Ok(Some(patch)) = Patch::from_diff(&diff, index)
+            && !patch.delta().flags().contains(DiffFlags::BINARY)
+        {
+            let (_, insertions, deletions) = patch.line_stats().map_err(failed(doing))?;
+            live.diff.insertions += insertions;
+            live.diff.deletions += deletions;
+        }
+    }
+    Ok(live)
+}
+
+fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
+    let private = PrivateDir::new(env, worktree, &ConfigSnapshot::bare(base.as_str().len() == 64))?;
+    let at = head(env, worktree)?;
+    let listing = Listing::read(&private, worktree, at.commit())?;
+    listing.mark_untracked(&private)?;
+    let words = ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
+    let out = private.git().args(words).arg(base.as_str()).output("compare a worktree")?;
+    Ok(LiveStat { diff: numstat(&out), complete: true })
+}

@@ -1,0 +1,236 @@
+//! Making a worktree for an agent, and knowing it again.
+//!
+//! [`add`] is short (a few milliseconds) and needs the caller's lock: git's own locks make parallel adds fail. [`fill`]
+//! is long and needs none. Together they leave what a plain `git worktree add` leaves, but run no hook.
+//! Removing a worktree that was in use is deliberately absent; [`undo_add`] takes back an add and nothing more.
+
+use super::command::{Git, GitEnv, answer};
+use super::eyes::Eyes;
+use super::eyes_git::ByGit;
+use super::{CommitId, Error, Head, Repository, Result, disk};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A worktree that we made. Written down when it was made; what the worktree itself says later is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worktree {
+    /// Its root, without links.
+    pub path: PathBuf,
+    /// Its own git directory, inside the common one, without links.
+    pub admin_dir: PathBuf,
+    /// The directory that all worktrees of the repository share, without links.
+    pub common_dir: PathBuf,
+    /// The branch it was made on.
+    pub branch: String,
+}
+
+/// What [`undo_add`] could take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undone {
+    /// All of it, but perhaps for the branch, if that had moved.
+    All,
+    /// Nothing: there are files in the worktree.
+    KeptFiles,
+}
+
+/// Makes a worktree at `path` on the new branch `branch` at `commit`, with no files in it yet.
+///
+/// `path` must not exist; its parents are made. The caller holds the repository's lock. The user's configuration is
+/// not written, no branch is tracked, no hook runs. If this fails, what was made is taken back.
+/// Errors: [`Error::PathTaken`], [`Error::Branch`], and what git says.
+pub fn add(repository: &Repository, path: &Path, branch: &str, commit: &CommitId) -> Result<Worktree> {
+    if let Some(problem) = repository.branch_problem(branch)? {
+        return Err(Error::Branch { name: branch.to_owned(), problem });
+    }
+    let words = ["-b".as_ref(), OsStr::new(branch), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
+    add_with(repository, path, branch, &words, Some(commit))
+}
+
+/// Makes a worktree at `path` on the branch `branch`, which exists and is checked out nowhere; like [`add`] otherwise.
+pub fn add_existing(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
+    let words = ["--".as_ref(), path.as_os_str(), OsStr::new(branch)];
+    add_with(repository, path, branch, &words, None)
+}
+
+fn add_with(
+    repository: &Repository,
+    path: &Path,
+    branch: &str,
+    words: &[&OsStr],
+    made_branch_at: Option<&CommitId>,
+) -> Result<Worktree> {
+    if !path.is_absolute() || disk::look(path)?.is_some() {
+        return Err(Error::PathTaken { path: path.to_owned() });
+    }
+    let before = disk::names(&repository.common_dir().join("worktrees"))?.unwrap_or_default();
+    let made = repository
+        .git()
+        .config("branch.autoSetupMerge", "false")
+        .config("worktree.useRelativePaths", "false")
+        .args(["worktree", "add", "--quiet", "--no-checkout", "--no-guess-remote"])
+        .args(made_branch_at.map(|_| "--no-track"))
+        .args(words)
+        .output("add a worktree")
+        .and_then(|_| found_at(repository, path, branch));
+    if made.is_err() {
+        // The branch and the path were not there before, and the caller's lock keeps others of us away: what is
+        // there now is ours. The first error is the one to tell.
+        let _told_by_the_first_error = take_back(repository, path, branch, &before, made_branch_at);
+    }
+    made
+}
+
+/// The worktree that git has just made at `path`.
+fn found_at(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
+    let path = disk::real(path)?;
+    let link = disk::read_small(&path.join(".git"))?.unwrap_or_default();
+    let admin = link.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
+    let admin = admin.ok_or_else(|| answer("find the new worktree", &link))?;
+    let admin_dir = disk::real(&path.join(OsStr::from_bytes(admin)))?;
+    Ok(Worktree { path, admin_dir, common_dir: repository.common_dir().to_owned(), branch: branch.to_owned() })
+}
+
+/// Takes back an add that failed half-way.
+fn take_back(
+    repository: &Repository,
+    path: &Path,
+    branch: &str,
+    before: &[std::ffi::OsString],
+    made_branch_at: Option<&CommitId>,
+) -> Result<()> {
+    let common_dir = repository.common_dir();
+    if !remove_pristine(path)? {
+        return Ok(());
+    }
+    for name in disk::names(&common_dir.join("worktrees"))?.unwrap_or_default() {
+        let admin_dir = common_dir.join("worktrees").join(&name);
+        let points_at = disk::read_small(&admin_dir.join("gitdir"))?.unwrap_or_default();
+        let ours = points_at.strip_suffix(b"\n").is_some_and(|at| at == path.join(".git").as_os_str().as_bytes());
+        if ours && !before.contains(&name) {
+            disk::remove_tree(&admin_dir)?;
+        }
+    }
+    disk::remove_empty(&common_dir.join("worktrees"))?;
+    made_branch_at.map_or(Ok(()), |commit| delete_branch(&repository.env, common_dir, branch, commit))
+}
+
+/// Fills a worktree that [`add`] made with the files of its branch, as a plain `git worktree add` would.
+///
+/// The user's own filters run (LFS needs them), and a partial clone fetches what it misses; hooks and file watchers do
+/// not run. Needs no lock. Doing it again is harmless until an agent has worked there, and destroys its work after.
+pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .with_network()
+        .limit(env.long_limit)
+        .config("checkout.workers", "0")
+        .args(["reset", "--hard", "--quiet", "--no-recurse-submodules"])
+        .output("fill a worktree")
+        .map(|_| ())
+}
+
+/// Is this still the worktree that we made, so that an agent may be started in it?
+///
+/// Looks at the place, the `.git` file, the way back from the git directory, and the branch; any difference is
+/// [`Error::NotOurWorktree`].
+pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    let differs = |what: &str| Error::NotOurWorktree { path: worktree.path.clone(), what: what.to_owned() };
+    match disk::look(&worktree.path)? {
+        Some(meta) if meta.is_dir() => {}
+        Some(_) => return Err(differs("it is not a directory")),
+        None => return Err(differs("it is gone")),
+    }
+    if disk::real(&worktree.path)? != worktree.path {
+        return Err(differs("its path leads elsewhere"));
+    }
+    let dot_git = worktree.path.join(".git");
+    let is_file = disk::look(&dot_git)?.is_some_and(|meta| meta.is_file());
+    let link = if is_file { disk::read_small(&dot_git)? } else { None };
+    if !link.is_some_and(|link| leads_to(&link, b"gitdir: ", &worktree.path, &worktree.admin_dir)) {
+        return Err(differs("its .git does not lead to the git directory we know"));
+    }
+    let back = disk::read_small(&worktree.admin_dir.join("gitdir"))?;
+    if !back.is_some_and(|back| leads_to(&back, b"", &worktree.admin_dir, &dot_git)) {
+        return Err(differs("its git directory belongs to another worktree"));
+    }
+    let common = disk::read_small(&worktree.admin_dir.join("commondir"))?;
+    if !common.is_some_and(|common| leads_to(&common, b"", &worktree.admin_dir, &worktree.common_dir)) {
+        return Err(differs("it belongs to another repository"));
+    }
+    let head = head(env, worktree)?;
+    if head.branch() != Some(worktree.branch.as_str()) {
+        let on = head.branch().map_or_else(|| "no branch".to_owned(), |name| format!("branch {name}"));
+        return Err(differs(&format!("it is on {on}, not on {}", worktree.branch)));
+    }
+    Ok(())
+}
+
+/// Does a link file (`prefix`, path, newline) written in `dir` lead to `target`?
+fn leads_to(content: &[u8], prefix: &[u8], dir: &Path, target: &Path) -> bool {
+    let written = content.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(b"\n"));
+    let Some(written) = written else { return false };
+    disk::real(&dir.join(OsStr::from_bytes(written))).is_ok_and(|path| path == target)
+}
+
+/// Where the worktree's HEAD is now, whatever its `.git` file says.
+pub fn head(env: &GitEnv, worktree: &Worktree) -> Result<Head> {
+    by_git(env, worktree).head()
+}
+
+/// The questions of the seam, asked in the worktree by hardened git.
+pub(super) fn by_git(env: &GitEnv, worktree: &Worktree) -> ByGit {
+    ByGit {
+        env: env.clone(),
+        git_dir: worktree.admin_dir.clone(),
+        common_dir: worktree.common_dir.clone(),
+        work_dir: worktree.path.clone(),
+    }
+}
+
+/// Takes back an [`add`] when a later step of creation failed: the directory if nothing but `.git` is in it, the git
+/// directory, and the branch if `made_branch_at` is given (the commit it was made at) and it still points there.
+///
+/// With any file in the worktree nothing is removed. The caller holds the repository's lock.
+pub fn undo_add(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&CommitId>) -> Result<Undone> {
+    if !remove_pristine(&worktree.path)? {
+        return Ok(Undone::KeptFiles);
+    }
+    let worktrees = worktree.common_dir.join("worktrees");
+    // Never anything but an entry of the directory where git keeps them, whatever the record holds.
+    if worktree.admin_dir.parent() == Some(worktrees.as_path()) {
+        disk::remove_tree(&worktree.admin_dir)?;
+        disk::remove_empty(&worktrees)?;
+    }
+    if let Some(commit) = made_branch_at {
+        delete_branch(env, &worktree.common_dir, &worktree.branch, commit)?;
+    }
+    Ok(Undone::All)
+}
+
+/// Removes a worktree directory that holds nothing but its `.git` file; false if it holds more.
+fn remove_pristine(path: &Path) -> Result<bool> {
+    let Some(names) = disk::names(path)? else { return Ok(true) };
+    if names.iter().any(|name| name != ".git") {
+        return Ok(false);
+    }
+    let dot_git = path.join(".git");
+    match disk::look(&dot_git)? {
+        Some(meta) if !meta.is_file() => return Ok(false),
+        Some(_) => disk::remove_file(&dot_git)?,
+        None => {}
+    }
+    disk::remove_empty(path)
+}
+
+/// Deletes the branch if it points at `commit` and no worktree has it checked out.
+fn delete_branch(env: &GitEnv, common_dir: &Path, branch: &str, commit: &CommitId) -> Result<()> {
+    let git = || Git::without_work_tree(env, common_dir);
+    let name = format!("refs/heads/{branch}");
+    let tip = git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).run()?;
+    let there = String::from_utf8_lossy(&tip.stdout).trim_end() == commit.as_str();
+    if there && super::look::checked_out_at(git(), branch)?.is_empty() {
+        git().args(["update-ref", "-d", &name, commit.as_str()]).output("delete a branch")?;
+    }
+    Ok(())
+}
