@@ -12,4 +12,5 @@ pub mod ids;
 pub mod places;
 pub mod profile;
 pub mod report;
+pub mod request;
 pub mod text;

@@ -1,0 +1,295 @@
+//! Making an agent: name, record, branch and worktree, session, in this order; each intent is on disk before its act.
+//!
+//! If we die in between, the name is reserved and the record says how far it went: nothing is half made without being
+//! seen by `ai_orch list`. If a step fails, what was made is taken back.
+
+use super::{House, Result};
+use crate::a2a::record::{self, Pen};
+use crate::a2a::watch::Watch;
+use crate::a2a::{names, root};
+use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
+use crate::model::entry::{Entry, Link, Spec};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{AgentId, Session};
+use crate::model::places::Record;
+use crate::model::profile::Permissions;
+use crate::model::text::Shown;
+use crate::rules::naming;
+use crate::rules::prompt::ContextFile;
+use crate::settings::environment::Environment;
+use crate::tools::{clock, file, lock, process};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait for others who add a worktree to the same repository.
+const LOCK_LIMIT: Duration = Duration::from_secs(120);
+/// How long a keeper may take to come to life on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How many names are tried for one agent.
+const NAMES: usize = 10_000;
+
+/// Why an agent could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository has no commit.
+    #[error("the repository {} has no commit yet, so there is nothing to start from", .0.display())]
+    NoCommit(std::path::PathBuf),
+    /// `--base` names nothing.
+    #[error("'{}' is no commit of this repository", Shown(.0))]
+    NoSuchBase(String),
+    /// No name was free.
+    #[error("no name like '{0}' is free")]
+    NoName(Session),
+    /// The keeper did not come to life.
+    #[error("the session {session} was made, but its keeper did not start within {} s", START_LIMIT.as_secs())]
+    NoKeeper {
+        /// The session.
+        session: Session,
+    },
+    /// The keeper came to life and ended at once.
+    #[error("the keeper of {session} ended at once: {why}")]
+    KeeperEnded {
+        /// The session.
+        session: Session,
+        /// What it left in its log.
+        why: String,
+    },
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoCommit(_) => "no_commit",
+            Self::NoSuchBase(_) => "no_such_base",
+            Self::NoName(_) => "no_name",
+            Self::NoKeeper { .. } | Self::KeeperEnded { .. } => "keeper",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoCommit(_) => Some("make one: git commit --allow-empty -m 'Begin'".to_owned()),
+            Self::NoSuchBase(_) => Some("see git branch -a, or leave --base out to start from HEAD".to_owned()),
+            Self::NoName(_) => Some("give another --name".to_owned()),
+            Self::NoKeeper { session } | Self::KeeperEnded { session, .. } => Some(format!("ai_orch show {session}; ai_orch doctor")),
+        }
+    }
+}
+
+/// What to make.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The name wanted.
+    pub name: Session,
+    /// The task text.
+    pub task: String,
+    /// The context files.
+    pub context: Vec<ContextFile>,
+    /// The chain.
+    pub chain: Vec<Link>,
+    /// What the branch starts from; `None`: HEAD.
+    pub base: Option<String>,
+    /// What the agent may do.
+    pub permissions: Permissions,
+    /// The time allowed.
+    pub timeout: Option<Duration>,
+    /// The validation command.
+    pub validate: Option<String>,
+    /// How often it may be repaired.
+    pub repairs: u32,
+    /// The money allowed.
+    pub budget_usd: Option<f64>,
+    /// Whether leftovers are committed.
+    pub commit: bool,
+    /// The agent's environment.
+    pub environment: Environment,
+    /// The names of variables that were given for it.
+    pub env_names: Vec<String>,
+}
+
+/// An agent that was made; its keeper is alive.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// What was put on record.
+    pub spec: Spec,
+    /// Where its record is.
+    pub record: Record,
+}
+
+/// The repository around `dir` and the commit that `base` names, with a name for that commit.
+pub fn starting_point(house: &House, dir: &Path, base: Option<&str>) -> Result<(Repository, CommitId, String)> {
+    let repository = Repository::require(&house.git()?, dir)?;
+    let head = repository.head()?;
+    let (commit, name) = match (base, head) {
+        (Some(base), _) => {
+            let commit = repository.resolve(base)?.ok_or_else(|| Error::NoSuchBase(base.to_owned()))?;
+            (commit, base.to_owned())
+        }
+        (None, Head::Branch { name, commit }) => (commit, name),
+        (None, Head::Detached { commit }) => (commit.clone(), commit.short().to_owned()),
+        (None, Head::Unborn { .. }) => return Err(Error::NoCommit(repository.work_dir().to_owned()).into()),
+    };
+    Ok((repository, commit, name))
+}
+
+/// Makes the agent that `order` describes, from `commit` of `repository`, and waits until its keeper lives.
+pub fn create(house: &House, repository: &Repository, commit: &CommitId, base_name: &str, order: &Order) -> Result<Created> {
+    let places = &house.settings.places;
+    root::prepare(&places.root, house.settings.uid)?;
+    if let Some(socket_dir) = house.settings.tmux_socket.parent().filter(|dir| *dir != places.root) {
+        root::prepare(socket_dir, house.settings.uid)?;
+    }
+    let project = naming::project_for(repository.common_dir());
+    let project_lock = places.project_lock(&project);
+    file::make_dirs(project_lock.parent().unwrap_or(&places.state))?;
+    let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+    let spec = reserve(house, repository, commit, base_name, order, project)?;
+    let record = places.record(&spec.project, spec.id);
+    let made = begin(house, repository, commit, &spec, &record, order);
+    drop(guard);
+    if let Err(error) = made {
+        names::free(places, &spec.session)?;
+        return Err(error);
+    }
+    start(house, &spec, &record)?;
+    Ok(Created { spec, record })
+}
+
+/// Chooses a name that no agent has and whose branch does not exist, and reserves it.
+fn reserve(
+    house: &House,
+    repository: &Repository,
+    commit: &CommitId,
+    base_name: &str,
+    order: &Order,
+    project: crate::model::ids::Project,
+) -> Result<Spec> {
+    let settings = &house.settings;
+    let id = AgentId(clock::new_id());
+    for session in naming::candidates(&order.name).take(NAMES) {
+        let branch = format!("{}{session}", settings.branch_prefix);
+        match repository.branch_problem(&branch)? {
+            None => {}
+            Some(BranchProblem::Exists(_) | BranchProblem::Below(_)) => continue,
+            Some(problem) => return Err(git::Error::Branch { name: branch, problem }.into()),
+        }
+        let worktree = settings.places.worktree(&project, &session);
+        // A worktree that an earlier agent of this name left is that agent's work.
+        if file::ownership(&worktree)?.is_some() || !names::reserve(&settings.places, &session, &project, id)? {
+            continue;
+        }
+        return Ok(Spec {
+            id,
+            session,
+            project,
+            common_dir: repository.common_dir().to_owned(),
+            checkout: repository.work_dir().to_owned(),
+            base: commit.as_str().to_owned(),
+            base_name: base_name.to_owned(),
+            branch,
+            worktree,
+            title: naming::title_for(&order.task),
+            chain: order.chain.clone(),
+            permissions: order.permissions,
+            timeout_ms: order.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            validate: order.validate.clone(),
+            repairs: order.repairs,
+            budget_usd: order.budget_usd,
+            commit: order.commit,
+            env_names: order.env_names.clone(),
+            has_context: !order.context.is_empty(),
+        });
+    }
+    Err(Error::NoName(order.name.clone()).into())
+}
+
+/// Puts the agent on record and adds its worktree. Takes back what it made if it fails.
+fn begin(house: &House, repository: &Repository, commit: &CommitId, spec: &Spec, record: &Record, order: &Order) -> Result<()> {
+    file::make_dirs(&record.0)?;
+    file::replace(&record.task(), order.task.as_bytes())?;
+    if spec.has_context {
+        file::replace(&record.context(), &serde_json::to_vec(&order.context).map_err(crate::a2a::Error::Json)?)?;
+    }
+    file::replace(&record.env(), &order.environment.to_bytes())?;
+    let config = ConfigSnapshot::take(repository)?;
+    file::replace(&record.git_config(), &serde_json::to_vec(&config).map_err(crate::a2a::Error::Json)?)?;
+    let by = process::me()?;
+    let mut pen = Pen::begin(record, Entry::Created { spec: Box::new(spec.clone()), by })?;
+    if let Some(parent) = spec.worktree.parent() {
+        file::make_dirs(parent)?;
+    }
+    let made = git::worktree::add(repository, &spec.worktree, &spec.branch, commit);
+    let worktree = match made {
+        Ok(worktree) => worktree,
+        Err(error) => {
+            file::remove(&record.env())?;
+            pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) })?;
+            return Err(error.into());
+        }
+    };
+    pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
+    Ok(())
+}
+
+/// Makes the session and waits until its keeper is on record.
+fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
+    let argv: Option<Vec<String>> = [house.settings.program.to_str(), Some("__keep"), record.0.to_str()]
+        .into_iter()
+        .map(|word| word.map(str::to_owned))
+        .collect();
+    let argv = argv.ok_or_else(|| crate::settings::Error::NotUtf8(record.0.clone()))?;
+    let started = house
+        .tmux
+        .new_session(&spec.session, &argv, &house.settings.environment.for_session())
+        .map_err(super::Error::from)
+        .and_then(|()| wait_for_keeper(spec, record));
+    if let Err(error) = started {
+        undo(house, spec, record, &error)?;
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Takes back a creation whose keeper never came to life. Whoever holds the keeper's lock decides, so if a keeper holds it
+/// after all, nothing is touched.
+fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Result<()> {
+    let Some(held) = lock::try_exclusive(&record.keeper_lock())? else { return Ok(()) };
+    let mut pen = Pen::open(record, &held)?;
+    if pen.agent.keeper.is_some() {
+        return Ok(());
+    }
+    house.tmux.kill_session(&spec.session).ok();
+    file::remove(&record.env())?;
+    if let Some(worktree) = super::worktree(&pen.agent) {
+        let _guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+        let base = CommitId::parse(&spec.base);
+        git::worktree::undo_add(&house.git()?, &worktree, base.as_ref())?;
+    }
+    pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, error.to_string()) })?;
+    names::free(&house.settings.places, &spec.session)?;
+    Ok(())
+}
+
+fn wait_for_keeper(spec: &Spec, record: &Record) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source }))?;
+    runtime.block_on(async {
+        let deadline = clock::tick() + START_LIMIT;
+        let mut watch = Watch::new();
+        watch.add(&record.0)?;
+        loop {
+            let agent = record::load(record)?;
+            if agent.is_some_and(|a| a.keeper.is_some()) {
+                return Ok(());
+            }
+            if clock::tick() > deadline {
+                return Err(Error::NoKeeper { session: spec.session.clone() }.into());
+            }
+            clock::within(Duration::from_secs(1), watch.changed()).await;
+        }
+    })
+}

@@ -1,0 +1,151 @@
+//! Floor 4: the steps of an agent's life, each safe to do twice. Verbs and keepers use the same ones.
+
+use crate::git::{self, GitEnv};
+use crate::model::agent::Agent;
+use crate::settings::{self, Settings};
+use crate::tmux::{self, Server};
+use crate::tools::{file, program};
+use crate::{a2a, agents};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub mod create;
+pub mod fence;
+pub mod work;
+
+/// A step that failed, in the words of the room it failed in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Shared files.
+    #[error(transparent)]
+    Shared(#[from] a2a::Error),
+    /// tmux.
+    #[error(transparent)]
+    Tmux(#[from] tmux::Error),
+    /// git.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// Profiles.
+    #[error(transparent)]
+    Agents(#[from] agents::Error),
+    /// Settings.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// A step of the creation of an agent.
+    #[error(transparent)]
+    Create(#[from] create::Error),
+    /// git is not installed.
+    #[error("git is not installed")]
+    NoGit,
+    /// What an agent left running could not be ended.
+    #[error("{} could not be ended: {}", if .pids.len() == 1 { "a process of the agent" } else { "processes of the agent" }, .pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    StillRunning {
+        /// The processes.
+        pids: Vec<i32>,
+    },
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Shared(e) => e.code(),
+            Self::Tmux(e) => e.code(),
+            Self::Git(e) => e.code(),
+            Self::Agents(e) => e.code(),
+            Self::Settings(e) => e.code(),
+            Self::Create(e) => e.code(),
+            Self::NoGit => "git_missing",
+            Self::StillRunning { .. } => "still_running",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Shared(e) => e.hint(),
+            Self::Tmux(e) => e.hint(),
+            Self::Git(e) => e.hint(),
+            Self::Agents(e) => e.hint(),
+            Self::Settings(e) => e.hint(),
+            Self::Create(e) => e.hint(),
+            Self::NoGit => Some("install it: apt-get install git".to_owned()),
+            Self::StillRunning { pids } => pids.first().map(|pid| format!("look at it: ps -fp {pid}")),
+        }
+    }
+}
+
+impl From<file::Error> for Error {
+    fn from(error: file::Error) -> Self {
+        Self::Shared(error.into())
+    }
+}
+
+impl From<crate::tools::lock::Error> for Error {
+    fn from(error: crate::tools::lock::Error) -> Self {
+        Self::Shared(error.into())
+    }
+}
+
+impl From<crate::tools::process::Error> for Error {
+    fn from(error: crate::tools::process::Error) -> Self {
+        Self::Shared(error.into())
+    }
+}
+
+/// Result of a step.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The handle that everything hangs on: settings, our tmux server, git. Make as many as you like.
+#[derive(Debug, Clone)]
+pub struct House {
+    /// The settings.
+    pub settings: Settings,
+    /// Our tmux server.
+    pub tmux: Server,
+}
+
+impl House {
+    /// A house with `settings`.
+    pub fn new(settings: Settings) -> Self {
+        let environment: Vec<(OsString, OsString)> =
+            settings.environment.plain().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let places = &settings.places;
+        let tmux = Server::new(&settings.tmux_socket, &places.tmux_conf(), &places.tmux_lock(), environment);
+        Self { settings, tmux }
+    }
+
+    /// A house as the environment and the settings files describe it.
+    pub fn load() -> Result<Self> {
+        Ok(Self::new(Settings::load()?))
+    }
+
+    /// Where `name` is in PATH.
+    pub fn find_program(&self, name: &str) -> Option<PathBuf> {
+        program::find_in_path(name, self.settings.environment.value("PATH").unwrap_or_default())
+    }
+
+    /// git, hardened, with the environment of this process.
+    pub fn git(&self) -> Result<GitEnv> {
+        let program = self.find_program("git").ok_or(Error::NoGit)?;
+        let vars = self.settings.environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let scratch = self.settings.places.state.join("scratch");
+        file::make_dirs(&scratch)?;
+        Ok(GitEnv::new(program, vars, scratch))
+    }
+
+    /// Every agent CLI that can be named, the user's own profiles included.
+    pub fn catalogue(&self) -> Result<agents::Catalogue> {
+        Ok(agents::Catalogue::with_user_profiles(self.settings.profile_files()?)?)
+    }
+}
+
+/// The worktree of `agent`, as git registered it; `None` if that never happened.
+pub fn worktree(agent: &Agent) -> Option<git::Worktree> {
+    agent.worktree.as_ref().map(|(path, admin_dir)| git::Worktree {
+        path: path.clone(),
+        admin_dir: admin_dir.clone(),
+        common_dir: agent.spec.common_dir.clone(),
+        branch: agent.spec.branch.clone(),
+    })
+}

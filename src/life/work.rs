@@ -1,0 +1,114 @@
+//! An agent's work in its worktree: filled before it begins, looked at, committed when it is done.
+
+use super::{House, Result, worktree};
+use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
+use crate::model::agent::Agent;
+use crate::model::entry::Changes;
+use crate::model::places::Record;
+use crate::rules::naming;
+use crate::rules::prompt::Found;
+use crate::tools::file;
+use std::time::Duration;
+
+/// How long lines are counted for a summary, in a worktree with many changes.
+const COUNT_LIMIT: Duration = Duration::from_secs(2);
+/// How many commits and files a brief names.
+const NAMED: usize = 50;
+
+/// What came of the attempt to commit what an agent left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The commit, if one was made.
+    pub commit: Option<String>,
+    /// Why something is left uncommitted.
+    pub skipped: Option<String>,
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Fills the worktree of `agent` and checks that it is the one that was made for it.
+pub fn fill(house: &House, agent: &Agent) -> Result<()> {
+    let Some(worktree) = worktree(agent) else {
+        let what = "it was never made".to_owned();
+        return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
+    };
+    let env = house.git()?;
+    git::worktree::fill(&env, &worktree)?;
+    Ok(git::worktree::verify(&env, &worktree)?)
+}
+
+/// What is on the branch of `agent` and in its worktree. `None` if it never had a worktree.
+pub fn changes(house: &House, agent: &Agent) -> Result<Option<Changes>> {
+    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else { return Ok(None) };
+    look(&house.git()?, &worktree, &base).map(Some)
+}
+
+fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId) -> Result<Changes> {
+    let head = git::worktree::head(env, worktree)?;
+    let tip = head.commit().cloned();
+    let live = git::stat::stat(env, worktree, base, COUNT_LIMIT)?;
+    let commits = match &tip {
+        Some(tip) => git::worktree::commits(env, worktree, base, tip, 10_000)?.len(),
+        None => 0,
+    };
+    let uncommitted = match &tip {
+        Some(tip) => git::stat::stat(env, worktree, tip, Duration::ZERO)?.diff.files > 0,
+        None => live.diff.files > 0,
+    };
+    Ok(Changes {
+        tip: tip.map(|t| t.as_str().to_owned()),
+        commits: number(commits),
+        files: number(live.diff.files),
+        insertions: number(live.diff.insertions),
+        deletions: number(live.diff.deletions),
+        uncommitted,
+    })
+}
+
+/// What the next CLI finds when it takes over from another one. Never fails: what cannot be found out is left out.
+pub fn found(house: &House, agent: &Agent) -> Found {
+    let changes = match changes(house, agent) {
+        Ok(changes) => changes,
+        Err(error) => {
+            tracing::warn!(%error, "could not look at the worktree for a brief");
+            None
+        }
+    };
+    let mut found = Found { changes, ..Found::default() };
+    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else { return found };
+    let Ok(env) = house.git() else { return found };
+    if let Some(tip) = found.changes.as_ref().and_then(|c| c.tip.as_deref()).and_then(CommitId::parse) {
+        let commits = git::worktree::commits(&env, &worktree, &base, &tip, NAMED).unwrap_or_default();
+        found.commits = commits.iter().map(|c| format!("commit {} {}", c.id.short(), c.subject)).collect();
+    }
+    if let Ok(files) = git::stat::files(&env, &worktree, &base, NAMED) {
+        found.files = files.iter().map(|f| format!("{} {}", f.status, f.path.to_string_lossy())).collect();
+    }
+    found
+}
+
+/// Commits what attempt `n` of `agent` left, on the agent's branch.
+pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed> {
+    let Some(worktree) = worktree(agent) else { return Ok(Committed::default()) };
+    let env = house.git()?;
+    let config: ConfigSnapshot = match file::read(&record.git_config())? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+        None => ConfigSnapshot::default(),
+    };
+    let subject = naming::subject_for(&agent.spec.title);
+    let message = format!("{subject}\n\nLeft uncommitted by {}, committed by ai_orch.\n", agent.cli());
+    let saved = git::commit::commit_all(&env, &worktree, &config, &message)?;
+    let mut committed = Committed::default();
+    match saved.outcome {
+        git::commit::Outcome::Nothing => {}
+        git::commit::Outcome::Committed { commit, .. } => committed.commit = Some(commit.as_str().to_owned()),
+        git::commit::Outcome::NotCommitted(obstacle) => committed.skipped = Some(obstacle.to_string()),
+    }
+    if saved.head.branch() != Some(agent.spec.branch.as_str()) {
+        let at = saved.head.branch().map_or_else(|| "no branch".to_owned(), |b| format!("the branch {b}"));
+        committed.skipped.get_or_insert(format!("the agent left its worktree on {at}, not on {}", agent.spec.branch));
+    }
+    Ok(committed)
+}

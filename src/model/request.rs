@@ -1,0 +1,49 @@
+//! What people ask for, as plain data: between the command line and the stories that carry it out.
+
+use super::agent::State;
+use super::profile::Permissions;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `run`, as asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// The task text.
+    pub task: String,
+    /// The chain of agent CLIs; `None`: the configured one, else the first that is installed.
+    pub chain: Option<Vec<String>>,
+    /// Models: for a named CLI, or for the first one.
+    pub models: Vec<(Option<String>, String)>,
+    /// Files to add to the prompt.
+    pub context: Vec<PathBuf>,
+    /// The session name wanted.
+    pub name: Option<String>,
+    /// What the branch starts from; `None`: HEAD.
+    pub base: Option<String>,
+    /// The time allowed for all attempts together.
+    pub timeout: Option<Duration>,
+    /// What the agent may do; `None`: the configured level.
+    pub permissions: Option<Permissions>,
+    /// The command that must succeed in the worktree.
+    pub validate: Option<String>,
+    /// How often an agent may repair what the validation found.
+    pub repairs: u32,
+    /// Variables to set for the agent.
+    pub env: Vec<(OsString, OsString)>,
+    /// US dollars allowed.
+    pub budget_usd: Option<f64>,
+    /// Whether to commit what the agent leaves uncommitted.
+    pub commit: bool,
+}
+
+/// `wait`, as asked for.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    /// The sessions.
+    pub sessions: Vec<String>,
+    /// The states to wait for; empty: any final state.
+    pub until: Vec<State>,
+    /// How long to wait at most.
+    pub timeout: Option<Duration>,
+}
