@@ -8,4 +8,8 @@ pub mod agents;
 pub mod model;
 pub mod rules;
 pub mod tools;
-pub mod cli { pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS } }
+pub mod cli {
+    pub fn main() -> std::process::ExitCode {
+        std::process::ExitCode::SUCCESS
+    }
+}

@@ -13,6 +13,8 @@ mod text;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use crate::model::event::{Event, Usage};
 use crate::model::failure::Trouble;
@@ -206,8 +208,18 @@ const DETAIL: usize = 400;
 /// The one-line gist of a tool's input: the field that says most.
 fn gist(input: &Object) -> String {
     const TELLING: [&str; 12] = [
-        "command", "cmd", "file_path", "path", "notebook_path", "pattern", "query", "url", "skill", "description",
-        "prompt", "message",
+        "command",
+        "cmd",
+        "file_path",
+        "path",
+        "notebook_path",
+        "pattern",
+        "query",
+        "url",
+        "skill",
+        "description",
+        "prompt",
+        "message",
     ];
     let telling = TELLING.iter().find_map(|key| str_at(input, key).filter(|v| !v.trim().is_empty()));
     match telling {
