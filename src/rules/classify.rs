@@ -69,7 +69,7 @@ const COMMON: [(Class, &[&str]); 8] = [
             "spending limit",
         ],
     ),
-    (Class::RateLimit, &["rate limit", "rate-limit", "rate_limit", "too many requests", "429 "]),
+    (Class::RateLimit, &["rate limit", "rate-limit", "rate_limit", "too many requests"]),
     (
         Class::Auth,
         &[

@@ -97,9 +97,8 @@ pub fn outcome(facts: &AttemptFacts<'_>) -> Outcome {
         Some(StopCause::Interrupted) => return Outcome::Interrupted,
         // It was ready before our stop reached it. (gemini exits with 0 on TERM, but says nothing then.)
         Some(_) if finished_well && facts.end == End::Exited(0) => {}
-        Some(StopCause::Lingered) => {}
+        None | Some(StopCause::Lingered) => {}
         Some(cause) => return failed(stopped(facts, cause)),
-        None => {}
     }
     let lingered = facts.stop == Some(StopCause::Lingered);
     match &facts.end {

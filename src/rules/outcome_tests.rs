@@ -193,12 +193,12 @@ fn why_we_stopped_it_is_the_reason() {
     let busy = heard(&[Event::Retrying(Trouble { status: Some(529), ..said("overloaded") })]);
     for (stop, class, says) in [
         (
-            StopCause::Timeout(Duration::from_secs(1800)),
+            StopCause::Timeout(Duration::from_mins(30)),
             Class::Timeout,
             "not done within 30 min; it was retrying: overloaded",
         ),
         (
-            StopCause::Stalled(Duration::from_secs(7200)),
+            StopCause::Stalled(Duration::from_hours(2)),
             Class::Stalled,
             "printed nothing for 2 h; it was retrying: overloaded",
         ),

@@ -143,7 +143,7 @@ impl Translator {
         let mut out = Vec::new();
         match &mut self.dialect {
             Dialect::Text => text::line(text, &mut out),
-            Dialect::Codex(d) => d.stderr(text, &mut out),
+            Dialect::Codex(_) => codex::Codex::stderr(text, &mut out),
             Dialect::Gemini(d) => d.stderr(text, &mut out),
             // A recording that has not begun to speak: only gemini writes this, and nobody else is harmed by it.
             Dialect::Auto => gemini::Gemini::default().stderr(text, &mut out),
