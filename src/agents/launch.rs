@@ -139,7 +139,10 @@ pub fn launch(profile: &Profile, facts: &LaunchFacts) -> Result<Launch, Error> {
 /// The prompt as an argument: itself, or one line that points to its file where an argument cannot hold it.
 fn argv_prompt(facts: &LaunchFacts) -> String {
     if facts.prompt.len() > ARGV_LIMIT || facts.prompt.contains('\0') {
-        format!("Your task is in the file {}: read all of it, then do what it says.", facts.prompt_file.display())
+        format!(
+            "Your task is in the file {}: read all of it, then do what it says.",
+            facts.prompt_file.display()
+        )
     } else {
         facts.prompt.clone()
     }
@@ -262,7 +265,8 @@ mod tests {
         let full = LaunchFacts { permissions: Permissions::Full, ..facts() };
         let again = LaunchFacts { resume: true, ..facts() };
         let claude = "-p --output-format stream-json --verbose --disallowedTools EnterWorktree,ExitWorktree";
-        let allowed = "Bash,Edit(./**),NotebookEdit(./**),Read,Glob,Grep,WebFetch,WebSearch,Task,Skill,TodoWrite";
+        let allowed =
+            "Bash,Edit(./**),NotebookEdit(./**),Read,Glob,Grep,WebFetch,WebSearch,Task,Skill,TodoWrite";
         let looking = "Read,Glob,Grep,WebFetch,WebSearch";
         let codex = "exec --json --disable unbounded_connection_retries";
         let writable = "-s workspace-write --add-dir /r/.git --add-dir /r/.git/worktrees/w";
@@ -274,7 +278,9 @@ mod tests {
             (
                 "claude",
                 &read,
-                format!("{claude} --permission-mode dontAsk --tools {looking} --allowedTools {looking} --session-id sid"),
+                format!(
+                    "{claude} --permission-mode dontAsk --tools {looking} --allowedTools {looking} --session-id sid"
+                ),
             ),
             ("claude", &full, format!("{claude} --dangerously-skip-permissions --session-id sid")),
             (
@@ -322,7 +328,10 @@ mod tests {
         assert_eq!(fails("sh", LaunchFacts { model: Some("x".into()), ..facts() }).code(), "model_not_taken");
         assert_eq!(fails("codex", LaunchFacts { budget_usd: Some(1.0), ..facts() }).code(), "no_budget");
         assert_eq!(fails("claude", LaunchFacts { budget_usd: Some(-1.0), ..facts() }).code(), "bad_budget");
-        assert_eq!(fails("claude", LaunchFacts { budget_usd: Some(f64::NAN), ..facts() }).code(), "bad_budget");
+        assert_eq!(
+            fails("claude", LaunchFacts { budget_usd: Some(f64::NAN), ..facts() }).code(),
+            "bad_budget"
+        );
         let needs = fails("replay", facts());
         assert_eq!(needs.to_string(), "replay needs a model");
         assert_eq!(needs.hint().unwrap(), "add --model replay=...");
@@ -339,8 +348,11 @@ mod tests {
         let with = |profile: &Profile, prompt: &str| {
             line(&launch(profile, &LaunchFacts { prompt: prompt.into(), ..facts() }).unwrap())
         };
-        let (bare, guarded, inside) =
-            (argv_profile("[\"{prompt}\"]"), argv_profile("[\"--\", \"{prompt}\"]"), argv_profile("[\"-p={prompt}\"]"));
+        let (bare, guarded, inside) = (
+            argv_profile("[\"{prompt}\"]"),
+            argv_profile("[\"--\", \"{prompt}\"]"),
+            argv_profile("[\"-p={prompt}\"]"),
+        );
         assert_eq!(with(&bare, "--yolo"), " --yolo");
         assert_eq!(with(&guarded, "--yolo"), "-- --yolo");
         assert_eq!(with(&inside, "--yolo"), "-p=--yolo");

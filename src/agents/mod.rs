@@ -77,10 +77,7 @@ impl Catalogue {
 
     /// Every name and alias.
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.profiles
-            .iter()
-            .flat_map(|p| std::iter::once(&p.name).chain(&p.aliases))
-            .map(String::as_str)
+        self.profiles.iter().flat_map(|p| std::iter::once(&p.name).chain(&p.aliases)).map(String::as_str)
     }
 
     fn add(&mut self, file: &Path, text: &str) -> Result<(), Error> {
@@ -89,7 +86,8 @@ impl Catalogue {
         let base = match &overlay.extends {
             Some(name) => Some(self.find(name).ok_or_else(|| {
                 let like = nearest(name, self.names());
-                let more = if like.is_empty() { String::new() } else { format!(" (like {}?)", like.join(", ")) };
+                let more =
+                    if like.is_empty() { String::new() } else { format!(" (like {}?)", like.join(", ")) };
                 source.value("extends", name, format!("no agent CLI is called `{name}`{more}"))
             })?),
             None => None,
@@ -201,12 +199,28 @@ text = ["mine"]
     #[test]
     fn what_is_wrong_is_said_with_file_line_and_key() {
         for (text, says, hint) in [
-            ("name = \"x\"\ncomand = \"x\"\n", "agents/x.toml:2: there is no key `comand`", "did you mean `command`?"),
-            ("name = \"x\"\ncommand = 1\n", "agents/x.toml:2: invalid type: integer `1`, expected a string", ""),
-            ("name = \"x\"\ncommand = \n", "agents/x.toml:2: string values must be quoted, expected literal string", ""),
+            (
+                "name = \"x\"\ncomand = \"x\"\n",
+                "agents/x.toml:2: there is no key `comand`",
+                "did you mean `command`?",
+            ),
+            (
+                "name = \"x\"\ncommand = 1\n",
+                "agents/x.toml:2: invalid type: integer `1`, expected a string",
+                "",
+            ),
+            (
+                "name = \"x\"\ncommand = \n",
+                "agents/x.toml:2: string values must be quoted, expected literal string",
+                "",
+            ),
             ("name = \"x\"\n", "agents/x.toml:1: command: is missing", ""),
             ("command = \"x\"\n", "agents/x.toml:1: name: is missing", ""),
-            ("name = \"X y\"\ncommand = \"x\"\n", "agents/x.toml:1: name: `X y` is not of the form [a-z0-9][a-z0-9-]*", ""),
+            (
+                "name = \"X y\"\ncommand = \"x\"\n",
+                "agents/x.toml:1: name: `X y` is not of the form [a-z0-9][a-z0-9-]*",
+                "",
+            ),
             (
                 "name = \"x\"\ncommand = \"x\"\nargs = [\"-m\",\n \"{modle}\"]\n",
                 "agents/x.toml:4: args: there is no placeholder {modle} (like {model}?)",

@@ -201,7 +201,9 @@ fn blank(command: String) -> Profile {
 
 /// What types cannot say about a profile.
 pub(super) fn check(profile: &Profile, source: Source<'_>) -> Result<(), Error> {
-    for (key, name) in std::iter::once(("name", &profile.name)).chain(profile.aliases.iter().map(|a| ("aliases", a))) {
+    for (key, name) in
+        std::iter::once(("name", &profile.name)).chain(profile.aliases.iter().map(|a| ("aliases", a)))
+    {
         if !is_name(name) {
             let problem = format!("`{name}` is not of the form [a-z0-9][a-z0-9-]*");
             return Err(source.value(key, name, problem));

@@ -35,6 +35,19 @@ pub enum Operation {
     Conflicts,
 }
 
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Merge => "a merge",
+            Self::Rebase => "a rebase",
+            Self::CherryPick => "a cherry-pick",
+            Self::Revert => "a revert",
+            Self::Bisect => "a bisection",
+            Self::Conflicts => "resolving conflicts",
+        })
+    }
+}
+
 /// What kind of repository lies inside a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NestedKind {

@@ -63,6 +63,18 @@ pub enum Obstacle {
     },
 }
 
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InProgress(operation) => write!(f, "the agent left git in the middle of {operation}"),
+            Self::CheckedOutElsewhere { branch, at } => {
+                write!(f, "the agent switched to the branch {branch}, which is checked out in {}", at.display())
+            }
+            Self::StrangeHead { target } => write!(f, "the agent left HEAD on {target}, which is no branch"),
+        }
+    }
+}
+
 /// Commits everything in `worktree` that is not ignored to wherever its HEAD is.
 ///
 /// The agent must have ended. `config` is the snapshot from before it began, `message` the whole message. Committed

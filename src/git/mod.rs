@@ -15,6 +15,7 @@ mod disk;
 mod eyes;
 mod eyes_git;
 mod eyes_git2;
+pub mod history;
 pub mod look;
 mod private;
 pub mod stat;

@@ -30,13 +30,19 @@ pub struct LiveStat {
 
 /// How what is in `worktree` now, committed or not, differs from `base`. Lines are counted for at most `within`.
 pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+    match open_git2(worktree)? {
+        Some(repository) => by_git2(&repository, worktree, base, within),
+        None => by_git(env, worktree, base),
+    }
+}
+
+/// The worktree's git directory opened by libgit2; `None` if it cannot, or if it no longer belongs to the repository we
+/// know.
+pub(super) fn open_git2(worktree: &Worktree) -> Result<Option<Repository>> {
     let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
     match Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&Path>()) {
-        // Only if the git directory still belongs to the repository we know.
-        Ok(repository) if super::disk::real(repository.commondir())? == worktree.common_dir => {
-            by_git2(&repository, worktree, base, within)
-        }
-        _ => by_git(env, worktree, base),
+        Ok(repository) if super::disk::real(repository.commondir())? == worktree.common_dir => Ok(Some(repository)),
+        _ => Ok(None),
     }
 }
 

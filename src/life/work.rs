@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
+/// How many commits are counted.
+const COMMITS: usize = 10_000;
 /// How many commits and files a brief names.
 const NAMED: usize = 50;
 
@@ -49,10 +51,7 @@ fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId) -> Result<Chang
     let head = git::worktree::head(env, worktree)?;
     let tip = head.commit().cloned();
     let live = git::stat::stat(env, worktree, base, COUNT_LIMIT)?;
-    let commits = match &tip {
-        Some(tip) => git::worktree::commits(env, worktree, base, tip, 10_000)?.len(),
-        None => 0,
-    };
+    let commits = git::history::commits(env, worktree, base, COMMITS)?.len();
     let uncommitted = match &tip {
         Some(tip) => git::stat::stat(env, worktree, tip, Duration::ZERO)?.diff.files > 0,
         None => live.diff.files > 0,
@@ -79,12 +78,11 @@ pub fn found(house: &House, agent: &Agent) -> Found {
     let mut found = Found { changes, ..Found::default() };
     let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else { return found };
     let Ok(env) = house.git() else { return found };
-    if let Some(tip) = found.changes.as_ref().and_then(|c| c.tip.as_deref()).and_then(CommitId::parse) {
-        let commits = git::worktree::commits(&env, &worktree, &base, &tip, NAMED).unwrap_or_default();
-        found.commits = commits.iter().map(|c| format!("commit {} {}", c.id.short(), c.subject)).collect();
-    }
-    if let Ok(files) = git::stat::files(&env, &worktree, &base, NAMED) {
-        found.files = files.iter().map(|f| format!("{} {}", f.status, f.path.to_string_lossy())).collect();
+    let commits = git::history::commits(&env, &worktree, &base, NAMED).unwrap_or_default();
+    found.commits = commits.iter().map(|c| format!("commit {} {}", c.id.short(), c.subject)).collect();
+    if let Ok(difference) = git::history::difference(&env, &worktree, &base, 0) {
+        let named = difference.files.iter().take(NAMED);
+        found.files = named.map(|f| format!("{} {}", f.status, f.path.to_string_lossy())).collect();
     }
     found
 }

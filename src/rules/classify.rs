@@ -69,14 +69,24 @@ const COMMON: [(Class, &[&str]); 8] = [
             "spending limit",
         ],
     ),
-    (Class::RateLimit, &["rate limit", "rate-limit", "rate_limit", "too many requests", "429 "]),
+    (Class::RateLimit, &["rate limit", "rate-limit", "rate_limit", "too many requests"]),
     (
         Class::Auth,
-        &["unauthorized", "invalid api key", "incorrect api key", "not logged in", "authentication failed", "please log in"],
+        &[
+            "unauthorized",
+            "invalid api key",
+            "incorrect api key",
+            "not logged in",
+            "authentication failed",
+            "please log in",
+        ],
     ),
     (Class::Model, &["model not found", "model_not_found", "no such model", "unknown model"]),
     (Class::Context, &["context window", "context length", "context_length", "prompt is too long"]),
-    (Class::Overloaded, &["overloaded", "at capacity", "high demand", "service unavailable", "internal server error"]),
+    (
+        Class::Overloaded,
+        &["overloaded", "at capacity", "high demand", "service unavailable", "internal server error"],
+    ),
     (
         Class::Network,
         &[
@@ -123,9 +133,16 @@ mod tests {
         assert_eq!(classify(&rules, &limit, Some(1)), Class::Quota);
         assert_eq!(classify(&rules, &Trouble { status: Some(400), ..limit.clone() }, None), Class::Unknown);
         assert_eq!(classify(&rules, &Trouble { code: Some("slow".into()), ..limit }, None), Class::Quota);
-        assert_eq!(classify(&rules, &Trouble { code: Some("slow".into()), ..said("") }, None), Class::RateLimit);
+        assert_eq!(
+            classify(&rules, &Trouble { code: Some("slow".into()), ..said("") }, None),
+            Class::RateLimit
+        );
         assert_eq!(classify(&rules, &said(""), Some(41)), Class::Auth);
-        assert_eq!(classify(&rules, &said(""), Some(42)), Class::Crash, "a rule without conditions never holds");
+        assert_eq!(
+            classify(&rules, &said(""), Some(42)),
+            Class::Crash,
+            "a rule without conditions never holds"
+        );
     }
 
     #[test]

@@ -97,15 +97,18 @@ pub fn outcome(facts: &AttemptFacts<'_>) -> Outcome {
         Some(StopCause::Interrupted) => return Outcome::Interrupted,
         // It was ready before our stop reached it. (gemini exits with 0 on TERM, but says nothing then.)
         Some(_) if finished_well && facts.end == End::Exited(0) => {}
-        Some(StopCause::Lingered) => {}
+        None | Some(StopCause::Lingered) => {}
         Some(cause) => return failed(stopped(facts, cause)),
-        None => {}
     }
     let lingered = facts.stop == Some(StopCause::Lingered);
     match &facts.end {
-        End::NotStarted(why) => return failed(Failure::new(Class::MissingCli, format!("could not be started: {why}"))),
+        End::NotStarted(why) => {
+            return failed(Failure::new(Class::MissingCli, format!("could not be started: {why}")));
+        }
         End::Unseen if !finished_well => {
-            return failed(said_so(facts).unwrap_or_else(|| Failure::new(Class::Unknown, "nobody saw how it ended")));
+            return failed(
+                said_so(facts).unwrap_or_else(|| Failure::new(Class::Unknown, "nobody saw how it ended")),
+            );
         }
         _ => {}
     }
@@ -234,9 +237,10 @@ fn stopped(facts: &AttemptFacts<'_>, cause: &StopCause) -> Failure {
             message: format!("only retried, so the next agent CLI gets its turn: {}", trouble.message),
             resets_at: trouble.resets_at,
         },
-        StopCause::Budget { spent_usd, allowed_usd } => {
-            Failure::new(Class::Budget, format!("spent {spent_usd:.2} of {allowed_usd:.2} US dollars allowed"))
-        }
+        StopCause::Budget { spent_usd, allowed_usd } => Failure::new(
+            Class::Budget,
+            format!("spent {spent_usd:.2} of {allowed_usd:.2} US dollars allowed"),
+        ),
         StopCause::Killed | StopCause::Interrupted | StopCause::Lingered => {
             Failure::new(Class::Interrupted, "was stopped")
         }

@@ -83,7 +83,11 @@ fn done_without_doing_anything_is_a_failure() {
         Class::Empty,
         "ended without an answer and without a change",
     );
-    assert_eq!(outcome(&AttemptFacts { changed: None, ..facts(&mute) }), Outcome::Done, "unknown proves nothing");
+    assert_eq!(
+        outcome(&AttemptFacts { changed: None, ..facts(&mute) }),
+        Outcome::Done,
+        "unknown proves nothing"
+    );
     let refused = heard(&[denied("Write"), denied("Bash"), denied("Write"), message("I could not"), ok()]);
     fails(
         &AttemptFacts { changed: Some(false), ..facts(&refused) },
@@ -101,8 +105,13 @@ fn done_without_doing_anything_is_a_failure() {
 #[test]
 fn its_own_word_about_a_failure_counts_whatever_the_exit_code() {
     let blocked = heard(&[bad(said("the model response was blocked"))]);
-    let rules =
-        [FailureRule { class: Class::Empty, text: vec!["blocked".into()], status: vec![], code: vec![], exit: vec![] }];
+    let rules = [FailureRule {
+        class: Class::Empty,
+        text: vec!["blocked".into()],
+        status: vec![],
+        code: vec![],
+        exit: vec![],
+    }];
     fails(&AttemptFacts { rules: &rules, ..facts(&blocked) }, Class::Empty, "the model response was blocked");
     fails(
         &AttemptFacts { end: End::Exited(1), ..facts(&blocked) },
@@ -121,13 +130,15 @@ fn its_own_word_about_a_failure_counts_whatever_the_exit_code() {
 #[test]
 fn an_end_without_a_word_is_read_from_stderr_exit_code_and_last_trouble() {
     let nothing = Heard::default();
-    let stderr: Vec<String> = ["first", "Error: quota exceeded for today", "  at main.js:1", ""].map(str::to_owned).into();
+    let stderr: Vec<String> =
+        ["first", "Error: quota exceeded for today", "  at main.js:1", ""].map(str::to_owned).into();
     fails(
         &AttemptFacts { end: End::Exited(1), stderr: &stderr, ..facts(&nothing) },
         Class::Quota,
         "Error: quota exceeded for today: ended with exit code 1",
     );
-    let rules = [FailureRule { class: Class::Auth, text: vec![], status: vec![], code: vec![], exit: vec![41] }];
+    let rules =
+        [FailureRule { class: Class::Auth, text: vec![], status: vec![], code: vec![], exit: vec![41] }];
     let odd = ["something odd".to_owned()];
     fails(
         &AttemptFacts { end: End::Exited(41), rules: &rules, stderr: &odd, ..facts(&nothing) },
@@ -151,7 +162,12 @@ fn an_end_without_a_word_is_read_from_stderr_exit_code_and_last_trouble() {
 #[test]
 fn a_text_agent_is_judged_by_its_exit_code() {
     let nothing = Heard::default();
-    let script = AttemptFacts { task: TaskKind::Script, format: Format::Text, changed: Some(false), ..facts(&nothing) };
+    let script = AttemptFacts {
+        task: TaskKind::Script,
+        format: Format::Text,
+        changed: Some(false),
+        ..facts(&nothing)
+    };
     assert_eq!(outcome(&script), Outcome::Done);
     for (code, class, line, says) in [
         (1, Class::Crash, "make: *** [all] Error 2", "ended with exit code 1: make: *** [all] Error 2"),
@@ -176,14 +192,26 @@ fn a_text_agent_is_judged_by_its_exit_code() {
 fn why_we_stopped_it_is_the_reason() {
     let busy = heard(&[Event::Retrying(Trouble { status: Some(529), ..said("overloaded") })]);
     for (stop, class, says) in [
-        (StopCause::Timeout(Duration::from_secs(1800)), Class::Timeout, "not done within 30 min; it was retrying: overloaded"),
-        (StopCause::Stalled(Duration::from_secs(7200)), Class::Stalled, "printed nothing for 2 h; it was retrying: overloaded"),
+        (
+            StopCause::Timeout(Duration::from_mins(30)),
+            Class::Timeout,
+            "not done within 30 min; it was retrying: overloaded",
+        ),
+        (
+            StopCause::Stalled(Duration::from_hours(2)),
+            Class::Stalled,
+            "printed nothing for 2 h; it was retrying: overloaded",
+        ),
         (
             StopCause::GaveUp(Trouble { status: Some(529), ..said("overloaded") }),
             Class::Overloaded,
             "only retried, so the next agent CLI gets its turn: overloaded",
         ),
-        (StopCause::Budget { spent_usd: 2.0, allowed_usd: 1.5 }, Class::Budget, "spent 2.00 of 1.50 US dollars allowed"),
+        (
+            StopCause::Budget { spent_usd: 2.0, allowed_usd: 1.5 },
+            Class::Budget,
+            "spent 2.00 of 1.50 US dollars allowed",
+        ),
     ] {
         // gemini ends with 0 when it is terminated.
         for end in [End::Exited(0), End::Exited(143), End::Signaled(15), End::Signaled(9), End::Unseen] {
@@ -194,7 +222,10 @@ fn why_we_stopped_it_is_the_reason() {
     let late = AttemptFacts { stop: Some(StopCause::Timeout(Duration::ZERO)), ..facts(&well) };
     assert_eq!(outcome(&late), Outcome::Done, "it was ready before the stop reached it");
     assert_eq!(outcome(&AttemptFacts { stop: Some(StopCause::Killed), ..facts(&well) }), Outcome::Killed);
-    assert_eq!(outcome(&AttemptFacts { stop: Some(StopCause::Interrupted), ..facts(&busy) }), Outcome::Interrupted);
+    assert_eq!(
+        outcome(&AttemptFacts { stop: Some(StopCause::Interrupted), ..facts(&busy) }),
+        Outcome::Interrupted
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Codex {
     }
 
     /// What the sandbox refused is said nowhere else.
-    pub(super) fn stderr(&mut self, text: &str, out: &mut Vec<Event>) {
+    pub(super) fn stderr(text: &str, out: &mut Vec<Event>) {
         if let Some((_, why)) = text.split_once("patch rejected: ") {
             out.push(Event::Denied { name: "apply_patch".to_owned(), detail: beginning(why, DETAIL) });
         }

@@ -65,9 +65,9 @@ impl Cursor {
 /// `{"tool_call": {"shellToolCall": {"args": {…}, "result": {"success": {…}}}}}`: the key names the tool, the key in
 /// `result` says how it went.
 fn tool_call(step: &str, object: &Object, out: &mut Vec<Event>) {
-    let Some((name, call)) = object_at(object, "tool_call").and_then(|calls| {
-        calls.iter().find_map(|(name, call)| Some((name, call.as_object()?)))
-    }) else {
+    let Some((name, call)) = object_at(object, "tool_call")
+        .and_then(|calls| calls.iter().find_map(|(name, call)| Some((name, call.as_object()?))))
+    else {
         return;
     };
     let name = name.strip_suffix("ToolCall").unwrap_or(name).to_owned();
@@ -84,7 +84,10 @@ fn tool_call(step: &str, object: &Object, out: &mut Vec<Event>) {
                     .iter()
                     .find_map(|key| what.get(key).filter(|v| v.as_str() != Some("")));
                 let detail = output_text(said.or_else(|| what.is_string().then_some(what)));
-                out.push(Event::ToolDone { ok: how == "success" && exit == 0, detail: beginning(&detail, DETAIL) });
+                out.push(Event::ToolDone {
+                    ok: how == "success" && exit == 0,
+                    detail: beginning(&detail, DETAIL),
+                });
             }
             None => out.push(Event::ToolDone { ok: true, detail: String::new() }),
         },

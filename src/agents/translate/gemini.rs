@@ -66,7 +66,7 @@ impl Gemini {
             }
         } else {
             self.flush(out);
-            self.writing = text.to_owned();
+            text.clone_into(&mut self.writing);
             self.flush(out);
         }
     }
@@ -116,8 +116,8 @@ impl Gemini {
         let error = object_at(object, "error");
         let message = error.and_then(|e| str_at(e, "message")).map(str::to_owned);
         let message = message.or_else(|| self.error.take()).unwrap_or_default();
-        let mut said = trouble(&message);
-        said.message = unwrapped(&said.message).to_owned();
+        let body = trouble(&message);
+        let mut said = Trouble { message: unwrapped(&body.message).to_owned(), ..body };
         if said.code.is_none() {
             let kind = error.and_then(|e| str_at(e, "type")).filter(|t| *t != "unknown");
             said.code = kind.map(str::to_owned);

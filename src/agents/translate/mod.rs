@@ -13,6 +13,8 @@ mod text;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use crate::model::event::{Event, Usage};
 use crate::model::failure::Trouble;
@@ -141,7 +143,7 @@ impl Translator {
         let mut out = Vec::new();
         match &mut self.dialect {
             Dialect::Text => text::line(text, &mut out),
-            Dialect::Codex(d) => d.stderr(text, &mut out),
+            Dialect::Codex(_) => codex::Codex::stderr(text, &mut out),
             Dialect::Gemini(d) => d.stderr(text, &mut out),
             // A recording that has not begun to speak: only gemini writes this, and nobody else is harmed by it.
             Dialect::Auto => gemini::Gemini::default().stderr(text, &mut out),
@@ -206,8 +208,18 @@ const DETAIL: usize = 400;
 /// The one-line gist of a tool's input: the field that says most.
 fn gist(input: &Object) -> String {
     const TELLING: [&str; 12] = [
-        "command", "cmd", "file_path", "path", "notebook_path", "pattern", "query", "url", "skill", "description",
-        "prompt", "message",
+        "command",
+        "cmd",
+        "file_path",
+        "path",
+        "notebook_path",
+        "pattern",
+        "query",
+        "url",
+        "skill",
+        "description",
+        "prompt",
+        "message",
     ];
     let telling = TELLING.iter().find_map(|key| str_at(input, key).filter(|v| !v.trim().is_empty()));
     match telling {

@@ -1,0 +1,116 @@
+//! What an agent did, commit by commit and file by file, committed or not. Runs nothing that a repository configures.
+
+use super::stat::open_git2;
+use super::worktree::{Worktree, by_git};
+use super::eyes::Eyes;
+use super::{Commit, CommitId, GitEnv, Result, failed};
+use git2::{Delta, Diff, DiffFindOptions, DiffFormat, DiffOptions, Repository};
+use std::path::PathBuf;
+
+/// How a file differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileDiff {
+    /// Its path in the worktree, as it is: not safe for a terminal.
+    pub path: PathBuf,
+    /// `added`, `modified`, `deleted`, `renamed`, `typechange`, or `conflicted`.
+    pub status: &'static str,
+    /// Lines that are new; `None` for a file that is not text.
+    pub insertions: Option<usize>,
+    /// Lines that are gone; `None` for a file that is not text.
+    pub deletions: Option<usize>,
+}
+
+/// What a worktree holds that its base does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The files.
+    pub files: Vec<FileDiff>,
+    /// The patch, raw bytes of the files, at most as long as was asked for.
+    pub patch: Vec<u8>,
+    /// There was more of the patch.
+    pub truncated: bool,
+    /// Uncommitted changes are left out, because libgit2 cannot open this repository.
+    pub committed_only: bool,
+}
+
+/// The commits of `worktree` since `base`, newest first, at most `limit`.
+pub fn commits(env: &GitEnv, worktree: &Worktree, base: &CommitId, limit: usize) -> Result<Vec<Commit>> {
+    let eyes = by_git(env, worktree);
+    match eyes.head()?.commit() {
+        Some(tip) => eyes.commits(base, tip, limit),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// How what is in `worktree` now differs from `base`, with at most `cap` bytes of patch.
+pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
+    match open_git2(worktree)? {
+        Some(repository) => by_git2(&repository, worktree, base, cap),
+        None => {
+            let eyes = by_git(env, worktree);
+            let Some(tip) = eyes.head()?.commit().cloned() else { return Ok(Difference::default()) };
+            let patch = eyes.patch(base, &tip, cap)?;
+            Ok(Difference { files: Vec::new(), patch: patch.text, truncated: patch.truncated, committed_only: true })
+        }
+    }
+}
+
+fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
+    let doing = "compare a worktree";
+    repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
+    let mut options = DiffOptions::new();
+    options
+        .include_untracked(true)
+        .recurse_untracked_dirs(true)
+        .show_untracked_content(true)
+        .ignore_submodules(true)
+        .update_index(false)
+        .show_binary(false);
+    let tree = super::stat::tree(repository, base)?;
+    let mut diff =
+        repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(failed(doing))?;
+    diff.find_similar(Some(DiffFindOptions::new().renames(true))).map_err(failed(doing))?;
+    let mut difference = Difference { files: files(&diff)?, ..Difference::default() };
+    let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+        if difference.patch.len() > cap {
+            difference.truncated = true;
+            return false;
+        }
+        if matches!(line.origin(), '+' | '-' | ' ') {
+            difference.patch.push(u8::try_from(line.origin()).unwrap_or(b' '));
+        }
+        difference.patch.extend_from_slice(line.content());
+        true
+    });
+    match printed {
+        Err(_) if difference.truncated => difference.patch.truncate(cap),
+        other => other.map_err(failed(doing))?,
+    }
+    Ok(difference)
+}
+
+fn files(diff: &Diff<'_>) -> Result<Vec<FileDiff>> {
+    let mut files = Vec::new();
+    for (index, delta) in diff.deltas().enumerate() {
+        let status = match delta.status() {
+            Delta::Added | Delta::Untracked | Delta::Copied => "added",
+            Delta::Deleted => "deleted",
+            Delta::Renamed => "renamed",
+            Delta::Typechange => "typechange",
+            Delta::Conflicted => "conflicted",
+            Delta::Unmodified | Delta::Ignored => continue,
+            Delta::Modified | Delta::Unreadable => "modified",
+        };
+        let path = delta.new_file().path().or_else(|| delta.old_file().path()).map(PathBuf::from).unwrap_or_default();
+        // A file that changed or vanished since the list was made has no lines to count now.
+        let stats = match git2::Patch::from_diff(diff, index) {
+            Ok(Some(patch)) if !patch.delta().flags().contains(git2::DiffFlags::BINARY) => {
+                let (_, insertions, deletions) = patch.line_stats().map_err(failed("compare a file"))?;
+                Some((insertions, deletions))
+            }
+            _ => None,
+        };
+        files.push(FileDiff { path, status, insertions: stats.map(|s| s.0), deletions: stats.map(|s| s.1) });
+    }
+    Ok(files)
+}
