@@ -68,3 +68,37 @@ fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
     let found = process::belonging(&format!("{MARK}={}", attempt.mark), attempt.process.as_ref())?;
     Ok(found.first().map(|p| p.pid))
 }
+
+/// What can be said of an agent whose record cannot be read: that, and where its worktree must be.
+pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> AgentReport {
+    let epoch = crate::model::ids::Moment(jiff::Timestamp::UNIX_EPOCH);
+    let (seconds, nanos) = named.id.0.get_timestamp().map_or((0, 0), |t| t.to_unix());
+    let created = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::new(s, i32::try_from(nanos).unwrap_or(0)).ok());
+    let created = created.map_or(epoch, crate::model::ids::Moment);
+    AgentReport {
+        v: crate::model::report::VERSION,
+        session: named.session.clone(),
+        id: named.id,
+        state: crate::model::agent::State::Unknown,
+        remarks: vec![Remark::Damaged { why: error.to_string() }],
+        failure: None,
+        cli: "?".to_owned(),
+        chain: Vec::new(),
+        attempts: Vec::new(),
+        validations: Vec::new(),
+        title: String::new(),
+        project: named.project.clone(),
+        checkout: std::path::PathBuf::new(),
+        branch: String::new(),
+        base: String::new(),
+        base_name: String::new(),
+        worktree: places.worktree(&named.project, &named.session),
+        changes: None,
+        not_committed: None,
+        usage: None,
+        created,
+        updated: created,
+        ended: None,
+        activity: None,
+    }
+}

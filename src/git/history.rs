@@ -3,7 +3,8 @@
 use super::stat::open_git2;
 use super::worktree::{Worktree, by_git};
 use super::eyes::Eyes;
-use super::{Commit, CommitId, GitEnv, Result, failed};
+use super::eyes_git2::{failed, tree};
+use super::{Commit, CommitId, GitEnv, Result};
 use git2::{Delta, Diff, DiffFindOptions, DiffFormat, DiffOptions, Repository};
 use std::path::PathBuf;
 
@@ -66,7 +67,7 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: u
         .ignore_submodules(true)
         .update_index(false)
         .show_binary(false);
-    let tree = super::stat::tree(repository, base)?;
+    let tree = tree(repository, base)?;
     let mut diff =
         repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(failed(doing))?;
     diff.find_similar(Some(DiffFindOptions::new().renames(true))).map_err(failed(doing))?;

@@ -36,6 +36,7 @@ impl View {
     pub(super) fn open(session: &str) -> Self {
         let opened = terminal::open_own();
         let raw = opened.as_ref().ok().and_then(|t| Raw::enter(t).ok());
+        #[expect(deprecated, reason = "its successor needs unsafe code; a File is the case that is sound")]
         let terminal = opened.ok().and_then(|t| AsyncFd::with_interest(t, Interest::READABLE | Interest::WRITABLE).ok());
         Self { terminal, raw, pending: VecDeque::new(), left_out: false, session: session.to_owned() }
     }

@@ -147,7 +147,7 @@ pub fn create(house: &House, repository: &Repository, commit: &CommitId, base_na
     let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
     let spec = reserve(house, repository, commit, base_name, order, project)?;
     let record = places.record(&spec.project, spec.id);
-    let made = begin(house, repository, commit, &spec, &record, order);
+    let made = begin(repository, commit, &spec, &record, order);
     drop(guard);
     if let Err(error) = made {
         names::free(places, &spec.session)?;
@@ -206,7 +206,7 @@ fn reserve(
 }
 
 /// Puts the agent on record and adds its worktree. Takes back what it made if it fails.
-fn begin(house: &House, repository: &Repository, commit: &CommitId, spec: &Spec, record: &Record, order: &Order) -> Result<()> {
+fn begin(repository: &Repository, commit: &CommitId, spec: &Spec, record: &Record, order: &Order) -> Result<()> {
     file::make_dirs(&record.0)?;
     file::replace(&record.task(), order.task.as_bytes())?;
     if spec.has_context {

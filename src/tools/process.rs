@@ -148,6 +148,7 @@ pub fn wait_for_end(process: &ProcessId, limit: Duration) -> Result<bool> {
 pub async fn end_of(process: &ProcessId) -> Result<()> {
     let Some(fd) = handle(process)? else { return Ok(()) };
     let error = |e| Error::new(format!("watch process {}", process.pid), e);
+    #[expect(deprecated, reason = "its successor needs unsafe code; an OwnedFd is the case that is sound")]
     let fd = tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE).map_err(error)?;
     fd.readable().await.map(drop).map_err(error)
 }

@@ -5,8 +5,9 @@
 //! always there. An agent that prints a gigabyte costs 64 MiB.
 
 use super::file::{self, Result};
+use super::lines::Lines;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// How much of the beginning is kept, in bytes.
@@ -109,6 +110,53 @@ pub fn read(path: &Path) -> Result<Option<Contents>> {
         (older, newer) => Some([older.unwrap_or_default(), newer.unwrap_or_default()].concat()),
     };
     Ok(Some(Contents { head, tail }))
+}
+
+/// Reads the beginning of a spool as it grows, whole lines at a time. What does not fit the beginning is not followed:
+/// [`read`] has it.
+#[derive(Debug)]
+pub struct Tail {
+    path: PathBuf,
+    offset: u64,
+    lines: Lines,
+}
+
+impl Tail {
+    /// From the first byte on.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), offset: 0, lines: Lines::default() }
+    }
+
+    /// The lines that have become whole since the last call.
+    pub fn read(&mut self) -> Result<Vec<Vec<u8>>> {
+        let mut lines = Vec::new();
+        self.bytes(|this, bytes| this.lines.push(bytes, |line| lines.push(line.to_vec())))?;
+        Ok(lines)
+    }
+
+    /// The bytes that have come since the last call.
+    pub fn read_raw(&mut self) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        self.bytes(|_, bytes| all.extend_from_slice(bytes))?;
+        Ok(all)
+    }
+
+    fn bytes(&mut self, mut take: impl FnMut(&mut Self, &[u8])) -> Result<()> {
+        let Some(mut file) = file::open(&self.path)? else { return Ok(()) };
+        let mut buffer = vec![0; 64 << 10];
+        let mut next = || -> io::Result<()> {
+            file.seek(SeekFrom::Start(self.offset))?;
+            loop {
+                let n = file.read(&mut buffer)?;
+                if n == 0 {
+                    return Ok(());
+                }
+                self.offset += n as u64;
+                take(self, buffer.get(..n).unwrap_or_default());
+            }
+        };
+        next().map_err(|source| file::Error { action: "read", path: self.path.clone(), source })
+    }
 }
 
 #[cfg(test)]

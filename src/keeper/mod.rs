@@ -1,0 +1,278 @@
+//! The keeper: one process per agent, in the pane of its session. It runs the chain, and it is the only writer of the
+//! agent's journal and board entry while it lives.
+//!
+//! Its loop is small on purpose: ask [`rules::next`](crate::rules::next) what follows from the journal, do it, put it on
+//! record. A keeper that takes over from a dead one runs the same loop on the same journal, after fencing.
+
+use crate::a2a::record::{self, Pen};
+use crate::a2a::root;
+use crate::agents::Catalogue;
+use crate::life::{self, House, fence, work};
+use crate::model::entry::{Changes, Entry, Final, Turn};
+use crate::model::failure::{Class, Failure};
+use crate::model::places::Record;
+use crate::rules::next::{self, Step};
+use crate::rules::wording::Tone;
+use crate::settings::environment::Environment;
+use crate::tools::lock::Lock;
+use crate::tools::{clock, file, process};
+use board::Board;
+use senses::{Senses, Stop};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use view::View;
+
+mod attempt;
+mod board;
+mod child;
+mod play;
+mod senses;
+mod stub;
+mod supervise;
+mod validate;
+mod view;
+
+pub use stub::exec;
+
+/// What a keeper works with.
+struct Keeper {
+    house: House,
+    catalogue: Catalogue,
+    record: Record,
+    pen: Pen,
+    board: Board,
+    view: View,
+    senses: Senses,
+    /// The agent's environment.
+    environment: Environment,
+    /// What is in the worktree, as far as nothing has happened since somebody looked.
+    known: Option<Changes>,
+    /// When the time allowed for the task is over, and how much it is.
+    timeout: Option<(Instant, Duration)>,
+    // Released last, when everything is on record.
+    #[expect(dead_code, reason = "held for its lock")]
+    root_hold: Option<Lock>,
+    #[expect(dead_code, reason = "held for its lock")]
+    lock: Lock,
+}
+
+/// Runs `__keep <record>`: keeps the agent of this record until it has ended.
+pub fn keep(record: PathBuf) -> ExitCode {
+    let record = Record(record);
+    log_to(&record);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        let mut keeper = Keeper::take_over(&record)?;
+        keeper.run().await
+    });
+    // A thread that waits for a hung helper must not keep the session open.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the keeper ends without an end of its agent");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to(record: &Record) {
+    let Ok(file) = file::append(&record.keeper_log()) else { return };
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::sync::Mutex::new(file))
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    // Already set only if a keeper were run twice in one process, which nothing does.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}
+
+impl Keeper {
+    /// Takes the agent over: its lock, its journal, and whatever an earlier keeper left running.
+    fn take_over(record: &Record) -> life::Result<Self> {
+        let lock = record::take(record)?;
+        let house = House::load()?;
+        let places = house.settings.places.clone();
+        let mut pen = Pen::open(record, &lock)?;
+        // Whatever an agent leaves behind, however it tries, becomes a child of ours.
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+            .map_err(|e| process::Error { action: "become the reaper of the agent's processes".into(), source: e.into() })?;
+        let senses = Senses::listen(record)
+            .map_err(|source| process::Error { action: "listen to signals".into(), source })?;
+        root::prepare(&places.root, house.settings.uid)?;
+        let root_hold = root::hold(&places.root).ok();
+        let environment = agent_environment(&house, record)?;
+        if pen.agent.keeper.is_some() && pen.agent.conclusion.is_none() {
+            fence::fence(&mut pen)?;
+        }
+        pen.note(Entry::Started { keeper: process::me()? })?;
+        let timeout = time_left(&pen);
+        let view = View::open(pen.agent.spec.session.as_str());
+        let board = Board::new(&places, &pen.agent);
+        let catalogue = house.catalogue()?;
+        Ok(Self { house, catalogue, record: record.clone(), pen, board, view, senses, environment, known: None, timeout, root_hold, lock })
+    }
+
+    /// Does step after step until the agent has ended or the keeper is asked to stop.
+    async fn run(&mut self) -> life::Result<()> {
+        self.greet();
+        loop {
+            if let Some(stop) = self.senses.asked().await {
+                return self.stopped(stop);
+            }
+            let step = next::next(&self.pen.agent);
+            tracing::info!(?step, "next");
+            let done = match step {
+                Step::Fill => self.fill().await,
+                Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
+                Step::Commit { n } => self.commit(n).await,
+                Step::Validate { n } => self.validate(n).await,
+                Step::End { state, failure } => return self.end(state, failure).await,
+            };
+            if let Err(error) = done {
+                self.note_interruption(&error.to_string());
+                return Err(error);
+            }
+            self.board.update(&self.pen.agent, None);
+        }
+    }
+
+    fn greet(&mut self) {
+        let spec = &self.pen.agent.spec;
+        let lines = [
+            format!("{}  {}", spec.session, spec.title),
+            format!("branch {} in {}", spec.branch, spec.worktree.display()),
+            "q leaves it running, ? helps".to_owned(),
+        ];
+        for line in lines {
+            self.view.line(Tone::Note, &crate::model::text::Shown(&line).to_string());
+        }
+    }
+
+    async fn fill(&mut self) -> life::Result<()> {
+        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+        match on_a_thread(move || work::fill(&house, &agent)).await {
+            Ok(()) => {
+                self.known = Some(Changes { tip: Some(self.pen.agent.spec.base.clone()), ..Changes::default() });
+                Ok(self.pen.note(Entry::Ready)?)
+            }
+            Err(life::Error::Git(error)) => self.conclude(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit(&mut self, n: u32) -> life::Result<()> {
+        let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
+        let committed = match on_a_thread(move || work::commit(&house, &agent, &record)).await {
+            Ok(committed) => committed,
+            Err(life::Error::Git(error)) => work::Committed { commit: None, skipped: Some(error.to_string()) },
+            Err(error) => return Err(error),
+        };
+        if let Some(why) = &committed.skipped {
+            self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not committed: {why}"), 300));
+        }
+        self.known = None;
+        Ok(self.pen.write(Entry::Committed { n, commit: committed.commit, skipped: committed.skipped })?)
+    }
+
+    /// The keeper was asked to stop between two steps, or an attempt was stopped for the same reason.
+    fn stopped(&mut self, stop: Stop) -> life::Result<()> {
+        match stop {
+            Stop::Killed => {
+                self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
+                self.board.update(&self.pen.agent, None);
+            }
+            Stop::Interrupted(why) => self.note_interruption(why),
+        }
+        Ok(())
+    }
+
+    fn note_interruption(&mut self, why: &str) {
+        if let Err(error) = self.pen.write(Entry::Interrupted { why: why.to_owned() }) {
+            tracing::error!(%error, why, "the interruption could not be put on record");
+        }
+    }
+
+    async fn end(&mut self, state: Final, failure: Option<Failure>) -> life::Result<()> {
+        self.conclude(state, failure).await?;
+        self.say_goodbye();
+        let (tmux, session) = (self.house.tmux.clone(), self.pen.agent.spec.session.clone());
+        let ended = on_a_thread(move || Ok(tmux.end_with(&session)?)).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the tmux server could not be ended with its last session");
+        }
+        Ok(())
+    }
+
+    /// Puts the end on record, with what is on the branch.
+    async fn conclude(&mut self, state: Final, failure: Option<Failure>) -> life::Result<()> {
+        if self.pen.agent.conclusion.is_none() {
+            let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+            let changes = on_a_thread(move || work::changes(&house, &agent)).await;
+            let changes = changes.unwrap_or_else(|error| {
+                tracing::warn!(%error, "could not look at the branch");
+                None
+            });
+            self.pen.write(Entry::Ended { state, failure, changes: changes.clone() })?;
+            self.board.update(&self.pen.agent, changes);
+        }
+        Ok(())
+    }
+
+    fn say_goodbye(&mut self) {
+        let Some(end) = &self.pen.agent.conclusion else { return };
+        let session = &self.pen.agent.spec.session;
+        let text = match (&end.state, &end.failure) {
+            (Final::Done, _) => format!("done. See it: ai_orch diff {session}"),
+            (Final::Killed, _) => "killed".to_owned(),
+            (Final::Failed, Some(failure)) => format!("failed ({}): {}", failure.class, failure.message),
+            (Final::Failed, None) => "failed".to_owned(),
+        };
+        let tone = if end.state == Final::Done { Tone::Good } else { Tone::Bad };
+        self.view.line(tone, &crate::model::text::Shown(&text).to_string());
+    }
+
+    /// The turn of the conversation that attempt `n` begins, in words for the pane.
+    fn announce(&mut self, n: u32, cli: &str, turn: Turn) {
+        let why = match turn {
+            Turn::Task => "begins",
+            Turn::Handover => "takes over",
+            Turn::Repair => "repairs what the validation found",
+        };
+        self.view.line(Tone::Note, &format!("attempt {n}: {cli} {why}"));
+    }
+}
+
+/// The environment that the verb left for the agent; it is removed once read, because values may be secret. A keeper that
+/// takes over finds none, and gives the agent its own.
+fn agent_environment(house: &House, record: &Record) -> life::Result<Environment> {
+    match file::read(&record.env())? {
+        Some(bytes) => {
+            file::remove(&record.env())?;
+            Ok(Environment::from_bytes(&bytes))
+        }
+        None => Ok(house.settings.environment.for_agent()),
+    }
+}
+
+/// The time allowed, less what earlier attempts took.
+fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
+    let allowed = Duration::from_millis(pen.agent.spec.timeout_ms?);
+    let used = pen.agent.attempts.iter().filter_map(|a| a.ended.as_ref()).map(|e| Duration::from_millis(e.ms)).sum();
+    Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
+}
+
+/// Runs `work`, which waits for helper programs, while signals and the pane stay answered.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> life::Result<T> + Send + 'static) -> life::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }.into()),
+    }
+}

@@ -1,0 +1,426 @@
+//! Playing one step that runs a program: an attempt of an agent CLI, or the validation command.
+
+use super::attempt::{Ear, Limits};
+use super::child::{self, Plan};
+use super::senses::Stop;
+use super::supervise::{Exit, supervise};
+use super::validate::Listener;
+use super::{Keeper, on_a_thread, stub};
+use crate::a2a::look::MARK;
+use crate::agents::launch::{self, LaunchFacts, Stdin};
+use crate::agents::translate::Translator;
+use crate::life::{self, work};
+use crate::model::agent::Attempt;
+use crate::model::entry::{Ending, Entry, Turn};
+use crate::model::event::Usage;
+use crate::model::failure::{Class, Failure};
+use crate::model::places::Attempt as AttemptPlaces;
+use crate::model::profile::{Profile, TaskKind};
+use crate::rules::heard::Heard;
+use crate::rules::next::fallback_left;
+use crate::rules::outcome::{self, AttemptFacts, End, Outcome};
+use crate::rules::prompt::{self, Before, ContextFile, Verdict};
+use crate::rules::wording::Tone;
+use crate::tools::program::find_in_path;
+use crate::tools::spool::Spool;
+use crate::tools::{clock, file};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// How much of what the agent said last is put on record, in bytes.
+const ANSWER: usize = 2000;
+
+/// What a prompt is made of.
+struct Prompt {
+    text: String,
+    /// The CLI's own conversation to go on with.
+    resume: Option<String>,
+    /// What that conversation has used before.
+    used_before: Usage,
+    /// For a CLI whose task is a script: what would be in a prompt.
+    brief: Option<String>,
+}
+
+impl Keeper {
+    /// Makes attempt `n` with the CLI at `link`.
+    pub(super) async fn attempt(&mut self, n: u32, link: usize, turn: Turn) -> life::Result<()> {
+        let spec = self.pen.agent.spec.clone();
+        let Some(wanted) = spec.chain.get(link).cloned() else {
+            return self.conclude(crate::model::entry::Final::Failed, Some(Failure::new(Class::Unknown, "the chain is empty"))).await;
+        };
+        if let Some((left, allowed)) = self.money_left() {
+            if left <= 0.0 {
+                let failure = Failure::new(Class::Budget, format!("the budget of ${allowed:.2} is spent"));
+                return self.conclude(crate::model::entry::Final::Failed, Some(failure)).await;
+            }
+        }
+        self.announce(n, &wanted.cli, turn);
+        let mark = clock::new_id();
+        let started = |process, program, note| Entry::AttemptStarted { n, link, turn, mark, process, program, note };
+        let Some((profile, program)) = self.installed(&wanted.cli) else {
+            self.pen.note(started(None, None, None))?;
+            let install = self.catalogue.find(&wanted.cli).map(|p| p.install.clone()).unwrap_or_default();
+            let message = if install.is_empty() {
+                format!("{} is not installed", wanted.cli)
+            } else {
+                format!("{} is not installed; install it: {install}", wanted.cli)
+            };
+            return self.not_run(n, Failure::new(Class::MissingCli, message));
+        };
+        let places = self.record.attempt(n);
+        file::make_dirs(&places.0)?;
+        let prompt = self.prompt(&profile, link, turn).await?;
+        let launch = match self.launch(&profile, program, wanted.model.clone(), &prompt, &places) {
+            Ok(launch) => launch,
+            Err(error) => {
+                self.pen.note(started(None, None, None))?;
+                return self.not_run(n, Failure::new(Class::Unknown, error.to_string()));
+            }
+        };
+        let plan = self.plan(n, mark, &launch, &prompt, &places)?;
+        let program = Some(plan.program.to_string_lossy().into_owned());
+        let waiting = match child::start(&plan) {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                self.pen.note(started(None, program, None))?;
+                return self.not_run(n, Failure::new(Class::Crash, format!("could not be started: {error}")));
+            }
+        };
+        if let Some(note) = &launch.note {
+            self.view.line(Tone::Note, note);
+        }
+        // From here on the process is on record, so that whoever takes over finds it; only then may it become the CLI.
+        self.pen.note(started(Some(waiting.process.clone()), program, launch.note.clone()))?;
+        self.board.update(&self.pen.agent, None);
+        let changes_before = match self.known.take() {
+            Some(known) => Some(known),
+            None => self.changes().await,
+        };
+        let began = clock::tick();
+        let limits = Limits {
+            timeout: self.timeout,
+            budget_usd: self.money_left(),
+            later_cli_usable: fallback_left(&self.pen.agent, link, |l| {
+                spec.chain.get(l).is_some_and(|l| self.installed(&l.cli).is_some())
+            }),
+        };
+        let translator = Translator::new(profile.events).after(prompt.used_before);
+        let (exit, heard) = {
+            let pen = &mut self.pen;
+            let mut ear = Ear::new(n, &profile, translator, limits, &places, &mut self.board)?;
+            ear.on_conversation = Some(Box::new(|id, model| {
+                let told = Entry::Conversation { n, id: id.to_owned(), model: model.map(str::to_owned) };
+                if let Err(error) = pen.note(told) {
+                    tracing::warn!(%error, "the conversation's id could not be put on record");
+                }
+            }));
+            let exit = match waiting.go().await {
+                Ok(mut running) => {
+                    let (tmux, session) = (&self.house.tmux, &spec.session);
+                    supervise(&mut running, &mut ear, &mut self.senses, &mut self.view, tmux, session).await
+                }
+                Err(error) => Err(error),
+            };
+            ear.finish(&mut self.view);
+            let format = ear.format();
+            (exit, (ear.heard, ear.stderr_tail, ear.cause, format))
+        };
+        let (heard, stderr, cause, format) = heard;
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.known = self.changes().await;
+        let changed = changes_before.zip(self.known.as_ref()).map(|(before, after)| before != *after);
+        let stderr: Vec<String> = stderr.into_iter().collect();
+        let (end, code, signal) = end_of(exit, &stderr);
+        let facts = AttemptFacts {
+            task: profile.task,
+            format,
+            permissions: spec.permissions,
+            end,
+            stop: cause.clone(),
+            heard: &heard,
+            changed,
+            stderr: &stderr,
+            rules: &profile.failures,
+        };
+        let ending = match outcome::outcome(&facts) {
+            Outcome::Done => Ending::Done,
+            Outcome::Failed(failure) => Ending::Failed { failure },
+            Outcome::Killed => Ending::Killed,
+            // No end is put on record: whoever resumes makes the attempt again.
+            Outcome::Interrupted => return Ok(()),
+        };
+        if let Ending::Failed { failure } = &ending {
+            let text = format!("{} stopped ({}): {}", wanted.cli, failure.class, failure.message);
+            self.view.line(Tone::Bad, &crate::model::text::Shown(&text).to_string());
+        }
+        let answer = answer(&heard, &places, profile.task);
+        Ok(self.pen.write(Entry::AttemptEnded { n, ending, exit: code, signal, usage: heard.usage, ms, answer })?)
+    }
+
+    /// Puts on record that attempt `n` never ran.
+    fn not_run(&mut self, n: u32, failure: Failure) -> life::Result<()> {
+        let text = crate::model::text::Shown(&failure.message).to_string();
+        self.view.line(Tone::Bad, &text);
+        let ending = Ending::Failed { failure };
+        let ended =
+            Entry::AttemptEnded { n, ending, exit: None, signal: None, usage: None, ms: 0, answer: String::new() };
+        Ok(self.pen.write(ended)?)
+    }
+
+    /// The profile of `cli` and where its program is; `None` if it is not installed.
+    fn installed(&self, cli: &str) -> Option<(Profile, PathBuf)> {
+        let profile = self.catalogue.find(cli)?;
+        if launch::is_self(profile) {
+            return Some((profile.clone(), self.house.settings.program.clone()));
+        }
+        let path = self.environment.value("PATH").unwrap_or_default();
+        Some((profile.clone(), find_in_path(&profile.command, path)?))
+    }
+
+    /// US dollars left and allowed, if there is a budget.
+    fn money_left(&self) -> Option<(f64, f64)> {
+        let allowed = self.pen.agent.spec.budget_usd?;
+        let spent: f64 = self
+            .pen
+            .agent
+            .attempts
+            .iter()
+            .filter_map(|a| a.ended.as_ref()?.usage?.cost_usd)
+            .sum();
+        Some((allowed - spent, allowed))
+    }
+
+    async fn changes(&self) -> Option<crate::model::entry::Changes> {
+        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+        on_a_thread(move || work::changes(&house, &agent)).await.ok().flatten()
+    }
+
+    /// What the CLI is asked.
+    async fn prompt(&self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
+        let task = file::read(&self.record.task())?.unwrap_or_default();
+        let task = String::from_utf8_lossy(&task).into_owned();
+        let context: Vec<ContextFile> = match file::read(&self.record.context())? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+            None => Vec::new(),
+        };
+        let plain = |text: String| Prompt { text, resume: None, used_before: Usage::default(), brief: None };
+        let verdict = self.verdict().filter(|_| turn == Turn::Repair);
+        let last = self.pen.agent.last_attempt().filter(|a| a.link == link);
+        if let (Some(verdict), Some(id)) = (&verdict, last.and_then(|a| a.conversation.clone())) {
+            if !profile.resume.is_empty() {
+                let used_before = self.used_in(&id);
+                return Ok(Prompt { text: prompt::repair(verdict), resume: Some(id), used_before, brief: None });
+            }
+        }
+        let brief = match turn {
+            Turn::Task => None,
+            Turn::Handover | Turn::Repair => {
+                let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+                let found = on_a_thread(move || Ok(work::found(&house, &agent))).await?;
+                let mut brief = prompt::brief(&self.before(), &found);
+                if let Some(verdict) = &verdict {
+                    brief = format!("{brief}\n{}", prompt::repair(verdict));
+                }
+                Some(brief)
+            }
+        };
+        Ok(match (profile.task, brief) {
+            (TaskKind::Script, brief) => Prompt { brief, ..plain(task) },
+            (TaskKind::Prompt, None) => plain(prompt::first(&task, &context)),
+            (TaskKind::Prompt, Some(brief)) => plain(prompt::handover(&task, &context, &brief)),
+        })
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        let validation = self.pen.agent.validations.last()?;
+        let how = validation.exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited with {exit}"));
+        Some(Verdict { command: self.pen.agent.spec.validate.clone()?, how, output: validation.output.clone() })
+    }
+
+    /// What the attempts so far came to. A CLI that was repairing its own work is told once.
+    fn before(&self) -> Vec<Before> {
+        let cli = |a: &Attempt| self.pen.agent.spec.chain.get(a.link).map_or("?", |l| l.cli.as_str()).to_owned();
+        let told = |a: &Attempt| {
+            let (failure, answer) = match &a.ended {
+                Some(ended) => match &ended.ending {
+                    Ending::Failed { failure } => (Some(failure.clone()), ended.answer.clone()),
+                    Ending::Done => (
+                        Some(Failure::new(Class::Validation, "its work did not pass the validation")),
+                        ended.answer.clone(),
+                    ),
+                    Ending::Killed => (None, String::new()),
+                },
+                None => (None, String::new()),
+            };
+            Before { cli: cli(a), failure, answer }
+        };
+        self.pen.agent.attempts.iter().map(told).collect()
+    }
+
+    fn used_in(&self, conversation: &str) -> Usage {
+        let attempts = self.pen.agent.attempts.iter().filter(|a| a.conversation.as_deref() == Some(conversation));
+        attempts.filter_map(|a| a.ended.as_ref()?.usage).fold(Usage::default(), |sum, usage| Usage {
+            input_tokens: sum.input_tokens + usage.input_tokens,
+            output_tokens: sum.output_tokens + usage.output_tokens,
+            cost_usd: match (sum.cost_usd, usage.cost_usd) {
+                (None, cost) | (cost, None) => cost,
+                (Some(a), Some(b)) => Some(a + b),
+            },
+        })
+    }
+
+    fn launch(
+        &self,
+        profile: &Profile,
+        program: PathBuf,
+        model: Option<String>,
+        prompt: &Prompt,
+        places: &AttemptPlaces,
+    ) -> Result<launch::Launch, crate::agents::Error> {
+        let agent = &self.pen.agent;
+        let (worktree, git_dir) =
+            agent.worktree.clone().unwrap_or_else(|| (agent.spec.worktree.clone(), agent.spec.common_dir.clone()));
+        launch::launch(
+            profile,
+            &LaunchFacts {
+                program,
+                self_exe: self.house.settings.program.clone(),
+                model,
+                permissions: agent.spec.permissions,
+                budget_usd: self.money_left().map(|(left, _)| left),
+                worktree,
+                git_dir,
+                git_common_dir: agent.spec.common_dir.clone(),
+                prompt: prompt.text.clone(),
+                prompt_file: places.prompt(),
+                cli_session: prompt.resume.clone().unwrap_or_else(|| clock::new_id().to_string()),
+                resume: prompt.resume.is_some(),
+            },
+        )
+    }
+
+    /// The process to start, with its files written.
+    fn plan(&self, n: u32, mark: Uuid, launch: &launch::Launch, prompt: &Prompt, places: &AttemptPlaces) -> life::Result<Plan> {
+        let spec = &self.pen.agent.spec;
+        file::post(&places.prompt(), prompt.text.as_bytes())?;
+        let mut environment = self.environment.clone();
+        for name in &launch.env_unset {
+            environment.unset(name);
+        }
+        for (name, value) in &launch.env_set {
+            environment.set(name, value.clone());
+        }
+        let ours: [(&str, OsString); 7] = [
+            ("AI_ORCH_SESSION", spec.session.as_str().into()),
+            ("AI_ORCH_AGENT", spec.id.to_string().into()),
+            ("AI_ORCH_ATTEMPT", n.to_string().into()),
+            (MARK, mark.to_string().into()),
+            ("AI_ORCH_WORKTREE", spec.worktree.clone().into()),
+            ("AI_ORCH_BRANCH", spec.branch.clone().into()),
+            ("AI_ORCH_BASE", spec.base.clone().into()),
+        ];
+        for (name, value) in ours {
+            environment.set(name, value);
+        }
+        if let Some(brief) = &prompt.brief {
+            file::post(&places.brief(), brief.as_bytes())?;
+            environment.set("AI_ORCH_BRIEF", places.brief());
+        }
+        if spec.has_context {
+            environment.set("AI_ORCH_CONTEXT", self.record.context());
+        }
+        Ok(Plan {
+            own: self.house.settings.program.clone(),
+            program: launch.program.clone(),
+            args: launch.args.clone(),
+            input: (launch.stdin == Stdin::PromptFile).then(|| places.prompt()),
+            environment,
+            dir: spec.worktree.clone(),
+        })
+    }
+
+    /// Runs the validation command on what attempt `n` did.
+    pub(super) async fn validate(&mut self, n: u32) -> life::Result<()> {
+        let spec = self.pen.agent.spec.clone();
+        let Some(command) = spec.validate.clone() else { return Ok(()) };
+        self.view.line(Tone::Note, &crate::model::text::fit(&format!("validating: {command}"), 200));
+        self.board.activity(Some(crate::model::text::fit(&format!("validating: {command}"), 200)), None);
+        self.board.flush();
+        let mut environment = self.environment.clone();
+        environment.set("AI_ORCH_SESSION", spec.session.as_str());
+        // The last attempt's mark: whoever takes over looks for that one, and must find this command too.
+        if let Some(attempt) = self.pen.agent.last_attempt() {
+            environment.set(MARK, attempt.mark.to_string());
+        }
+        let plan = Plan {
+            own: self.house.settings.program.clone(),
+            program: PathBuf::from("/bin/sh"),
+            args: vec!["-c".into(), command.into()],
+            input: None,
+            environment,
+            dir: spec.worktree.clone(),
+        };
+        let places = self.record.attempt(n);
+        file::make_dirs(&places.0)?;
+        let mut listener = Listener::new(Spool::create(&places.validation())?, self.timeout.map(|(at, _)| at));
+        let began = clock::tick();
+        let exit = match child::start(&plan) {
+            Ok(waiting) => match waiting.go().await {
+                Ok(mut running) => {
+                    let (tmux, session) = (&self.house.tmux, &spec.session);
+                    supervise(&mut running, &mut listener, &mut self.senses, &mut self.view, tmux, session).await
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &listener.stop {
+            // Asked to stop: the loop sees it next; the validation counts as not run.
+            Some(Stop::Killed | Stop::Interrupted(_)) => return Ok(()),
+            None if listener.timed_out => {
+                let failure = Failure::new(Class::Timeout, "the time allowed was over during the validation");
+                return self.conclude(crate::model::entry::Final::Failed, Some(failure)).await;
+            }
+            None => {}
+        }
+        let (exit, output) = match exit {
+            Ok(exit) => (exit.code, listener.tail()),
+            Err(error) => (None, format!("the validation could not be run: {error}")),
+        };
+        let ok = exit == Some(0);
+        let (tone, text) = if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
+        self.view.line(tone, text);
+        Ok(self.pen.write(Entry::Validated { n, ok, exit, ms, output })?)
+    }
+}
+
+/// How the process ended, told apart from our own stub's failure to become the program.
+fn end_of(exit: std::io::Result<Exit>, stderr: &[String]) -> (End, Option<i32>, Option<i32>) {
+    let exit = match exit {
+        Ok(exit) => exit,
+        Err(error) => return (End::NotStarted(error.to_string()), None, None),
+    };
+    let not_started = stderr.iter().find(|line| line.starts_with(stub::NOT_STARTED));
+    let end = match (exit.code, exit.signal, not_started) {
+        (Some(126 | 127), _, Some(line)) => End::NotStarted(line.clone()),
+        (Some(code), ..) => End::Exited(code),
+        (None, Some(signal), _) => End::Signaled(signal),
+        (None, None, _) => End::Unseen,
+    };
+    (end, exit.code, exit.signal)
+}
+
+/// The end of what the agent said: its last message, or for a script the end of its output.
+fn answer(heard: &Heard, places: &AttemptPlaces, task: TaskKind) -> String {
+    if task == TaskKind::Prompt || !heard.last_message.is_empty() {
+        return prompt::last_lines(heard.last_message.trim(), ANSWER).to_owned();
+    }
+    let kept = crate::tools::spool::read(&places.stdout()).ok().flatten();
+    let bytes = kept.map(|k| k.tail.unwrap_or(k.head)).unwrap_or_default();
+    let from = bytes.len().saturating_sub(ANSWER);
+    let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
+    prompt::last_lines(text.trim_end(), ANSWER).to_owned()
+}
+

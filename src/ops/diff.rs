@@ -1,0 +1,72 @@
+//! `diff`: what an agent changed, committed or not.
+
+use super::Result;
+use crate::a2a::{names, record};
+use crate::git::{self, CommitId};
+use crate::life::{self, House};
+use crate::model::entry::Changes;
+use crate::model::report::{CommitLine, DiffReport, FileChange, VERSION};
+use crate::model::text::Shown;
+
+/// How much of a patch is shown, in bytes.
+const PATCH_MAX: usize = 64 << 20;
+
+/// What an agent changed.
+#[derive(Debug, Clone)]
+pub struct Diff {
+    /// For programs; its patch is the one below as text.
+    pub report: DiffReport,
+    /// The patch, byte for byte.
+    pub patch: Vec<u8>,
+    /// What the patch does not show.
+    pub notes: Vec<String>,
+}
+
+/// What the agent whose name is `name`, or the only one whose name begins so, has changed since its base.
+pub fn diff(house: &House, name: &str) -> Result<Diff> {
+    let named = names::require_by_prefix(&house.settings.places, name)?;
+    let agent = record::load(&named.record)?
+        .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
+    let spec = &agent.spec;
+    let worktree = life::worktree(&agent).ok_or_else(|| git::Error::NotOurWorktree {
+        path: spec.worktree.clone(),
+        what: "it was never made".to_owned(),
+    })?;
+    let base = CommitId::parse(&spec.base)
+        .ok_or_else(|| git::Error::Answer { doing: "read the base commit", answer: spec.base.clone() })?;
+    let env = house.git()?;
+    let difference = git::history::difference(&env, &worktree, &base, PATCH_MAX)?;
+    let commits = git::history::commits(&env, &worktree, &base, 1000)?;
+    let changes = life::work::changes(house, &agent)?.unwrap_or_default();
+    let mut notes = Vec::new();
+    if difference.truncated {
+        notes.push(format!("the patch is longer than {} MiB; see git diff {}", PATCH_MAX >> 20, spec.base));
+    }
+    if difference.committed_only {
+        notes.push("only what is committed is shown".to_owned());
+    }
+    let report = DiffReport {
+        v: VERSION,
+        session: spec.session.clone(),
+        branch: spec.branch.clone(),
+        base: spec.base.clone(),
+        changes: Changes { ..changes },
+        commits: commits
+            .iter()
+            .map(|c| CommitLine { id: c.id.as_str().to_owned(), subject: c.subject.clone() })
+            .collect(),
+        files: difference.files.iter().map(file).collect(),
+        patch: String::from_utf8_lossy(&difference.patch).into_owned(),
+    };
+    Ok(Diff { report, patch: difference.patch, notes })
+}
+
+fn file(file: &git::history::FileDiff) -> FileChange {
+    let number = |n: Option<usize>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    FileChange {
+        path: Shown(&file.path.to_string_lossy()).to_string(),
+        status: file.status.to_owned(),
+        insertions: number(file.insertions),
+        deletions: number(file.deletions),
+    }
+}

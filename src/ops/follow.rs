@@ -1,0 +1,136 @@
+//! Following an agent as it works: what it does, as it does it, until it ends or nobody wants to know any more.
+
+use super::Result;
+use crate::a2a::look;
+use crate::a2a::names::Named;
+use crate::a2a::watch::Watch;
+use crate::life::House;
+use crate::model::report::{AgentReport, LogLine};
+use crate::tools::spool::Tail;
+use crate::tools::{clock, process};
+use std::time::Duration;
+
+/// Something that a follower is shown.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// The agent's state, or what it does, changed.
+    State(&'a AgentReport),
+    /// The agent did something.
+    Event(&'a LogLine),
+    /// Some time has passed; for clocks on the screen.
+    Time(&'a AgentReport),
+}
+
+/// How following ended.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The agent, as last seen.
+    pub report: AgentReport,
+    /// Whether `stop` came before the agent's end.
+    pub left: bool,
+}
+
+/// How often a follower's clock moves.
+const CLOCK: Duration = Duration::from_secs(5);
+
+/// Follows the agent from now on (with `from_start`, from its first event) until nothing more happens to it, or `stop`
+/// completes.
+pub async fn follow(
+    house: &House,
+    named: &Named,
+    from_start: bool,
+    mut show: impl FnMut(News<'_>) -> bool,
+    stop: impl Future<Output = ()>,
+) -> Result<Option<Followed>> {
+    let places = &house.settings.places;
+    let mut watch = Watch::new();
+    watch.add(&named.record.0)?;
+    watch.add(&places.board(&named.project, &named.session))?;
+    let mut events = Events::default();
+    if !from_start {
+        events.skip(named)?;
+    }
+    let mut last: Option<AgentReport> = None;
+    let mut keeper_end = std::pin::pin!(keeper_end(named));
+    let mut keeper_ended = false;
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let Some(report) = look::look(places, named)? else { return Ok(None) };
+        watch.add(&places.board(&named.project, &named.session))?;
+        if let Some(attempt) = report.attempts.last() {
+            watch.add(&named.record.attempt(attempt.n).0)?;
+        }
+        let mut wanted = true;
+        for line in events.read(named, &report)? {
+            wanted &= show(News::Event(&line));
+        }
+        if last.as_ref() != Some(&report) {
+            wanted &= show(News::State(&report));
+            last = Some(report.clone());
+        }
+        // A final state is posted by the keeper as the last thing; one that is interrupted has no keeper to wait for.
+        let over = report.state.is_final() || report.state == crate::model::agent::State::Interrupted;
+        if over || !wanted {
+            for line in events.read(named, &report)? {
+                show(News::Event(&line));
+            }
+            return Ok(Some(Followed { report, left: !over }));
+        }
+        tokio::select! {
+            () = watch.changed() => {}
+            () = &mut keeper_end, if !keeper_ended => keeper_ended = true,
+            () = clock::at(Some(clock::tick() + CLOCK)) => {
+                show(News::Time(&report));
+            }
+            () = &mut stop => return Ok(Some(Followed { report, left: true })),
+        }
+    }
+}
+
+/// Completes when the keeper that is on record has ended, so that nobody waits for a dead one.
+async fn keeper_end(named: &Named) {
+    let keeper = crate::a2a::record::load(&named.record).ok().flatten().and_then(|a| a.keeper);
+    match keeper {
+        Some(keeper) if process::end_of(&keeper).await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
+}
+
+/// The events of all attempts, read as they come.
+#[derive(Debug, Default)]
+struct Events {
+    n: u32,
+    tail: Option<Tail>,
+}
+
+impl Events {
+    /// Begins behind what is there now.
+    fn skip(&mut self, named: &Named) -> Result<()> {
+        while named.record.attempt(self.n + 1).events().exists() {
+            self.n += 1;
+        }
+        if self.n > 0 {
+            let mut tail = Tail::new(&named.record.attempt(self.n).events());
+            tail.read()?;
+            self.tail = Some(tail);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, named: &Named, report: &AgentReport) -> Result<Vec<LogLine>> {
+        let mut lines = Vec::new();
+        let newest = report.attempts.last().map_or(0, |a| a.n);
+        loop {
+            if let Some(tail) = &mut self.tail {
+                for line in tail.read()? {
+                    lines.extend(serde_json::from_slice::<LogLine>(&line).ok());
+                }
+            }
+            if self.n >= newest {
+                return Ok(lines);
+            }
+            self.n += 1;
+            self.tail = Some(Tail::new(&named.record.attempt(self.n).events()));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Floor 5: what each verb does, one file per verb. Nothing in here knows about command lines or prints.
+
+use crate::life::{self, House};
+use crate::model::text::Shown;
+use crate::{a2a, agents, git, settings, tmux};
+use std::path::PathBuf;
+
+pub mod attach;
+pub mod diff;
+pub mod doctor;
+pub mod follow;
+pub mod kill;
+pub mod list;
+pub mod logs;
+pub mod run;
+pub mod show;
+pub mod wait;
+
+/// A verb that could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was asked for makes no sense.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong with it.
+        what: String,
+        /// What to type instead.
+        hint: Option<String>,
+    },
+    /// None of the agent CLIs is installed.
+    #[error("{}", none_installed(.asked))]
+    NoneInstalled {
+        /// The ones that were asked for; empty: any.
+        asked: Vec<String>,
+        /// How to install each: name and command.
+        install: Vec<(String, String)>,
+    },
+    /// A context file cannot be used.
+    #[error("the context file {} cannot be used: {why}", Shown(&.path.to_string_lossy()))]
+    Context {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The agent has no session to attach to.
+    #[error("the session of {session} is gone, although its keeper lives")]
+    SessionGone {
+        /// The agent.
+        session: String,
+    },
+    /// The agent was not killed within the time a kill may take.
+    #[error("{session} could not be killed: {why}")]
+    NotKilled {
+        /// The agent.
+        session: String,
+        /// Why.
+        why: String,
+    },
+    /// There is nothing to choose from.
+    #[error("no agent is running")]
+    NothingRunning,
+    /// A step failed.
+    #[error(transparent)]
+    Life(#[from] life::Error),
+}
+
+fn none_installed(asked: &[String]) -> String {
+    match asked {
+        [] => "no agent CLI is installed".to_owned(),
+        [one] => format!("{one} is not installed"),
+        several => format!("none of {} is installed", several.join(", ")),
+    }
+}
+
+impl Error {
+    /// A usage error.
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage { .. } => "usage",
+            Self::NoneInstalled { .. } => "cli_missing",
+            Self::Context { .. } => "context",
+            Self::SessionGone { .. } => "session_gone",
+            Self::NotKilled { .. } => "not_killed",
+            Self::NothingRunning => "no_agent",
+            Self::Life(e) => e.code(),
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } => hint.clone(),
+            Self::NoneInstalled { install, .. } => {
+                let lines: Vec<String> = install.iter().map(|(name, command)| format!("{name}: {command}")).collect();
+                Some(format!("install one:\n  {}\nor use the built-in agent, whose task is a shell script: --agent-cli sh", lines.join("\n  ")))
+            }
+            Self::Context { .. } => Some("give a readable UTF-8 file".to_owned()),
+            Self::SessionGone { session } => Some(format!("ai_orch kill {session}")),
+            Self::NotKilled { session, .. } => Some(format!("ai_orch show {session}")),
+            Self::NothingRunning => Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned()),
+            Self::Life(e) => e.hint(),
+        }
+    }
+}
+
+macro_rules! through_life {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::Life(error.into())
+            }
+        })*
+    };
+}
+
+through_life!(a2a::Error, agents::Error, git::Error, settings::Error, tmux::Error, crate::tools::file::Error, crate::tools::lock::Error, crate::tools::process::Error);
+
+/// Result of a verb.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A runtime for the verbs that wait for something.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
+        crate::tools::process::Error { action: "start waiting".to_owned(), source }.into()
+    })
+}
+
+/// The keepers' registry and everything else of a user, behind one handle.
+pub type Orchestrator = House;

@@ -1,0 +1,175 @@
+//! `run`: from a request to an agent at work.
+
+use super::{Error, Result};
+use crate::agents::launch::{self, LaunchFacts};
+use crate::agents::Catalogue;
+use crate::life::create::{self, Created, Order};
+use crate::life::House;
+use crate::model::entry::Link;
+use crate::model::profile::Profile;
+use crate::model::request::Run;
+use crate::rules::naming;
+use crate::rules::prompt::ContextFile;
+use crate::tools::file;
+use std::path::{Path, PathBuf};
+
+/// The largest context file, in bytes.
+const CONTEXT_MAX: u64 = 8 << 20;
+/// The CLIs that are looked for when nobody said which, in this order.
+const DEFAULTS: [&str; 4] = ["claude", "codex", "gemini", "cursor-agent"];
+
+/// An agent that was started, and what the user should know about it.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The agent.
+    pub created: Created,
+    /// What is not exactly as asked for.
+    pub notes: Vec<String>,
+}
+
+/// Starts the agent that `request` asks for. Everything that can be refused is refused before anything is made.
+pub fn run(house: &House, request: &Run) -> Result<Started> {
+    if request.task.trim().is_empty() {
+        return Err(Error::usage("the task is empty", "ai_orch run 'what to do'"));
+    }
+    let name = match &request.name {
+        Some(name) => name.parse().map_err(|e: crate::model::ids::BadSession| {
+            Error::usage(e.to_string(), format!("for example: --name {}", naming::session_for(name)))
+        })?,
+        None => naming::session_for(&request.task),
+    };
+    let catalogue = house.catalogue()?;
+    let chain = chain(house, &catalogue, request)?;
+    let permissions = request.permissions.unwrap_or(house.settings.permissions);
+    let mut notes = Vec::new();
+    let mut missing = Vec::new();
+    for link in &chain {
+        let profile = catalogue.require(&link.cli)?;
+        check(house, profile, link, request)?;
+        if installed(house, profile) {
+            notes.extend(profile.permissions.at(permissions).note.clone());
+        } else {
+            missing.push(profile);
+        }
+    }
+    if missing.len() == chain.len() {
+        return Err(none_installed(&missing, request.chain.is_some()));
+    }
+    notes.extend(missing.iter().map(|p| format!("{} is not installed and will be passed over; install it: {}", p.name, p.install)));
+    let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
+    let (repository, commit, base_name) =
+        create::starting_point(house, &house.settings.working_dir, request.base.as_deref())?;
+    let mut environment = house.settings.environment.for_agent();
+    for (variable, value) in &request.env {
+        environment.set(variable, value);
+    }
+    let order = Order {
+        name,
+        task: request.task.clone(),
+        context,
+        chain,
+        base: request.base.clone(),
+        permissions,
+        timeout: request.timeout,
+        validate: request.validate.clone(),
+        repairs: request.repairs,
+        budget_usd: request.budget_usd,
+        commit: request.commit,
+        environment,
+        env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
+    };
+    let created = create::create(house, &repository, &commit, &base_name, &order)?;
+    if request.name.is_some() && created.spec.session != order.name {
+        notes.push(format!("the name {} is taken; this agent is {}", order.name, created.spec.session));
+    }
+    notes.dedup();
+    Ok(Started { created, notes })
+}
+
+fn installed(house: &House, profile: &Profile) -> bool {
+    launch::is_self(profile) || house.find_program(&profile.command).is_some()
+}
+
+fn none_installed(missing: &[&Profile], asked: bool) -> Error {
+    Error::NoneInstalled {
+        asked: if asked { missing.iter().map(|p| p.name.clone()).collect() } else { Vec::new() },
+        install: missing.iter().map(|p| (p.name.clone(), p.install.clone())).collect(),
+    }
+}
+
+/// The chain of CLIs, each with its model.
+fn chain(house: &House, catalogue: &Catalogue, request: &Run) -> Result<Vec<Link>> {
+    let names = match request.chain.as_ref().or(house.settings.agent_cli.as_ref()) {
+        Some(names) if names.is_empty() => {
+            return Err(Error::usage("--agent-cli names no agent CLI", "for example: --agent-cli claude,codex"));
+        }
+        Some(names) => names.clone(),
+        None => {
+            let known: Vec<&Profile> = DEFAULTS.iter().filter_map(|name| catalogue.find(name)).collect();
+            match known.iter().find(|p| installed(house, p)) {
+                Some(profile) => vec![profile.name.clone()],
+                None => return Err(none_installed(&known, false)),
+            }
+        }
+    };
+    let mut chain = Vec::new();
+    for name in &names {
+        chain.push(Link { cli: catalogue.require(name)?.name.clone(), model: None });
+    }
+    for (cli, model) in &request.models {
+        if model.is_empty() {
+            return Err(Error::usage("--model names no model", "--model MODEL or --model CLI=MODEL"));
+        }
+        match cli {
+            None => {
+                if let Some(first) = chain.first_mut() {
+                    first.model = Some(model.clone());
+                }
+            }
+            Some(cli) => {
+                let wanted = catalogue.require(cli)?.name.clone();
+                let mut links = chain.iter_mut().filter(|l| l.cli == wanted).peekable();
+                if links.peek().is_none() {
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    return Err(Error::usage(
+                        format!("--model {cli}={model}: {cli} is not in the chain"),
+                        format!("add it: --agent-cli {},{cli}", names.join(",")),
+                    ));
+                }
+                links.for_each(|l| l.model = Some(model.clone()));
+            }
+        }
+    }
+    Ok(chain)
+}
+
+/// Whether this CLI can be started as asked: a trial of the command line, with nothing made.
+fn check(house: &House, profile: &Profile, link: &Link, request: &Run) -> Result<()> {
+    let facts = LaunchFacts {
+        program: PathBuf::from("/"),
+        self_exe: house.settings.program.clone(),
+        model: link.model.clone(),
+        permissions: request.permissions.unwrap_or(house.settings.permissions),
+        budget_usd: request.budget_usd,
+        worktree: PathBuf::from("/"),
+        git_dir: PathBuf::from("/"),
+        git_common_dir: PathBuf::from("/"),
+        prompt: request.task.clone(),
+        prompt_file: PathBuf::from("/"),
+        cli_session: String::new(),
+        resume: false,
+    };
+    launch::launch(profile, &facts)?;
+    Ok(())
+}
+
+fn context(house: &House, path: &Path) -> Result<ContextFile> {
+    let unusable = |why: String| Error::Context { path: path.to_owned(), why };
+    let full = house.settings.working_dir.join(path);
+    let (bytes, all) = file::read_at_most(&full, CONTEXT_MAX).map_err(|e| unusable(e.source.to_string()))?;
+    if !all {
+        return Err(unusable(format!("it is larger than {} MiB", CONTEXT_MAX >> 20)));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8 text".to_owned()))?;
+    Ok(ContextFile { name: path.to_string_lossy().into_owned(), text })
+}
