@@ -67,8 +67,13 @@ pub enum Obstacle {
 ///
 /// The agent must have ended. `config` is the snapshot from before it began, `message` the whole message. Committed
 /// work is safe when this returns; HEAD only moves if it still is where it was at the start.
-pub fn commit_all(env: &GitEnv, worktree: &Worktree, config: &ConfigSnapshot, message: &str) -> Result<Saved> {
-    let eyes = by_git(env, worktree);
+pub fn commit_all(
+    env: &GitEnv,
+    worktree: &Worktree,
+    config: &ConfigSnapshot,
+    message: &str,
+) -> Result<Saved> {
+    let eyes = by_git(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
     let listing = Listing::read(&private, worktree, head.commit())?;
@@ -122,7 +127,7 @@ pub fn snapshot(
     if !name.starts_with("refs/ai_orch/") {
         return Err(taken());
     }
-    let eyes = by_git(env, worktree);
+    let eyes = by_git(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
     let mut listing = Listing::read(&private, worktree, head.commit())?;
@@ -153,11 +158,10 @@ pub fn snapshot(
 
 /// A command on the refs of the worktree whose writes reach the disk.
 fn at_worktree(env: &GitEnv, worktree: &Worktree) -> Git {
-    let git = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .config("core.fsync", "reference")
         .env("GIT_COMMITTER_NAME", NOBODY.0)
-        .env("GIT_COMMITTER_EMAIL", NOBODY.1);
-    git
+        .env("GIT_COMMITTER_EMAIL", NOBODY.1)
 }
 
 /// Is `tree` the tree of `commit`?

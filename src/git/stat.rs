@@ -40,7 +40,12 @@ pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration
     }
 }
 
-fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+fn by_git2(
+    repository: &Repository,
+    worktree: &Worktree,
+    base: &CommitId,
+    within: Duration,
+) -> Result<LiveStat> {
     let deadline = Instant::now() + within;
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
@@ -53,7 +58,8 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within
         .update_index(false)
         .max_size(LARGEST);
     let base = tree(repository, base)?;
-    let diff = repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
+    let diff =
+        repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
     let mut live = LiveStat { complete: true, ..LiveStat::default() };
     for index in 0..diff.deltas().len() {
         live.diff.files += 1;
@@ -73,12 +79,13 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within
     Ok(live)
 }
 
-fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
+pub(super) fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
     let private = PrivateDir::new(env, worktree, &ConfigSnapshot::bare(base.as_str().len() == 64))?;
     let at = head(env, worktree)?;
     let listing = Listing::read(&private, worktree, at.commit())?;
     listing.mark_untracked(&private)?;
-    let words = ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
+    let words =
+        ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
     let out = private.git().args(words).arg(base.as_str()).output("compare a worktree")?;
     Ok(LiveStat { diff: numstat(&out), complete: true })
 }

@@ -9,7 +9,10 @@ use std::path::Path;
 fn a_directory_without_repository_is_none_and_a_missing_one_an_error() {
     let house = House::new();
     assert!(Repository::discover(&house.env(), &house.path("home")).unwrap().is_none());
-    assert_eq!(Repository::require(&house.env(), &house.path("home")).unwrap_err().code(), "not_a_repository");
+    assert_eq!(
+        Repository::require(&house.env(), &house.path("home")).unwrap_err().code(),
+        "not_a_repository"
+    );
     assert_eq!(Repository::discover(&house.env(), &house.path("gone")).unwrap_err().code(), "git_disk");
 }
 
@@ -118,7 +121,12 @@ fn branch_names_that_clash_are_found_packed_or_not() {
             assert_eq!(problem("dee"), None);
             house.run(&house.repo(), &["pack-refs", "--all"]);
         }
-        let error = super::worktree::add(&house.repository(), &house.path("trees/x"), "ai_orch/x", &house.tip("HEAD"));
+        let error = super::worktree::add(
+            &house.repository(),
+            &house.path("trees/x"),
+            "ai_orch/x",
+            &house.tip("HEAD"),
+        );
         let error = error.unwrap_err();
         assert_eq!(error.code(), "branch_name_clash");
         assert!(error.hint().unwrap().contains("branch -m 'ai_orch'"));
@@ -128,7 +136,10 @@ fn branch_names_that_clash_are_found_packed_or_not() {
 #[test]
 fn our_rule_for_branch_names_is_gits() {
     let house = House::new();
-    for name in ["a", "a/b", "-a", "a.lock", "a//b", ".a", "a/.b", "HEAD", "@", "a@{b", "a b", "a\u{7f}", "é", "a~1", "a/", "a."] {
+    for name in [
+        "a", "a/b", "-a", "a.lock", "a//b", ".a", "a/.b", "HEAD", "@", "a@{b", "a b", "a\u{7f}", "é", "a~1",
+        "a/", "a.",
+    ] {
         let gits = house.try_run(&house.repo(), &["check-ref-format", "--branch", name]).status.success();
         assert_eq!(is_valid_branch_name(name), gits, "{name:?}");
     }
@@ -175,7 +186,10 @@ fn a_broken_repository_is_an_error_and_not_absent() {
     let house = House::new();
     std::fs::create_dir(house.path("broken")).unwrap();
     std::fs::write(house.path("broken/.git"), "gitdir: /nowhere\n").unwrap();
-    assert_eq!(Repository::discover(&house.env(), &house.path("broken")).unwrap_err().code(), "program_failed");
+    assert_eq!(
+        Repository::discover(&house.env(), &house.path("broken")).unwrap_err().code(),
+        "program_failed"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The room against real git, in private directories with a private HOME.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod commits;
 mod hostile;
 mod looks;
@@ -104,7 +106,8 @@ impl House {
     /// A filled worktree `trees/<name>` on branch `ai_orch/<name>`.
     pub(super) fn worktree(&self, name: &str) -> Worktree {
         let path = self.path("trees").join(name);
-        let made = worktree::add(&self.repository(), &path, &format!("ai_orch/{name}"), &self.tip("HEAD")).unwrap();
+        let made =
+            worktree::add(&self.repository(), &path, &format!("ai_orch/{name}"), &self.tip("HEAD")).unwrap();
         worktree::fill(&self.env(), &made).unwrap();
         worktree::verify(&self.env(), &made).unwrap();
         made
@@ -117,7 +120,13 @@ impl House {
     /// Every file of the user's `.git` and checkout with its content; not `objects/`, the worktrees, nor what is ours.
     pub(super) fn users_state(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let repo = self.repo();
-        let ours = [".git/objects", ".git/worktrees", ".git/refs/ai_orch", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch"];
+        let ours = [
+            ".git/objects",
+            ".git/worktrees",
+            ".git/refs/ai_orch",
+            ".git/refs/heads/ai_orch",
+            ".git/logs/refs/heads/ai_orch",
+        ];
         let mut state = Vec::new();
         let mut todo = vec![repo.clone()];
         while let Some(dir) = todo.pop() {
@@ -130,7 +139,10 @@ impl House {
                 if entry.file_type().unwrap().is_dir() {
                     todo.push(entry.path());
                 } else if entry.file_type().unwrap().is_symlink() {
-                    state.push((name, std::fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes()));
+                    state.push((
+                        name,
+                        std::fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes(),
+                    ));
                 } else {
                     state.push((name, std::fs::read(entry.path()).unwrap()));
                 }

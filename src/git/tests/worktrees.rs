@@ -40,7 +40,12 @@ fn same_as_plain(house: &House) {
     let plain = house.path("trees/plain");
     house.run(&house.repo(), &["worktree", "add", "-q", "-b", "plain", plain.to_str().unwrap(), "HEAD"]);
     assert_eq!(tree(&ours), tree(&plain));
-    for look in [&["ls-files", "-s", "-t"][..], &["status", "--porcelain=v2"], &["stash", "list"], &["config", "--list", "--worktree"]] {
+    for look in [
+        &["ls-files", "-s", "-t"][..],
+        &["status", "--porcelain=v2"],
+        &["stash", "list"],
+        &["config", "--list", "--worktree"],
+    ] {
         let both = [&ours, &plain].map(|dir| house.try_run(dir, look).stdout);
         assert_eq!(both[0], both[1], "{look:?}");
     }
@@ -173,7 +178,10 @@ fn a_failed_add_is_taken_back() {
     assert_eq!(house.users_state(), before);
     // What is in the way is not ours and stays.
     std::fs::create_dir(&path).unwrap();
-    assert_eq!(worktree::add(&house.repository(), &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err().code(), "path_taken");
+    assert_eq!(
+        worktree::add(&house.repository(), &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err().code(),
+        "path_taken"
+    );
     assert!(path.exists());
 }
 
