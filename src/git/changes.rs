@@ -294,7 +294,8 @@ impl Listing {
                     self.take_nested(private, worktree, &relative.join(path(dir)), depth + 1)?;
                 }
                 Some(dir) => {
-                    self.nested.push(Nested { path: relative.join(path(dir)), kind: NestedKind::WithCommits });
+                    self.nested
+                        .push(Nested { path: relative.join(path(dir)), kind: NestedKind::WithCommits });
                 }
                 None => self.sort_in(worktree, relative.join(path(record)), true)?,
             }

@@ -107,6 +107,9 @@ pub struct Snapshot {
     pub commit: CommitId,
     /// Where HEAD was.
     pub head: Head,
+    /// A filter or encoding failed, so the files went in byte for byte, without line-end rules and filters (LFS). To
+    /// restore them, check the commit out with those switched off.
+    pub raw: bool,
     /// What the snapshot does not hold: for repositories in [`Left::nested`] that have commits, their history (their
     /// files are in it), for submodules all that is inside.
     pub left: Left,
@@ -130,9 +133,15 @@ pub fn snapshot(
     let eyes = by_git(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
-    let mut listing = Listing::read(&private, worktree, head.commit())?;
-    listing.take_all_nested(&private, worktree)?;
-    listing.apply(&private)?;
+    let (listing, raw) = match listed_with_nested(&private, worktree, &head) {
+        Ok(listing) => (listing, false),
+        Err(error) => {
+            // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
+            let listing =
+                private.take_bytes_as_they_are().and_then(|()| listed_with_nested(&private, worktree, &head));
+            (listing.map_err(|_| error)?, true)
+        }
+    };
     let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
     let left = listing.left(&private);
     let kept = if holds(&private, head.commit(), &tree)? { head.commit().cloned() } else { None };
@@ -143,7 +152,7 @@ pub fn snapshot(
         let parent = eyes.resolve(&format!("{existing}^"))?;
         let same = kept.as_ref() == Some(&existing)
             || (holds(&private, Some(&existing), &tree)? && parent.as_ref() == head.commit());
-        return if same { Ok(Some(Snapshot { commit: existing, head, left })) } else { Err(taken()) };
+        return if same { Ok(Some(Snapshot { commit: existing, head, raw, left })) } else { Err(taken()) };
     }
     let commit = match kept {
         Some(commit) => commit,
@@ -153,7 +162,15 @@ pub fn snapshot(
     at_worktree(env, worktree)
         .args(["update-ref", "--no-deref", name, commit.as_str(), &none])
         .output("store a snapshot")?;
-    Ok(Some(Snapshot { commit, head, left }))
+    Ok(Some(Snapshot { commit, head, raw, left }))
+}
+
+/// Puts all files into the private index, those of nested repositories too.
+fn listed_with_nested(private: &PrivateDir<'_>, worktree: &Worktree, head: &Head) -> Result<Listing> {
+    let mut listing = Listing::read(private, worktree, head.commit())?;
+    listing.take_all_nested(private, worktree)?;
+    listing.apply(private)?;
+    Ok(listing)
 }
 
 /// A command on the refs of the worktree whose writes reach the disk.

@@ -176,6 +176,8 @@ impl<'a> PrivateDir<'a> {
         let dir = self.scratch.path();
         Git::at(self.env, dir, dir, work_tree)
             .limit(self.env.long_limit)
+            // A list of two million files is long, and half a list would be taken for deletions.
+            .output_cap(1 << 30)
             .env("GIT_INDEX_FILE", index)
             .env("GIT_OBJECT_DIRECTORY", self.worktree.common_dir.join("objects"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -183,6 +185,13 @@ impl<'a> PrivateDir<'a> {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // A filter that is a Python module must not find one that an agent put into its working directory.
             .env("PYTHONSAFEPATH", "1")
+    }
+
+    /// From now on files go in byte for byte: no filter, no line ends, no encoding.
+    pub(super) fn take_bytes_as_they_are(&self) -> Result<()> {
+        let rule = b"* -filter -text -ident -working-tree-encoding\n";
+        // In this file a rule wins over those of every `.gitattributes`.
+        disk::write(&self.scratch.path().join("info/attributes"), rule)
     }
 
     /// Makes the worktree's own index the private one; false if somebody holds its lock or has written it since.

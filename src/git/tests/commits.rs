@@ -430,3 +430,68 @@ fn the_live_stat_counts_everything_and_is_bounded() {
     let live = stat(&sparse.env(), &tree, &sparse.tip("main"), Duration::from_secs(5)).unwrap();
     assert_eq!(live.diff.files, 0);
 }
+
+#[test]
+fn a_failing_filter_fails_the_commit_but_not_the_snapshot() {
+    let house = House::new();
+    house.run(&house.repo(), &["config", "filter.big.clean", "false"]);
+    house.run(&house.repo(), &["config", "filter.big.required", "true"]);
+    let tree = house.worktree("x");
+    let attributes = "*.bin filter=big\n*.u16 working-tree-encoding=UTF-16\n";
+    std::fs::write(tree.path.join(".gitattributes"), attributes).unwrap();
+    std::fs::write(tree.path.join("x.bin"), "bytes\r\n").unwrap();
+    std::fs::write(tree.path.join("x.u16"), "odd").unwrap();
+    std::fs::remove_file(tree.path.join("dir/b.txt")).unwrap();
+    let error = commit_all(&house.env(), &tree, &house.config(), "m").unwrap_err();
+    assert_eq!(error.code(), "program_failed");
+    assert_eq!(house.tip("ai_orch/x"), house.tip("main"));
+    let kept = snapshot(&house.env(), &tree, &house.config(), RESCUE, "r").unwrap().unwrap();
+    assert!(kept.raw);
+    let there = files(&house, &kept.commit);
+    assert!(there.contains(&"x.u16".to_owned()) && !there.contains(&"dir/b.txt".to_owned()), "{there:?}");
+    let blob = house.try_run(&house.repo(), &["cat-file", "-p", &format!("{RESCUE}:x.bin")]).stdout;
+    assert_eq!(blob, b"bytes\r\n");
+}
+
+#[test]
+fn what_filter_drivers_store_beside_the_repository_stays() {
+    let house = House::new();
+    let script = house.path("clean.sh");
+    let text = "#!/bin/sh\nd=$(git config lfs.storage); mkdir -p \"$d\"; tee \"$d/object\" > \
+                \"$(git rev-parse --git-dir)/crypt/key\"; echo pointer\n";
+    std::fs::write(&script, text).unwrap();
+    std::fs::create_dir(house.repo().join(".git/crypt")).unwrap();
+    house.run(&house.repo(), &["config", "filter.lfs.clean", &format!("sh {}", script.display())]);
+    let tree = house.worktree("x");
+    std::fs::write(tree.path.join(".gitattributes"), "*.bin filter=lfs\n").unwrap();
+    std::fs::write(tree.path.join("x.bin"), "bytes").unwrap();
+    let commit = committed(&house, &tree);
+    assert_eq!(house.run(&house.repo(), &["cat-file", "-p", &format!("{commit}:x.bin")]), "pointer");
+    assert_eq!(std::fs::read(house.repo().join(".git/lfs/object")).unwrap(), b"bytes");
+    assert_eq!(std::fs::read(house.repo().join(".git/crypt/key")).unwrap(), b"bytes");
+}
+
+#[test]
+fn a_worktree_of_a_bare_repository_and_of_a_partial_clone_save_too() {
+    let house = House::new();
+    house.commit("second");
+    house.run(&house.repo(), &["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", house.repo().display());
+    house.run(&house.path(""), &["clone", "-q", "--filter=blob:none", "--sparse", &url, "partial"]);
+    house.run(&house.path(""), &["clone", "-q", "--bare", "repo", "bare.git"]);
+    house.run(&house.path("bare.git"), &["worktree", "add", "-q", "../side", "main"]);
+    for (name, from) in [("p", "partial"), ("b", "side")] {
+        let repository = super::Repository::require(&house.env(), &house.path(from)).unwrap();
+        let tip = repository.head().unwrap().commit().unwrap().clone();
+        let config = super::ConfigSnapshot::take(&repository).unwrap();
+        let path = house.path("trees").join(name);
+        let tree = super::worktree::add(&repository, &path, "ai_orch/x", &tip).unwrap();
+        super::worktree::fill(&house.env(), &tree).unwrap();
+        std::fs::write(tree.path.join("new"), "n").unwrap();
+        let saved = commit_all(&house.env(), &tree, &config, "m").unwrap();
+        let Outcome::Committed { commit, .. } = saved.outcome else { panic!("{saved:?}") };
+        let stat = repository.diff_stat(&tip, &commit).unwrap();
+        assert_eq!((stat.files, stat.insertions, stat.deletions), (1, 1, 0), "{from}");
+        assert!(house.run(&tree.path, &["status", "--porcelain"]).is_empty());
+    }
+}

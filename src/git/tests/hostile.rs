@@ -2,6 +2,7 @@
 
 use super::super::changes::changes;
 use super::super::commit::{Outcome, commit_all, snapshot};
+use super::super::eyes::Eyes;
 use super::super::stat::stat;
 use super::super::{Repository, Worktree};
 use super::House;
@@ -93,7 +94,6 @@ fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
     repository.commits(&base, &commit, 10).unwrap();
     super::super::worktree::head(&env, tree).unwrap();
     let eyes = super::super::worktree::by_git(&env, tree).unwrap();
-    use super::super::eyes::Eyes;
     eyes.patch(&base, &commit, 1 << 20).unwrap();
     eyes.diff_stat(&base, &commit).unwrap();
     eyes.commits(&base, &commit, 10).unwrap();
