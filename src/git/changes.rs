@@ -12,7 +12,7 @@ use super::command::{GitEnv, answer, path, records};
 use super::eyes::Eyes;
 use super::look::{DiffStat, Head};
 use super::private::{ConfigSnapshot, PrivateDir};
-use super::worktree::{Worktree, by_git};
+use super::worktree::{Worktree, eyes};
 use super::{CommitId, Result, disk};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -98,12 +98,12 @@ pub fn changes(
     config: &ConfigSnapshot,
     base: &CommitId,
 ) -> Result<Changes> {
-    let eyes = by_git(env, worktree)?;
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let committed = head.commit().map_or(Ok(DiffStat::default()), |tip| eyes.diff_stat(base, tip))?;
     let private = PrivateDir::new(env, worktree, config)?;
     let listing = Listing::read(&private, worktree, head.commit())?;
-    let operation = operation(&eyes, worktree, &listing)?;
+    let operation = operation(eyes.as_ref(), worktree, &listing)?;
     let tracked = match head.commit() {
         Some(commit) => {
             let words = ["diff-index", "-z", "--name-only", "--ignore-submodules=dirty", commit.as_str()];
@@ -122,7 +122,7 @@ pub fn changes(
 
 /// What git is in the middle of in this worktree.
 pub(super) fn operation(
-    eyes: &impl Eyes,
+    eyes: &dyn Eyes,
     worktree: &Worktree,
     listing: &Listing,
 ) -> Result<Option<Operation>> {

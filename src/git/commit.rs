@@ -5,10 +5,9 @@
 
 use super::changes::{Left, Listing, Operation, operation};
 use super::command::{Git, GitEnv};
-use super::eyes::Eyes;
 use super::look::{Head, checked_out_at};
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
-use super::worktree::{Worktree, by_git};
+use super::worktree::{Worktree, eyes};
 use super::{CommitId, Error, Result};
 use std::path::PathBuf;
 
@@ -73,13 +72,13 @@ pub fn commit_all(
     config: &ConfigSnapshot,
     message: &str,
 ) -> Result<Saved> {
-    let eyes = by_git(env, worktree)?;
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
     let listing = Listing::read(&private, worktree, head.commit())?;
     let left = listing.left(&private);
     let saved = |outcome| Saved { head: head.clone(), outcome, left: left.clone() };
-    if let Some(operation) = operation(&eyes, worktree, &listing)? {
+    if let Some(operation) = operation(eyes.as_ref(), worktree, &listing)? {
         return Ok(saved(Outcome::NotCommitted(Obstacle::InProgress(operation))));
     }
     listing.apply(&private)?;
@@ -130,7 +129,7 @@ pub fn snapshot(
     if !name.starts_with("refs/ai_orch/") {
         return Err(taken());
     }
-    let eyes = by_git(env, worktree)?;
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
     let (listing, raw) = match listed_with_nested(&private, worktree, &head) {

@@ -197,6 +197,12 @@ impl Repository {
                     path: Self::blamed(&stderr).unwrap_or_else(|| dir.to_owned()),
                 });
             }
+            // The words for "looked everywhere"; a `.git` that leads nowhere gets others.
+            Err(Error::Program(crate::tools::program::Error::Failed { stderr, .. }))
+                if stderr.contains("not a git repository (or any") =>
+            {
+                return Ok(None);
+            }
             Err(e) => return Err(e),
         };
         let common_dir = disk::real(Path::new(&ask("--git-common-dir")?))?;

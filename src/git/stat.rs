@@ -10,10 +10,9 @@ use super::eyes_git::numstat;
 use super::eyes_git2::{failed, tree};
 use super::look::DiffStat;
 use super::private::{ConfigSnapshot, PrivateDir};
-use super::worktree::{Worktree, head};
+use super::worktree::{Worktree, head, open};
 use super::{CommitId, Result};
-use git2::{DiffFlags, DiffOptions, Patch, Repository, RepositoryOpenFlags};
-use std::path::Path;
+use git2::{DiffFlags, DiffOptions, Patch, Repository};
 use std::time::{Duration, Instant};
 
 /// Files larger than this count as changed but their lines are not counted.
@@ -30,13 +29,9 @@ pub struct LiveStat {
 
 /// How what is in `worktree` now, committed or not, differs from `base`. Lines are counted for at most `within`.
 pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
-    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
-    match Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&Path>()) {
-        // Only if the git directory still belongs to the repository we know.
-        Ok(repository) if super::disk::real(repository.commondir())? == worktree.common_dir => {
-            by_git2(&repository, worktree, base, within)
-        }
-        _ => by_git(env, worktree, base),
+    match open(worktree)? {
+        Some(repository) => by_git2(&repository, worktree, base, within),
+        None => by_git(env, worktree, base),
     }
 }
 

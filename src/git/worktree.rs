@@ -7,6 +7,7 @@
 use super::command::{Git, GitEnv, answer};
 use super::eyes::Eyes;
 use super::eyes_git::ByGit;
+use super::eyes_git2::ByGit2;
 use super::{CommitId, Error, Head, Repository, Result, disk};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -178,7 +179,30 @@ fn leads_to(content: &[u8], prefix: &[u8], dir: &Path, target: &Path) -> bool {
 
 /// Where the worktree's HEAD is now, whatever its `.git` file says.
 pub fn head(env: &GitEnv, worktree: &Worktree) -> Result<Head> {
-    by_git(env, worktree)?.head()
+    eyes(env, worktree)?.head()
+}
+
+/// The questions of the seam, asked in the worktree: by libgit2 where it can open it.
+pub(super) fn eyes(env: &GitEnv, worktree: &Worktree) -> Result<Box<dyn Eyes>> {
+    let by_git = by_git(env, worktree)?;
+    Ok(match open(worktree)? {
+        Some(repository) => Box::new(ByGit2(repository)),
+        None => Box::new(by_git),
+    })
+}
+
+/// The worktree by libgit2, found by the git directory that we know; `None` if libgit2 cannot open it, or if it leads
+/// to another repository by now.
+pub(super) fn open(worktree: &Worktree) -> Result<Option<git2::Repository>> {
+    use git2::RepositoryOpenFlags as Flags;
+    let flags = Flags::NO_SEARCH | Flags::NO_DOTGIT;
+    match git2::Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&OsStr>()) {
+        Ok(repository) => {
+            let same = disk::real(repository.commondir())? == worktree.common_dir;
+            Ok(same.then_some(repository))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 /// The questions of the seam, asked in the worktree by hardened git.

@@ -13,6 +13,9 @@ fn a_directory_without_repository_is_none_and_a_missing_one_an_error() {
         Repository::require(&house.env(), &house.path("home")).unwrap_err().code(),
         "not_a_repository"
     );
+    // An empty `.git` is no repository, neither for git nor for us.
+    std::fs::create_dir(house.path("home/.git")).unwrap();
+    assert!(Repository::discover(&house.env(), &house.path("home")).unwrap().is_none());
     assert_eq!(Repository::discover(&house.env(), &house.path("gone")).unwrap_err().code(), "git_disk");
 }
 

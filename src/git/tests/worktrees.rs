@@ -215,3 +215,26 @@ fn a_worktree_that_changed_is_not_verified() {
     std::os::unix::fs::symlink(&two.path, &one.path).unwrap();
     assert!(what(&one).contains("not a directory"));
 }
+
+#[test]
+fn an_add_that_takes_too_long_is_ended_and_taken_back() {
+    let house = House::new();
+    let before = house.users_state();
+    // A git that does its work and then does not end, as one does that waits for a lock or a dead disk.
+    let slow = house.path("slow-git");
+    let real = super::git_program();
+    let text =
+        format!("#!/bin/sh\n{} \"$@\"\ncase \"$*\" in *'worktree add'*) sleep 60;; esac\n", real.display());
+    std::fs::write(&slow, text).unwrap();
+    std::fs::set_permissions(&slow, PermissionsExt::from_mode(0o755)).unwrap();
+    let vars = house.vars();
+    let second = std::time::Duration::from_secs(1);
+    let env = super::GitEnv::new(slow, vars, house.path("scratch")).limits(second, second);
+    let repository = super::Repository::require(&env, &house.repo()).unwrap();
+    let path = house.path("trees/x");
+    let error = worktree::add(&repository, &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err();
+    assert_eq!(error.code(), "program_timed_out");
+    assert!(!path.exists() && !house.repo().join(".git/worktrees").exists());
+    assert!(repository.branch("ai_orch/x").unwrap().is_none());
+    assert_eq!(house.users_state(), before);
+}
