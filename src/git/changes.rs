@@ -12,7 +12,7 @@ use super::command::{GitEnv, answer, path, records};
 use super::eyes::Eyes;
 use super::look::{DiffStat, Head};
 use super::private::{ConfigSnapshot, PrivateDir};
-use super::worktree::{Worktree, by_git};
+use super::worktree::{Worktree, eyes};
 use super::{CommitId, Result, disk};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -105,13 +105,18 @@ impl Changes {
 }
 
 /// What is in `worktree`, compared with `base`. Writes nothing there; `config` is the snapshot from before the agent.
-pub fn changes(env: &GitEnv, worktree: &Worktree, config: &ConfigSnapshot, base: &CommitId) -> Result<Changes> {
-    let eyes = by_git(env, worktree);
+pub fn changes(
+    env: &GitEnv,
+    worktree: &Worktree,
+    config: &ConfigSnapshot,
+    base: &CommitId,
+) -> Result<Changes> {
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let committed = head.commit().map_or(Ok(DiffStat::default()), |tip| eyes.diff_stat(base, tip))?;
     let private = PrivateDir::new(env, worktree, config)?;
     let listing = Listing::read(&private, worktree, head.commit())?;
-    let operation = operation(&eyes, worktree, &listing)?;
+    let operation = operation(eyes.as_ref(), worktree, &listing)?;
     let tracked = match head.commit() {
         Some(commit) => {
             let words = ["diff-index", "-z", "--name-only", "--ignore-submodules=dirty", commit.as_str()];
@@ -129,7 +134,11 @@ pub fn changes(env: &GitEnv, worktree: &Worktree, config: &ConfigSnapshot, base:
 }
 
 /// What git is in the middle of in this worktree.
-pub(super) fn operation(eyes: &impl Eyes, worktree: &Worktree, listing: &Listing) -> Result<Option<Operation>> {
+pub(super) fn operation(
+    eyes: &dyn Eyes,
+    worktree: &Worktree,
+    listing: &Listing,
+) -> Result<Option<Operation>> {
     for (name, operation) in [
         ("rebase-merge", Operation::Rebase),
         ("rebase-apply", Operation::Rebase),
@@ -138,7 +147,8 @@ pub(super) fn operation(eyes: &impl Eyes, worktree: &Worktree, listing: &Listing
         ("REVERT_HEAD", Operation::Revert),
         ("BISECT_LOG", Operation::Bisect),
     ] {
-        let reftable = name.ends_with("_HEAD") && disk::look(&worktree.common_dir.join("reftable"))?.is_some();
+        let reftable =
+            name.ends_with("_HEAD") && disk::look(&worktree.common_dir.join("reftable"))?.is_some();
         let there = disk::look(&worktree.admin_dir.join(name))?.is_some();
         // A reftable repository keeps these refs in its table and not in files.
         if there || (reftable && eyes.resolve(name)?.is_some()) {
@@ -167,7 +177,11 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Compares the disk with the worktree's index, or with `head` if that index is missing or broken.
-    pub(super) fn read(private: &PrivateDir<'_>, worktree: &Worktree, head: Option<&CommitId>) -> Result<Self> {
+    pub(super) fn read(
+        private: &PrivateDir<'_>,
+        worktree: &Worktree,
+        head: Option<&CommitId>,
+    ) -> Result<Self> {
         if private.copied.is_some()
             && let Ok(listing) = Self::compare(private, worktree, head, false)
         {
@@ -196,9 +210,13 @@ impl Listing {
         let staged = private.git().args(["ls-files", "-z", "--stage"]).output("list the index")?;
         for record in records(&staged) {
             // mode SP id SP stage TAB path
-            let Some((info, name)) = split_once(record, b'\t') else { return Err(answer("list the index", record)) };
+            let Some((info, name)) = split_once(record, b'\t') else {
+                return Err(answer("list the index", record));
+            };
             listing.conflicts |= !info.ends_with(b" 0");
-            if info.starts_with(b"160000 ") && disk::look(&worktree.path.join(path(name)).join(".git"))?.is_some() {
+            if info.starts_with(b"160000 ")
+                && disk::look(&worktree.path.join(path(name)).join(".git"))?.is_some()
+            {
                 listing.nested.push(Nested { path: path(name), kind: NestedKind::Submodule });
             }
             if head.is_none() {
@@ -209,7 +227,9 @@ impl Listing {
         let out = private.git().args(words).output("list changed files")?;
         let mut seen = BTreeSet::new();
         for record in records(&out) {
-            let Some((tag, name)) = split_once(record, b' ') else { return Err(answer("list changed files", record)) };
+            let Some((tag, name)) = split_once(record, b' ') else {
+                return Err(answer("list changed files", record));
+            };
             if !seen.insert(name) {
                 continue;
             }
@@ -233,7 +253,9 @@ impl Listing {
                 self.files.push(relative);
             }
             // A submodule on another commit; update-index records the commit.
-            Some(meta) if meta.is_dir() && disk::look(&full.join(".git"))?.is_some() => self.files.push(relative),
+            Some(meta) if meta.is_dir() && disk::look(&full.join(".git"))?.is_some() => {
+                self.files.push(relative);
+            }
             // Where a tracked file was there is a directory, and its files are listed one by one.
             Some(meta) if meta.is_dir() => self.gone.push(relative),
             Some(_) => self.unsaved.push(relative),
@@ -244,7 +266,13 @@ impl Listing {
     }
 
     /// A repository at `relative`, which the index does not know.
-    fn take_nested(&mut self, private: &PrivateDir<'_>, worktree: &Worktree, relative: &Path, depth: usize) -> Result<()> {
+    fn take_nested(
+        &mut self,
+        private: &PrivateDir<'_>,
+        worktree: &Worktree,
+        relative: &Path,
+        depth: usize,
+    ) -> Result<()> {
         let kind = match git2::Repository::open_ext(
             worktree.path.join(relative),
             git2::RepositoryOpenFlags::NO_SEARCH,
@@ -275,8 +303,13 @@ impl Listing {
         let out = private.git_in(&root, &empty).args(words).output("list a repository in the worktree")?;
         for record in records(&out) {
             match record.strip_suffix(b"/") {
-                Some(dir) if depth < 16 => self.take_nested(private, worktree, &relative.join(path(dir)), depth + 1)?,
-                Some(dir) => self.nested.push(Nested { path: relative.join(path(dir)), kind: NestedKind::WithCommits }),
+                Some(dir) if depth < 16 => {
+                    self.take_nested(private, worktree, &relative.join(path(dir)), depth + 1)?;
+                }
+                Some(dir) => {
+                    self.nested
+                        .push(Nested { path: relative.join(path(dir)), kind: NestedKind::WithCommits });
+                }
                 None => self.sort_in(worktree, relative.join(path(record)), true)?,
             }
         }
@@ -317,11 +350,14 @@ impl Listing {
 
     /// Makes the private index say what is on disk; this writes blobs into the repository.
     pub(super) fn apply(&self, private: &PrivateDir<'_>) -> Result<()> {
-        for (flags, paths) in [(&["--force-remove"][..], &self.gone), (&["--add", "--remove", "--replace"], &self.files)] {
+        for (flags, paths) in
+            [(&["--force-remove"][..], &self.gone), (&["--add", "--remove", "--replace"], &self.files)]
+        {
             if paths.is_empty() {
                 continue;
             }
-            let git = private.git().arg("update-index").args(flags).args(["-z", "--stdin"]).stdin(nul_ended(paths));
+            let git =
+                private.git().arg("update-index").args(flags).args(["-z", "--stdin"]).stdin(nul_ended(paths));
             git.output("put the files into an index")?;
         }
         Ok(())

@@ -66,7 +66,7 @@ impl GitEnv {
             vars,
             scratch: scratch.into(),
             limit: Duration::from_secs(30),
-            long_limit: Duration::from_secs(600),
+            long_limit: Duration::from_mins(10),
         }
     }
 

@@ -5,10 +5,9 @@
 
 use super::changes::{Left, Listing, Operation, operation};
 use super::command::{Git, GitEnv};
-use super::eyes::Eyes;
 use super::look::{Head, checked_out_at};
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
-use super::worktree::{Worktree, by_git};
+use super::worktree::{Worktree, eyes};
 use super::{CommitId, Error, Result};
 use std::path::PathBuf;
 
@@ -79,14 +78,19 @@ impl std::fmt::Display for Obstacle {
 ///
 /// The agent must have ended. `config` is the snapshot from before it began, `message` the whole message. Committed
 /// work is safe when this returns; HEAD only moves if it still is where it was at the start.
-pub fn commit_all(env: &GitEnv, worktree: &Worktree, config: &ConfigSnapshot, message: &str) -> Result<Saved> {
-    let eyes = by_git(env, worktree);
+pub fn commit_all(
+    env: &GitEnv,
+    worktree: &Worktree,
+    config: &ConfigSnapshot,
+    message: &str,
+) -> Result<Saved> {
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
     let listing = Listing::read(&private, worktree, head.commit())?;
     let left = listing.left(&private);
     let saved = |outcome| Saved { head: head.clone(), outcome, left: left.clone() };
-    if let Some(operation) = operation(&eyes, worktree, &listing)? {
+    if let Some(operation) = operation(eyes.as_ref(), worktree, &listing)? {
         return Ok(saved(Outcome::NotCommitted(Obstacle::InProgress(operation))));
     }
     listing.apply(&private)?;
@@ -114,6 +118,9 @@ pub struct Snapshot {
     pub commit: CommitId,
     /// Where HEAD was.
     pub head: Head,
+    /// A filter or encoding failed, so the files went in byte for byte, without line-end rules and filters (LFS). To
+    /// restore them, check the commit out with those switched off.
+    pub raw: bool,
     /// What the snapshot does not hold: for repositories in [`Left::nested`] that have commits, their history (their
     /// files are in it), for submodules all that is inside.
     pub left: Left,
@@ -134,12 +141,18 @@ pub fn snapshot(
     if !name.starts_with("refs/ai_orch/") {
         return Err(taken());
     }
-    let eyes = by_git(env, worktree);
+    let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
-    let mut listing = Listing::read(&private, worktree, head.commit())?;
-    listing.take_all_nested(&private, worktree)?;
-    listing.apply(&private)?;
+    let (listing, raw) = match listed_with_nested(&private, worktree, &head) {
+        Ok(listing) => (listing, false),
+        Err(error) => {
+            // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
+            let listing =
+                private.take_bytes_as_they_are().and_then(|()| listed_with_nested(&private, worktree, &head));
+            (listing.map_err(|_| error)?, true)
+        }
+    };
     let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
     let left = listing.left(&private);
     let kept = if holds(&private, head.commit(), &tree)? { head.commit().cloned() } else { None };
@@ -150,7 +163,7 @@ pub fn snapshot(
         let parent = eyes.resolve(&format!("{existing}^"))?;
         let same = kept.as_ref() == Some(&existing)
             || (holds(&private, Some(&existing), &tree)? && parent.as_ref() == head.commit());
-        return if same { Ok(Some(Snapshot { commit: existing, head, left })) } else { Err(taken()) };
+        return if same { Ok(Some(Snapshot { commit: existing, head, raw, left })) } else { Err(taken()) };
     }
     let commit = match kept {
         Some(commit) => commit,
@@ -160,16 +173,23 @@ pub fn snapshot(
     at_worktree(env, worktree)
         .args(["update-ref", "--no-deref", name, commit.as_str(), &none])
         .output("store a snapshot")?;
-    Ok(Some(Snapshot { commit, head, left }))
+    Ok(Some(Snapshot { commit, head, raw, left }))
+}
+
+/// Puts all files into the private index, those of nested repositories too.
+fn listed_with_nested(private: &PrivateDir<'_>, worktree: &Worktree, head: &Head) -> Result<Listing> {
+    let mut listing = Listing::read(private, worktree, head.commit())?;
+    listing.take_all_nested(private, worktree)?;
+    listing.apply(private)?;
+    Ok(listing)
 }
 
 /// A command on the refs of the worktree whose writes reach the disk.
 fn at_worktree(env: &GitEnv, worktree: &Worktree) -> Git {
-    let git = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .config("core.fsync", "reference")
         .env("GIT_COMMITTER_NAME", NOBODY.0)
-        .env("GIT_COMMITTER_EMAIL", NOBODY.1);
-    git
+        .env("GIT_COMMITTER_EMAIL", NOBODY.1)
 }
 
 /// Is `tree` the tree of `commit`?

@@ -122,8 +122,7 @@ pub(super) fn copy_with_time(from: &Path, to: &Path) -> Result<bool> {
         return Err(error(from)(io::Error::other("not a regular file")));
     }
     let mut target = File::create_new(to).map_err(error(to))?;
-    let copied = io::copy(&mut source, &mut target)
-        .and_then(|_| target.set_modified(meta.modified()?));
+    let copied = io::copy(&mut source, &mut target).and_then(|_| target.set_modified(meta.modified()?));
     if let Err(e) = copied {
         let _best_effort = fs::remove_file(to);
         return Err(error(to)(e));

@@ -53,14 +53,17 @@ impl Eyes for ByGit {
 
     fn resolve(&self, spec: &str) -> Result<Option<CommitId>> {
         let spec = format!("{spec}^{{commit}}");
-        let out = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options"]).arg(spec).run()?;
+        let out =
+            self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options"]).arg(spec).run()?;
         match out.status.code() {
             Some(0) => {
                 let text = String::from_utf8_lossy(&out.stdout);
                 CommitId::parse(text.trim_end()).map(Some).ok_or_else(|| answer("find a commit", &out.stdout))
             }
             // 128 with nothing said is "no such path", and the like, in the quiet form.
-            Some(1 | 128) if !String::from_utf8_lossy(&out.stderr).contains("not a git repository") => Ok(None),
+            Some(1 | 128) if !String::from_utf8_lossy(&out.stderr).contains("not a git repository") => {
+                Ok(None)
+            }
             _ => Err(out.failure().into()),
         }
     }
@@ -106,9 +109,11 @@ impl Eyes for ByGit {
     }
 
     fn is_submodule(&self, commit: &CommitId, path: &Path) -> Result<bool> {
-        let out = self.git().args(["ls-tree", "-z", commit.as_str(), "--"]).arg(path).output("read a tree")?;
+        let out =
+            self.git().args(["ls-tree", "-z", commit.as_str(), "--"]).arg(path).output("read a tree")?;
         let ours = |record: &[u8]| {
-            record.starts_with(b"160000 ") && record.split(|b| *b == b'\t').nth(1) == Some(path.as_os_str().as_bytes())
+            record.starts_with(b"160000 ")
+                && record.split(|b| *b == b'\t').nth(1) == Some(path.as_os_str().as_bytes())
         };
         Ok(records(&out).any(ours))
     }

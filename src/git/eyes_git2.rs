@@ -24,7 +24,11 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(git2::Error) -> Error {
 fn if_there<T>(result: Result<T, git2::Error>, doing: &'static str) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(e) if matches!(e.code(), ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch) => Ok(None),
+        Err(e)
+            if matches!(e.code(), ErrorCode::NotFound | ErrorCode::InvalidSpec | ErrorCode::UnbornBranch) =>
+        {
+            Ok(None)
+        }
         Err(e) => Err(failed(doing)(e)),
     }
 }
@@ -104,7 +108,8 @@ impl Eyes for ByGit2 {
             walk.hide(git2::Oid::from_str(base.as_str())?)?;
             let commit = |oid: Result<git2::Oid, git2::Error>| {
                 let commit = self.0.find_commit(oid?)?;
-                let subject = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
+                let subject =
+                    String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
                 Ok(Commit { id: id(commit.id()), subject })
             };
             walk.take(limit).map(commit).collect::<Result<Vec<_>, git2::Error>>()

@@ -1,8 +1,6 @@
 //! What an agent did, commit by commit and file by file, committed or not. Runs nothing that a repository configures.
 
-use super::stat::open_git2;
-use super::worktree::{Worktree, by_git};
-use super::eyes::Eyes;
+use super::worktree::{Worktree, eyes, open};
 use super::eyes_git2::{failed, tree};
 use super::{Commit, CommitId, GitEnv, Result};
 use git2::{Delta, Diff, DiffFindOptions, DiffFormat, DiffOptions, Repository};
@@ -36,7 +34,7 @@ pub struct Difference {
 
 /// The commits of `worktree` since `base`, newest first, at most `limit`.
 pub fn commits(env: &GitEnv, worktree: &Worktree, base: &CommitId, limit: usize) -> Result<Vec<Commit>> {
-    let eyes = by_git(env, worktree);
+    let eyes = eyes(env, worktree)?;
     match eyes.head()?.commit() {
         Some(tip) => eyes.commits(base, tip, limit),
         None => Ok(Vec::new()),
@@ -45,10 +43,10 @@ pub fn commits(env: &GitEnv, worktree: &Worktree, base: &CommitId, limit: usize)
 
 /// How what is in `worktree` now differs from `base`, with at most `cap` bytes of patch.
 pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
-    match open_git2(worktree)? {
+    match open(worktree)? {
         Some(repository) => by_git2(&repository, worktree, base, cap),
         None => {
-            let eyes = by_git(env, worktree);
+            let eyes = eyes(env, worktree)?;
             let Some(tip) = eyes.head()?.commit().cloned() else { return Ok(Difference::default()) };
             let patch = eyes.patch(base, &tip, cap)?;
             Ok(Difference { files: Vec::new(), patch: patch.text, truncated: patch.truncated, committed_only: true })

@@ -107,9 +107,9 @@ impl BranchProblem {
         match self {
             Self::Invalid => Some("git check-ref-format --help tells what a name may be".into()),
             Self::Exists(_) => Some("take another name, or work on that branch".into()),
-            Self::Above(other) | Self::Below(other) => {
-                Some(format!("set another branch_prefix, or rename the branch: git branch -m '{other}' NEW-NAME"))
-            }
+            Self::Above(other) | Self::Below(other) => Some(format!(
+                "set another branch_prefix, or rename the branch: git branch -m '{other}' NEW-NAME"
+            )),
         }
     }
 }
@@ -183,14 +183,25 @@ impl Repository {
     fn with_git(env: &GitEnv, dir: &Path) -> Result<Option<Self>> {
         let ask = |what: &str| {
             // One question per call: two answers could not be told apart if a path holds a newline.
-            Git::new(env).cwd(dir).args(["rev-parse", "--path-format=absolute", what]).line("find the repository")
+            Git::new(env)
+                .cwd(dir)
+                .args(["rev-parse", "--path-format=absolute", what])
+                .line("find the repository")
         };
         let git_dir = match ask("--git-dir") {
             Ok(git_dir) => disk::real(Path::new(&git_dir))?,
             Err(Error::Program(crate::tools::program::Error::Failed { stderr, .. }))
                 if stderr.contains("dubious ownership") =>
             {
-                return Err(Error::NotOwned { path: Self::blamed(&stderr).unwrap_or_else(|| dir.to_owned()) });
+                return Err(Error::NotOwned {
+                    path: Self::blamed(&stderr).unwrap_or_else(|| dir.to_owned()),
+                });
+            }
+            // The words for "looked everywhere"; a `.git` that leads nowhere gets others.
+            Err(Error::Program(crate::tools::program::Error::Failed { stderr, .. }))
+                if stderr.contains("not a git repository (or any") =>
+            {
+                return Ok(None);
             }
             Err(e) => return Err(e),
         };
@@ -290,7 +301,8 @@ impl Repository {
             }
         }
         let below = self.eyes.any_below(&format!("refs/heads/{name}/"))?;
-        Ok(below.map(|full| BranchProblem::Below(full.strip_prefix("refs/heads/").unwrap_or(&full).to_owned())))
+        Ok(below
+            .map(|full| BranchProblem::Below(full.strip_prefix("refs/heads/").unwrap_or(&full).to_owned())))
     }
 
     /// The worktrees that have the branch `name` checked out: none or one, unless somebody used force.

@@ -140,7 +140,9 @@ impl Error {
     /// What to do next, if there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotARepository { .. } => Some("change into a git repository, or make one with: git init".into()),
+            Self::NotARepository { .. } => {
+                Some("change into a git repository, or make one with: git init".into())
+            }
             Self::Bare { .. } => {
                 Some("run this in a checkout; for a bare repository make one with: git worktree add".into())
             }

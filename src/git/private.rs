@@ -15,8 +15,24 @@ use std::path::{Path, PathBuf};
 
 /// The names in a git directory that git itself uses. Others belong to filter drivers (`lfs`, `git-crypt`, `annex`).
 const GITS_OWN: [&str; 18] = [
-    "HEAD", "config", "config.worktree", "description", "hooks", "index", "info", "logs", "modules", "objects",
-    "packed-refs", "refs", "reftable", "shallow", "worktrees", "branches", "rr-cache", "commondir",
+    "HEAD",
+    "config",
+    "config.worktree",
+    "description",
+    "hooks",
+    "index",
+    "info",
+    "logs",
+    "modules",
+    "objects",
+    "packed-refs",
+    "refs",
+    "reftable",
+    "shallow",
+    "worktrees",
+    "branches",
+    "rr-cache",
+    "commondir",
 ];
 
 /// The settings that decide how files become blobs and who commits, as they were at one moment.
@@ -50,9 +66,21 @@ impl ConfigSnapshot {
 
     fn wanted(key: &str) -> bool {
         const EXACT: [&str; 15] = [
-            "user.name", "user.email", "lfs.storage", "extensions.objectformat", "core.autocrlf", "core.eol",
-            "core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.excludesfile",
-            "core.attributesfile", "core.checkroundtripencoding", "core.bigfilethreshold", "core.compression",
+            "user.name",
+            "user.email",
+            "lfs.storage",
+            "extensions.objectformat",
+            "core.autocrlf",
+            "core.eol",
+            "core.filemode",
+            "core.symlinks",
+            "core.ignorecase",
+            "core.precomposeunicode",
+            "core.excludesfile",
+            "core.attributesfile",
+            "core.checkroundtripencoding",
+            "core.bigfilethreshold",
+            "core.compression",
         ];
         key.starts_with("filter.") || EXACT.contains(&key)
     }
@@ -84,7 +112,9 @@ fn names_file_in(command: &str, dir: &Path) -> bool {
     let separators = |c: char| c.is_whitespace() || "'\"`;|&()<>=$".contains(c);
     // A plain word such as the `clean` of `git-lfs clean` is an argument even if a file has that name.
     let paths = command.split(separators).filter(|word| word.contains(['/', '.']));
-    paths.map(|word| dir.join(word)).any(|path| path.starts_with(dir) && disk::look(&path).is_ok_and(|m| m.is_some()))
+    paths
+        .map(|word| dir.join(word))
+        .any(|path| path.starts_with(dir) && disk::look(&path).is_ok_and(|m| m.is_some()))
 }
 
 /// A private git directory for one worktree, gone when dropped.
@@ -146,6 +176,8 @@ impl<'a> PrivateDir<'a> {
         let dir = self.scratch.path();
         Git::at(self.env, dir, dir, work_tree)
             .limit(self.env.long_limit)
+            // A list of two million files is long, and half a list would be taken for deletions.
+            .output_cap(1 << 30)
             .env("GIT_INDEX_FILE", index)
             .env("GIT_OBJECT_DIRECTORY", self.worktree.common_dir.join("objects"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -155,9 +187,17 @@ impl<'a> PrivateDir<'a> {
             .env("PYTHONSAFEPATH", "1")
     }
 
+    /// From now on files go in byte for byte: no filter, no line ends, no encoding.
+    pub(super) fn take_bytes_as_they_are(&self) -> Result<()> {
+        let rule = b"* -filter -text -ident -working-tree-encoding\n";
+        // In this file a rule wins over those of every `.gitattributes`.
+        disk::write(&self.scratch.path().join("info/attributes"), rule)
+    }
+
     /// Makes the worktree's own index the private one; false if somebody holds its lock or has written it since.
     pub(super) fn install_index(&self) -> Result<bool> {
-        let (index, lock) = (self.worktree.admin_dir.join("index"), self.worktree.admin_dir.join("index.lock"));
+        let (index, lock) =
+            (self.worktree.admin_dir.join("index"), self.worktree.admin_dir.join("index.lock"));
         if let Err(e) = disk::copy_with_time(&self.index(), &lock) {
             let held = disk::look(&lock)?.is_some();
             return if held { Ok(false) } else { Err(e) };
@@ -185,7 +225,8 @@ fn config_text(config: &ConfigSnapshot, skipped: &BTreeSet<String>, common_dir: 
         let _infallible = write!(text, "{header}\n\t{variable} = {}\n", quoted(value));
     };
     for (key, value) in &config.entries {
-        let driver = key.strip_prefix("filter.").and_then(|rest| rest.rsplit_once('.')).map(|(driver, _)| driver);
+        let driver =
+            key.strip_prefix("filter.").and_then(|rest| rest.rsplit_once('.')).map(|(driver, _)| driver);
         let skip = driver.is_some_and(|driver| skipped.contains(driver)) || key.starts_with("extensions.");
         if !skip && key != "lfs.storage" {
             set(key, value);

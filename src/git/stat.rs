@@ -10,10 +10,9 @@ use super::eyes_git::numstat;
 use super::eyes_git2::{failed, tree};
 use super::look::DiffStat;
 use super::private::{ConfigSnapshot, PrivateDir};
-use super::worktree::{Worktree, head};
+use super::worktree::{Worktree, head, open};
 use super::{CommitId, Result};
-use git2::{DiffFlags, DiffOptions, Patch, Repository, RepositoryOpenFlags};
-use std::path::Path;
+use git2::{DiffFlags, DiffOptions, Patch, Repository};
 use std::time::{Duration, Instant};
 
 /// Files larger than this count as changed but their lines are not counted.
@@ -30,23 +29,18 @@ pub struct LiveStat {
 
 /// How what is in `worktree` now, committed or not, differs from `base`. Lines are counted for at most `within`.
 pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
-    match open_git2(worktree)? {
+    match open(worktree)? {
         Some(repository) => by_git2(&repository, worktree, base, within),
         None => by_git(env, worktree, base),
     }
 }
 
-/// The worktree's git directory opened by libgit2; `None` if it cannot, or if it no longer belongs to the repository we
-/// know.
-pub(super) fn open_git2(worktree: &Worktree) -> Result<Option<Repository>> {
-    let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
-    match Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&Path>()) {
-        Ok(repository) if super::disk::real(repository.commondir())? == worktree.common_dir => Ok(Some(repository)),
-        _ => Ok(None),
-    }
-}
-
-fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+fn by_git2(
+    repository: &Repository,
+    worktree: &Worktree,
+    base: &CommitId,
+    within: Duration,
+) -> Result<LiveStat> {
     let deadline = Instant::now() + within;
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
@@ -59,7 +53,8 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within
         .update_index(false)
         .max_size(LARGEST);
     let base = tree(repository, base)?;
-    let diff = repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
+    let diff =
+        repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
     let mut live = LiveStat { complete: true, ..LiveStat::default() };
     for index in 0..diff.deltas().len() {
         live.diff.files += 1;
@@ -79,12 +74,13 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, within
     Ok(live)
 }
 
-fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
+pub(super) fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
     let private = PrivateDir::new(env, worktree, &ConfigSnapshot::bare(base.as_str().len() == 64))?;
     let at = head(env, worktree)?;
     let listing = Listing::read(&private, worktree, at.commit())?;
     listing.mark_untracked(&private)?;
-    let words = ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
+    let words =
+        ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];
     let out = private.git().args(words).arg(base.as_str()).output("compare a worktree")?;
     Ok(LiveStat { diff: numstat(&out), complete: true })
 }

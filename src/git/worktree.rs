@@ -7,6 +7,7 @@
 use super::command::{Git, GitEnv, answer};
 use super::eyes::Eyes;
 use super::eyes_git::ByGit;
+use super::eyes_git2::ByGit2;
 use super::{CommitId, Error, Head, Repository, Result, disk};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -44,7 +45,8 @@ pub fn add(repository: &Repository, path: &Path, branch: &str, commit: &CommitId
     if let Some(problem) = repository.branch_problem(branch)? {
         return Err(Error::Branch { name: branch.to_owned(), problem });
     }
-    let words = ["-b".as_ref(), OsStr::new(branch), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
+    let words =
+        ["-b".as_ref(), OsStr::new(branch), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
     add_with(repository, path, branch, &words, Some(commit))
 }
 
@@ -89,7 +91,12 @@ fn found_at(repository: &Repository, path: &Path, branch: &str) -> Result<Worktr
     let admin = link.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
     let admin = admin.ok_or_else(|| answer("find the new worktree", &link))?;
     let admin_dir = disk::real(&path.join(OsStr::from_bytes(admin)))?;
-    Ok(Worktree { path, admin_dir, common_dir: repository.common_dir().to_owned(), branch: branch.to_owned() })
+    Ok(Worktree {
+        path,
+        admin_dir,
+        common_dir: repository.common_dir().to_owned(),
+        branch: branch.to_owned(),
+    })
 }
 
 /// Takes back an add that failed half-way.
@@ -107,7 +114,8 @@ fn take_back(
     for name in disk::names(&common_dir.join("worktrees"))?.unwrap_or_default() {
         let admin_dir = common_dir.join("worktrees").join(&name);
         let points_at = disk::read_small(&admin_dir.join("gitdir"))?.unwrap_or_default();
-        let ours = points_at.strip_suffix(b"\n").is_some_and(|at| at == path.join(".git").as_os_str().as_bytes());
+        let ours =
+            points_at.strip_suffix(b"\n").is_some_and(|at| at == path.join(".git").as_os_str().as_bytes());
         if ours && !before.contains(&name) {
             disk::remove_tree(&admin_dir)?;
         }
@@ -154,10 +162,6 @@ pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     if !back.is_some_and(|back| leads_to(&back, b"", &worktree.admin_dir, &dot_git)) {
         return Err(differs("its git directory belongs to another worktree"));
     }
-    let common = disk::read_small(&worktree.admin_dir.join("commondir"))?;
-    if !common.is_some_and(|common| leads_to(&common, b"", &worktree.admin_dir, &worktree.common_dir)) {
-        return Err(differs("it belongs to another repository"));
-    }
     let head = head(env, worktree)?;
     if head.branch() != Some(worktree.branch.as_str()) {
         let on = head.branch().map_or_else(|| "no branch".to_owned(), |name| format!("branch {name}"));
@@ -175,17 +179,48 @@ fn leads_to(content: &[u8], prefix: &[u8], dir: &Path, target: &Path) -> bool {
 
 /// Where the worktree's HEAD is now, whatever its `.git` file says.
 pub fn head(env: &GitEnv, worktree: &Worktree) -> Result<Head> {
-    by_git(env, worktree).head()
+    eyes(env, worktree)?.head()
+}
+
+/// The questions of the seam, asked in the worktree: by libgit2 where it can open it.
+pub(super) fn eyes(env: &GitEnv, worktree: &Worktree) -> Result<Box<dyn Eyes>> {
+    let by_git = by_git(env, worktree)?;
+    Ok(match open(worktree)? {
+        Some(repository) => Box::new(ByGit2(repository)),
+        None => Box::new(by_git),
+    })
+}
+
+/// The worktree by libgit2, found by the git directory that we know; `None` if libgit2 cannot open it, or if it leads
+/// to another repository by now.
+pub(super) fn open(worktree: &Worktree) -> Result<Option<git2::Repository>> {
+    use git2::RepositoryOpenFlags as Flags;
+    let flags = Flags::NO_SEARCH | Flags::NO_DOTGIT;
+    match git2::Repository::open_ext(&worktree.admin_dir, flags, std::iter::empty::<&OsStr>()) {
+        Ok(repository) => {
+            let same = disk::real(repository.commondir())? == worktree.common_dir;
+            Ok(same.then_some(repository))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 /// The questions of the seam, asked in the worktree by hardened git.
-pub(super) fn by_git(env: &GitEnv, worktree: &Worktree) -> ByGit {
-    ByGit {
+///
+/// Fails if the git directory leads to another repository by now: git finds the refs by that file even if it is told
+/// where the common directory is, and would read and write the refs of that other one.
+pub(super) fn by_git(env: &GitEnv, worktree: &Worktree) -> Result<ByGit> {
+    let common = disk::read_small(&worktree.admin_dir.join("commondir"))?;
+    if !common.is_some_and(|common| leads_to(&common, b"", &worktree.admin_dir, &worktree.common_dir)) {
+        let what = "its git directory belongs to another repository".to_owned();
+        return Err(Error::NotOurWorktree { path: worktree.path.clone(), what });
+    }
+    Ok(ByGit {
         env: env.clone(),
         git_dir: worktree.admin_dir.clone(),
         common_dir: worktree.common_dir.clone(),
         work_dir: worktree.path.clone(),
-    }
+    })
 }
 
 /// Takes back an [`add`] when a later step of creation failed: the directory if nothing but `.git` is in it, the git

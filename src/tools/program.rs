@@ -125,7 +125,7 @@ impl Output {
 #[derive(Debug)]
 pub struct Program {
     command: Command,
-    program: PathBuf,
+    path: PathBuf,
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     limit: Duration,
@@ -138,7 +138,7 @@ impl Program {
         let program = program.as_ref().to_owned();
         Self {
             command: Command::new(&program),
-            program,
+            path: program,
             cwd: None,
             stdin: None,
             limit: Duration::from_secs(30),
@@ -236,12 +236,12 @@ impl Program {
                     stdout: stdout.bytes,
                     stderr: stderr.bytes,
                     args: self.shown_args(),
-                    program: self.program,
+                    program: self.path,
                 })
             }
             Ok(None) => {
                 drop(child);
-                Err(Error::TimedOut { args: self.shown_args(), program: self.program, limit: self.limit })
+                Err(Error::TimedOut { args: self.shown_args(), program: self.path, limit: self.limit })
             }
             Err(source) => {
                 drop(child);
@@ -295,14 +295,14 @@ impl Program {
         // A missing working directory is ENOENT too, and must not be told as a missing program.
         let dir_is_there = self.cwd.as_ref().is_none_or(|dir| dir.is_dir());
         if source.kind() == io::ErrorKind::NotFound && dir_is_there {
-            Error::NotFound { program: self.program.clone() }
+            Error::NotFound { program: self.path.clone() }
         } else {
             self.io(source)
         }
     }
 
     fn io(&self, source: io::Error) -> Error {
-        Error::Io { program: self.program.clone(), source }
+        Error::Io { program: self.path.clone(), source }
     }
 
     fn shown_args(&self) -> Vec<String> {
@@ -370,8 +370,8 @@ impl Drain {
 
     /// Reads what is there, at most 4 MiB so that an endless writer cannot keep us from looking at the clock.
     fn pull(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 64 << 10];
-        for _ in 0..64 {
+        let mut buffer = [0; 16 << 10];
+        for _ in 0..256 {
             let Some(pipe) = &mut self.pipe else { return Ok(()) };
             match pipe.read(&mut buffer) {
                 Ok(0) => self.pipe = None,
@@ -409,6 +409,7 @@ pub fn absolute_path_only(path_var: &OsStr) -> OsString {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
@@ -420,7 +421,9 @@ mod tests {
     fn both_outputs_and_the_exit_code_arrive() {
         let out = sh("printf out; printf err >&2; exit 3").run().unwrap();
         assert_eq!((out.stdout.as_slice(), out.stderr.as_slice()), (&b"out"[..], &b"err"[..]));
-        let Err(Error::Failed { code, signal, stderr, .. }) = out.require_success() else { panic!("not failed") };
+        let Err(Error::Failed { code, signal, stderr, .. }) = out.require_success() else {
+            panic!("not failed")
+        };
         assert_eq!((code, signal, stderr.as_str()), (Some(3), None, "err"));
     }
 
@@ -461,8 +464,8 @@ mod tests {
         assert!(matches!(error, Error::TimedOut { limit, .. } if limit == Duration::from_millis(300)));
         assert!(start.elapsed() < Duration::from_secs(10));
         let pid = std::fs::read_to_string(note).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z"), "a member of the group lives: {stat}");
+        let seen = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(seen.is_empty() || seen.contains(") Z"), "a member of the group lives: {seen}");
     }
 
     #[test]
@@ -489,7 +492,13 @@ mod tests {
 
     #[test]
     fn the_environment_is_what_was_said() {
-        let out = Program::new("/usr/bin/env").env_clear().env("A", "1").env("B", "2").env_remove("B").run().unwrap();
+        let out = Program::new("/usr/bin/env")
+            .env_clear()
+            .env("A", "1")
+            .env("B", "2")
+            .env_remove("B")
+            .run()
+            .unwrap();
         assert_eq!(out.stdout, b"A=1\n");
     }
 

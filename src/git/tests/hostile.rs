@@ -1,0 +1,255 @@
+//! An agent that tries to have us run its commands. Every trap, if sprung, leaves a file in `sprung`.
+
+use super::super::changes::changes;
+use super::super::commit::{Outcome, commit_all, snapshot};
+use super::super::eyes::Eyes;
+use super::super::stat::stat;
+use super::super::{Repository, Worktree};
+use super::House;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// A program in the house that notes that it ran.
+fn trap(house: &House, name: &str) -> String {
+    let path = house.path(name);
+    let script = format!("#!/bin/sh\ntouch '{}'\ncat\n", house.path("sprung").join(name).display());
+    std::fs::create_dir_all(house.path("sprung")).unwrap();
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn sprung(house: &House) -> Vec<std::ffi::OsString> {
+    house.path("sprung").read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
+const HOOKS: [&str; 8] = [
+    "pre-commit",
+    "post-commit",
+    "reference-transaction",
+    "post-index-change",
+    "post-checkout",
+    "commit-msg",
+    "fsmonitor-watchman",
+    "prepare-commit-msg",
+];
+
+/// Plants every way we know of into a configuration, the hooks and the attributes.
+fn plant(house: &House, dir: &Path, scope: &str) {
+    let set = |key: &str| {
+        let name = key.replace('.', "-");
+        house.run(dir, &["config", scope, key, &trap(house, &name)]);
+    };
+    for key in [
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.alternateRefsCommand",
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "diff.external",
+        "diff.evil.textconv",
+        "diff.evil.command",
+        "merge.evil.driver",
+        "gpg.program",
+        "credential.helper",
+        "sequence.editor",
+        "filter.known.clean",
+    ] {
+        set(key);
+    }
+    for (key, value) in
+        [("commit.gpgSign", "true"), ("filter.evil.required", "true"), ("log.showSignature", "true")]
+    {
+        house.run(dir, &["config", scope, key, value]);
+    }
+    let hooks = house.repo().join(".git/hooks");
+    std::fs::create_dir_all(&hooks).unwrap();
+    for hook in HOOKS {
+        let target = hooks.join(hook);
+        std::fs::copy(trap(house, &format!("hook-{hook}")), target).unwrap();
+    }
+}
+
+/// Everything that reads or saves an agent's worktree.
+fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
+    let (env, base) = (house.env(), house.tip("main"));
+    let repository = Repository::require(&env, &house.repo()).unwrap();
+    repository.head().unwrap();
+    repository.resolve("HEAD~0").unwrap();
+    repository.branch_problem("ai_orch/other").unwrap();
+    repository.checked_out_at("main").unwrap();
+    stat(&env, tree, &base, Duration::from_secs(5)).unwrap();
+    super::super::stat::by_git(&env, tree, &base).unwrap();
+    changes(&env, tree, config, &base).unwrap();
+    snapshot(&env, tree, config, "refs/ai_orch/rescue/x/1", "r").unwrap().unwrap();
+    let saved = commit_all(&env, tree, config, "m").unwrap();
+    let Outcome::Committed { commit, .. } = saved.outcome else { panic!("{saved:?}") };
+    repository.patch(&base, &commit, 1 << 20).unwrap();
+    repository.diff_stat(&base, &commit).unwrap();
+    repository.commits(&base, &commit, 10).unwrap();
+    super::super::worktree::head(&env, tree).unwrap();
+    let eyes = super::super::worktree::by_git(&env, tree).unwrap();
+    eyes.patch(&base, &commit, 1 << 20).unwrap();
+    eyes.diff_stat(&base, &commit).unwrap();
+    eyes.commits(&base, &commit, 10).unwrap();
+}
+
+fn change_files(tree: &Worktree) {
+    std::fs::write(
+        tree.path.join(".gitattributes"),
+        "* filter=evil diff=evil merge=evil\n*.known filter=known\n",
+    )
+    .unwrap();
+    std::fs::write(tree.path.join("a.txt"), "changed\n").unwrap();
+    std::fs::write(tree.path.join("new"), "new\n").unwrap();
+    std::fs::write(tree.path.join("x.known"), "Loud\n").unwrap();
+}
+
+#[test]
+fn the_traps_work() {
+    let house = House::new();
+    let tree = house.worktree("x");
+    plant(&house, &house.repo(), "--local");
+    change_files(&tree);
+    house.try_run(&tree.path, &["add", "-A"]);
+    assert!(
+        sprung(&house).len() >= 2,
+        "plain git must spring some of them, or the other tests prove nothing"
+    );
+}
+
+#[test]
+fn nothing_in_the_repositorys_configuration_runs() {
+    let house = House::new();
+    house.run(&house.repo(), &["config", "filter.known.clean", "tr A-Z a-z"]);
+    let config = house.config();
+    let tree = house.worktree("x");
+    plant(&house, &house.repo(), "--local");
+    change_files(&tree);
+    use_all(&house, &tree, &config);
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+    // The user's driver of before ran, and not what the agent made of it.
+    assert_eq!(house.run(&house.repo(), &["cat-file", "-p", "ai_orch/x:x.known"]), "loud");
+}
+
+#[test]
+fn nothing_in_the_users_configuration_that_came_later_runs() {
+    let house = House::new();
+    let config = house.config();
+    let tree = house.worktree("x");
+    plant(&house, &house.repo(), "--global");
+    change_files(&tree);
+    use_all(&house, &tree, &config);
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+}
+
+#[test]
+fn nothing_in_a_worktree_configuration_runs() {
+    let house = House::new();
+    let config = house.config();
+    let tree = house.worktree("x");
+    house.run(&house.repo(), &["config", "extensions.worktreeConfig", "true"]);
+    plant(&house, &tree.path, "--worktree");
+    change_files(&tree);
+    use_all(&house, &tree, &config);
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+}
+
+#[test]
+fn a_swapped_git_file_leads_us_nowhere() {
+    let house = House::new();
+    let evil = House::new();
+    let config = house.config();
+    let tree = house.worktree("x");
+    plant(&evil, &evil.repo(), "--local");
+    std::fs::write(tree.path.join(".git"), format!("gitdir: {}/.git\n", evil.repo().display())).unwrap();
+    change_files(&tree);
+    use_all(&house, &tree, &config);
+    assert!(sprung(&evil).is_empty(), "{:?}", sprung(&evil));
+    assert_eq!(evil.run(&evil.repo(), &["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
+}
+
+#[test]
+fn a_swapped_common_directory_leads_us_nowhere() {
+    let house = House::new();
+    let evil = House::new();
+    let config = house.config();
+    let tree = house.worktree("x");
+    plant(&evil, &evil.repo(), "--local");
+    let base = house.tip("main");
+    std::fs::write(tree.admin_dir.join("commondir"), format!("{}/.git\n", evil.repo().display())).unwrap();
+    change_files(&tree);
+    let env = house.env();
+    for code in [
+        changes(&env, &tree, &config, &base).unwrap_err().code(),
+        snapshot(&env, &tree, &config, "refs/ai_orch/rescue/x/1", "r").unwrap_err().code(),
+        commit_all(&env, &tree, &config, "m").unwrap_err().code(),
+        stat(&env, &tree, &base, Duration::from_secs(5)).unwrap_err().code(),
+        super::super::worktree::verify(&env, &tree).unwrap_err().code(),
+    ] {
+        assert_eq!(code, "not_our_worktree");
+    }
+    assert!(sprung(&evil).is_empty(), "{:?}", sprung(&evil));
+    assert_eq!(evil.run(&evil.repo(), &["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
+}
+
+#[test]
+fn nothing_in_a_nested_repository_runs() {
+    let house = House::new();
+    let config = house.config();
+    let tree = house.worktree("x");
+    for (dir, commits) in [("none", false), ("some", true)] {
+        let dir = tree.path.join(dir);
+        std::fs::create_dir(&dir).unwrap();
+        house.run(&dir, &["init", "-q"]);
+        std::fs::write(dir.join("file"), "f\n").unwrap();
+        if commits {
+            house.run(&dir, &["add", "-A"]);
+            house.run(&dir, &["-c", "user.name=a", "-c", "user.email=a", "commit", "-qm", "m"]);
+        }
+        plant(&house, &dir, "--local");
+        std::fs::write(dir.join(".gitattributes"), "* filter=evil\n").unwrap();
+        std::fs::write(dir.join("file"), "changed\n").unwrap();
+    }
+    use_all(&house, &tree, &config);
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+}
+
+#[test]
+fn a_filter_whose_command_lies_in_the_worktree_is_left_out() {
+    let house = House::new();
+    std::fs::write(house.repo().join("clean.sh"), "cat\n").unwrap();
+    house.commit("script");
+    house.run(&house.repo(), &["config", "filter.evil.clean", "sh ./clean.sh"]);
+    house.run(&house.repo(), &["config", "filter.evil.required", "true"]);
+    let config = house.config();
+    let tree = house.worktree("x");
+    std::fs::copy(trap(&house, "in-tree"), tree.path.join("clean.sh")).unwrap();
+    change_files(&tree);
+    let saved = commit_all(&house.env(), &tree, &config, "m").unwrap();
+    assert_eq!(saved.left.skipped_filters, ["evil"]);
+    assert!(matches!(saved.outcome, Outcome::Committed { .. }));
+    assert!(sprung(&house).is_empty());
+}
+
+#[test]
+fn a_lazy_fetch_is_never_started_by_a_look() {
+    let house = House::new();
+    house.run(&house.repo(), &["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", house.repo().display());
+    house.run(&house.path(""), &["clone", "-q", "--filter=tree:0", "--no-checkout", &url, "partial"]);
+    let partial = house.path("partial");
+    house.run(&partial, &["config", "remote.origin.url", &format!("ext::{}", trap(&house, "ext"))]);
+    house.run(&partial, &["config", "protocol.ext.allow", "always"]);
+    house.run(&partial, &["config", "remote.origin.uploadpack", &trap(&house, "uploadpack")]);
+    let repository = Repository::require(&house.env(), &partial).unwrap();
+    let tip = repository.head().unwrap().commit().unwrap().clone();
+    let looked = repository.is_submodule(&tip, Path::new("dir/b.txt"));
+    assert!(looked.is_err(), "the tree is not here: {looked:?}");
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+}
