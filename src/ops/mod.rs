@@ -12,6 +12,7 @@ pub mod follow;
 pub mod kill;
 pub mod list;
 pub mod logs;
+pub mod replay;
 pub mod run;
 pub mod show;
 pub mod wait;

@@ -1,12 +1,15 @@
 //! `run`: from a request to an agent at work.
 
 use super::{Error, Result};
+use crate::a2a::look;
+use crate::a2a::names::Named;
 use crate::agents::launch::{self, LaunchFacts};
 use crate::agents::Catalogue;
 use crate::life::create::{self, Created, Order};
 use crate::life::House;
 use crate::model::entry::Link;
 use crate::model::profile::Profile;
+use crate::model::report::AgentReport;
 use crate::model::request::Run;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
@@ -84,6 +87,12 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
     }
     notes.dedup();
     Ok(Started { created, notes })
+}
+
+/// What is known about the agent that was just started.
+pub fn report(house: &House, named: &Named) -> Result<AgentReport> {
+    let report = look::look(&house.settings.places, named)?;
+    report.ok_or_else(|| crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into())
 }
 
 fn installed(house: &House, profile: &Profile) -> bool {

@@ -1,0 +1,301 @@
+//! What can be typed.
+
+use crate::model::agent::State;
+use crate::model::profile::Permissions;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const ABOUT: &str = "Run many AI coding agents side by side, each in its own tmux session and git worktree";
+
+const EXAMPLES: &str = "\
+Examples:
+  ai_orch run --agent-cli gemini,claude 'fix the login bug'   gemini first, claude if it fails
+  ai_orch -d 'write tests for src/parse.rs'                   start in the background
+  ai_orch list                                                every agent, in all repositories
+  ai_orch attach fix-the-login-bug                            watch one in its tmux session
+  ai_orch diff fix-the-login-bug                              what it changed
+  ai_orch kill fix-the-login-bug                              stop it; its work stays
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 partly failed, 4 waits for a person, 5 budget, 6 environment,
+7 timed out, 8 not found or refused, 70 a bug of ai_orch, 130 interrupted.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  ai_orch run 'fix the login bug'
+  ai_orch run --agent-cli gemini,claude --model claude=opus 'fix the login bug'
+  ai_orch run --validate 'cargo test' --repairs 2 --timeout 30m 'make the tests pass'
+  ai_orch run --agent-cli sh 'echo hello > hello.txt'          no model: the task is a shell script
+  ai_orch run - < task.md                                      the task from standard input
+  ai_orch run -d --name parser --json 'rewrite the parser'     in the background, for a program
+
+Without --agent-cli: agent_cli of the settings, else the first installed of claude, codex, gemini, cursor-agent.
+The next agent CLI of the chain takes over in the same worktree when one fails, and is told what was done.
+Ctrl-C leaves the agent running. It ends with the agent's result: 0 done, 1 failed, 5 budget, 6 no agent CLI
+installed, 7 time over, 130 left running.";
+
+/// Everything that can be typed.
+#[derive(Debug, Parser)]
+#[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// Print JSON: one document, or one a line for streams; errors as JSON on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Start one agent on a task and follow it until it ends
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<Run>),
+    /// Show every agent
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Show all that is known about an agent, and why
+    Show(One),
+    /// Show what an agent did
+    Logs(Logs),
+    /// Show what an agent changed, committed or not
+    Diff(Diff),
+    /// Attach to the tmux session of an agent
+    #[command(after_help = "Leave with q or C-b d; the agent goes on. Without a name: pick from a list.")]
+    Attach(Attach),
+    /// Stop agents; their worktrees and branches stay
+    Kill(Kill),
+    /// Wait until agents have ended, or are in a given state
+    Wait(Wait),
+    /// Check that everything is there that agents need
+    Doctor,
+    /// Show this help, or the help of a verb
+    Help {
+        /// The verb
+        verb: Option<String>,
+    },
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// What to do. Several words are put together; - reads it from standard input
+    #[arg(value_name = "TASK", required = true)]
+    pub task: Vec<String>,
+    /// The agent CLIs to try, in order, with commas between
+    #[arg(long, value_name = "CLI,...", value_delimiter = ',')]
+    pub agent_cli: Option<Vec<String>>,
+    /// The model for the first agent CLI, or for a named one
+    #[arg(long, value_name = "[CLI=]MODEL")]
+    pub model: Vec<String>,
+    /// A text file to add to the prompt (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub context: Vec<PathBuf>,
+    /// The session name; else made from the task
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the branch starts from; else HEAD
+    #[arg(long, value_name = "REF", allow_hyphen_values = true)]
+    pub base: Option<String>,
+    /// Stop after this time: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// What the agent may do without asking
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub permissions: Option<Level>,
+    /// A shell command that must succeed in the worktree before the task counts as done
+    #[arg(long, value_name = "CMD")]
+    pub validate: Option<String>,
+    /// How often an agent gets to repair what --validate found
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub repairs: u32,
+    /// A variable for the agent (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<OsString>,
+    /// US dollars the agent may spend
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub budget: Option<f64>,
+    /// Leave what the agent did not commit uncommitted
+    #[arg(long)]
+    pub no_commit: bool,
+    /// Return as soon as the agent runs
+    #[arg(short, long)]
+    pub detach: bool,
+}
+
+/// `--permissions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Level {
+    /// Look, change nothing
+    Read,
+    /// Edit and run commands in the worktree
+    Work,
+    /// Everything the user may do
+    Full,
+}
+
+impl From<Level> for Permissions {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Read => Self::Read,
+            Level::Work => Self::Work,
+            Level::Full => Self::Full,
+        }
+    }
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only agents of the repository here
+    #[arg(long)]
+    pub here: bool,
+}
+
+/// A verb about one agent.
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The agent; the beginning of its name is enough
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// The agent; the beginning of its name is enough
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// Go on until the agent ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// What the agent CLIs printed, byte for byte
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The agent; the beginning of its name is enough
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// Only files and numbers
+    #[arg(long)]
+    pub stat: bool,
+}
+
+/// `attach`.
+#[derive(Debug, Args)]
+pub(super) struct Attach {
+    /// The agent; the beginning of its name is enough
+    #[arg(value_name = "SESSION")]
+    pub session: Option<String>,
+}
+
+/// `kill`.
+#[derive(Debug, Args)]
+pub(super) struct Kill {
+    /// The agents, by their whole names
+    #[arg(value_name = "SESSION", required_unless_present = "all", conflicts_with = "all")]
+    pub sessions: Vec<String>,
+    /// Every agent that has not ended
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub(super) struct Wait {
+    /// The agents; the beginning of a name is enough
+    #[arg(value_name = "SESSION", required = true)]
+    pub sessions: Vec<String>,
+    /// The states to wait for, with commas between; else done, failed or killed
+    #[arg(long, value_name = "STATE,...", value_delimiter = ',', value_parser = state)]
+    pub until: Vec<State>,
+    /// Give up after this time: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// A time as people write it: `90`, `90s`, `30m`, `2h`, `1h30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{}' is no time like 90s, 30m, 2h or 1h30m", crate::model::text::Shown(text));
+    let mut total = 0u64;
+    let mut number = String::new();
+    let mut units = 0;
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            continue;
+        }
+        let seconds = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86400,
+            _ => return Err(wrong()),
+        };
+        let n: u64 = std::mem::take(&mut number).parse().map_err(|_| wrong())?;
+        total = n.checked_mul(seconds).and_then(|s| total.checked_add(s)).ok_or_else(wrong)?;
+        units += 1;
+    }
+    if !number.is_empty() {
+        if units > 0 {
+            return Err(wrong());
+        }
+        total = number.parse().map_err(|_| wrong())?;
+    }
+    if total == 0 || total > 365 * 86400 {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs(total))
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount: f64 = text.trim_start_matches('$').parse().map_err(|_| "it is no amount of US dollars".to_owned())?;
+    if amount.is_finite() && amount > 0.0 { Ok(amount) } else { Err("it must be more than 0".to_owned()) }
+}
+
+fn state(text: &str) -> Result<State, String> {
+    State::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
+        let all: Vec<&str> = State::ALL.iter().map(|s| s.as_str()).collect();
+        format!("states are: {}", all.join(", "))
+    })
+}
+
+/// Every verb and its aliases.
+pub(super) fn verbs() -> Vec<String> {
+    let command = Cli::command();
+    command.get_subcommands().flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases())).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_written() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1d", 86400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0", "0s", "-5", "5x", "1h30", "h", "1.5h", "99999999999999999999", "400d", "٣s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn money_is_positive_and_finite() {
+        assert_eq!(dollars("1.50"), Ok(1.5));
+        for text in ["0", "-1", "NaN", "inf", "abc", ""] {
+            assert!(dollars(text).is_err(), "{text}");
+        }
+    }
+}

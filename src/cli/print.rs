@@ -1,0 +1,386 @@
+//! Printing: calm, aligned, coloured on a terminal only, and never a byte of foreign text raw.
+
+use super::exit;
+use crate::model::agent::State;
+use crate::model::entry::Changes;
+use crate::model::report::{
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport, VERSION, Verdict,
+};
+use crate::model::text::{Shown, columns, fit};
+use crate::rules::wording::{self, Tone};
+use crate::settings::environment::Environment;
+use crate::tools::{clock, terminal};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Where answers go. A reader that goes away is no error: then there is nobody left to tell.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// Whether a person looks at standard output.
+    pub terminal: bool,
+    /// Columns to use.
+    pub width: usize,
+    colour: bool,
+    status_shown: bool,
+    /// Nobody reads any more.
+    pub closed: bool,
+}
+
+impl Screen {
+    pub(super) fn new(environment: &Environment) -> Self {
+        let terminal = terminal::is_terminal(io::stdout());
+        let set = |name: &str| environment.value(name).is_some_and(|v| !v.is_empty());
+        let dumb = environment.value("TERM").is_some_and(|t| t == "dumb");
+        let width = terminal::columns(io::stdout()).unwrap_or(terminal::DEFAULT_COLUMNS).max(20);
+        Self { terminal, width, colour: terminal && !set("NO_COLOR") && !dumb, status_shown: false, closed: false }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Writes bytes as they are. Only for what is not shown to a terminal, or made harmless before.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if self.closed {
+            return;
+        }
+        let mut out = io::stdout().lock();
+        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+            self.closed = true;
+        }
+    }
+
+    /// Writes a line that is harmless already.
+    pub(super) fn line(&mut self, text: &str) {
+        self.clear_status();
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Writes a line with its sign in front.
+    pub(super) fn toned(&mut self, tone: Tone, text: &str) {
+        let text = if self.terminal { fit(text, self.width.saturating_sub(2).max(60)) } else { text.to_owned() };
+        let line = self.paint(tone.colour(), &format!("{} {text}", tone.sign()));
+        self.line(line.trim_end());
+    }
+
+    /// Writes a line in a colour.
+    pub(super) fn painted(&mut self, colour: &str, text: &str) {
+        let line = self.paint(colour, text);
+        self.line(&line);
+    }
+
+    /// Shows a line that the next one replaces; on a terminal only.
+    pub(super) fn status(&mut self, text: &str) {
+        if !self.terminal {
+            return;
+        }
+        let text = fit(text, self.width.saturating_sub(1));
+        let line = format!("\r\x1b[2K{}", self.paint("2", &text));
+        self.status_shown = true;
+        self.bytes(line.as_bytes());
+    }
+
+    fn clear_status(&mut self) {
+        if std::mem::take(&mut self.status_shown) {
+            self.bytes(b"\r\x1b[2K");
+        }
+    }
+
+    /// Writes one JSON document.
+    pub(super) fn json(&mut self, document: &impl Serialize) {
+        match serde_json::to_vec(document) {
+            Ok(mut json) => {
+                json.push(b'\n');
+                self.bytes(&json);
+            }
+            // Shapes of ours always become JSON; a test writes each.
+            Err(_) => self.closed = true,
+        }
+    }
+
+    /// `name  value` lines with the values aligned.
+    pub(super) fn fields(&mut self, fields: &[(&str, String)]) {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let mut before = "";
+        for (name, value) in fields {
+            let shown = if *name == before { "" } else { name };
+            before = name;
+            let text = format!("  {}  {value}", self.paint("2", &format!("{shown:width$}")));
+            self.line(text.trim_end());
+        }
+    }
+}
+
+/// A line on standard error for the user: a note, not an error.
+pub(super) fn note(text: &str) {
+    let mut out = io::stderr().lock();
+    writeln!(out, "note: {}", Shown(text)).ok();
+}
+
+/// Tells of an error on standard error, as text or as JSON.
+pub(super) fn error(code: &str, message: &str, hint: Option<String>, exit: u8, json: bool) {
+    let mut out = io::stderr().lock();
+    if json {
+        let body = ErrorBody { code: code.to_owned(), message: message.to_owned(), hint };
+        if let Ok(text) = serde_json::to_string(&ErrorReport { v: VERSION, error: body, exit }) {
+            writeln!(out, "{text}").ok();
+        }
+        return;
+    }
+    writeln!(out, "error: {}", Shown(message)).ok();
+    for line in hint.as_deref().unwrap_or("").lines() {
+        writeln!(out, "  {}", Shown(line)).ok();
+    }
+}
+
+const fn state_colour(state: State) -> &'static str {
+    match state {
+        State::Done => "32",
+        State::Working | State::Starting | State::Queued | State::Idle => "36",
+        State::Failed | State::Killed => "31",
+        State::Waiting | State::Limited | State::Interrupted | State::Unknown => "33",
+    }
+}
+
+pub(super) fn remark(remark: &Remark) -> String {
+    match remark {
+        Remark::AgentStillRunning { pid } => format!("agent still running, pid {pid}"),
+        Remark::KeeperGone => "keeper gone".to_owned(),
+        Remark::SessionGone => "session gone".to_owned(),
+        Remark::TmuxUnknown { why } => fit(why, 80),
+        Remark::BoardMissing => "read from its journal".to_owned(),
+        Remark::Damaged { why } => fit(why, 120),
+        Remark::WorktreeGone => "worktree gone".to_owned(),
+        Remark::Newer => "written by a newer ai_orch".to_owned(),
+    }
+}
+
+fn changes(changes: &Changes) -> String {
+    if changes.is_empty() {
+        return "no changes".to_owned();
+    }
+    let uncommitted = if changes.uncommitted { ", uncommitted" } else { "" };
+    format!("{} {}, +{} -{}{uncommitted}", changes.files, plural(changes.files, "file"), changes.insertions, changes.deletions)
+}
+
+fn plural(n: u32, word: &str) -> String {
+    if n == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+fn age(report: &AgentReport) -> Duration {
+    let until = report.ended.unwrap_or_else(clock::now);
+    Duration::from_millis(until.millis_since(report.created))
+}
+
+/// The table of `list`.
+pub(super) fn list(screen: &mut Screen, report: &ListReport) {
+    if report.agents.is_empty() {
+        screen.line("No agents. Start one: ai_orch run 'TASK'");
+        return;
+    }
+    let state = |a: &AgentReport| {
+        let why = match (&a.failure, a.state) {
+            (Some(f), State::Failed) => vec![f.class.to_string()],
+            _ => Vec::new(),
+        };
+        let notes: Vec<String> = why.into_iter().chain(a.remarks.iter().map(remark)).collect();
+        if notes.is_empty() { a.state.to_string() } else { format!("{} ({})", a.state, notes.join("; ")) }
+    };
+    let row = |a: &AgentReport| {
+        let doing = match (&a.activity, a.state.is_final()) {
+            (Some(activity), false) if !activity.text.is_empty() => activity.text.clone(),
+            _ => a.title.clone(),
+        };
+        let cost = a.usage.or(a.activity.as_ref().and_then(|x| x.usage)).and_then(|u| u.cost_usd);
+        [
+            a.session.to_string(),
+            state(a),
+            Shown(&a.cli).to_string(),
+            wording::duration(age(a)),
+            a.changes.as_ref().map(changes).unwrap_or_default(),
+            cost.map(wording::money).unwrap_or_default(),
+            Shown(&a.branch).to_string(),
+            Shown(&doing).to_string(),
+        ]
+    };
+    let heads = ["SESSION", "STATE", "CLI", "AGE", "CHANGES", "COST", "BRANCH", "DOING"].map(str::to_owned);
+    let rows: Vec<_> = report.agents.iter().map(row).collect();
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|i| std::iter::once(&heads).chain(&rows).filter_map(|r| r.get(i)).map(|c| columns(c)).max().unwrap_or(0))
+        .collect();
+    // What matters least goes first when the terminal is narrow.
+    let mut shown: Vec<usize> =
+        (0..heads.len()).filter(|i| rows.iter().any(|r| r.get(*i).is_some_and(|c| !c.is_empty()))).collect();
+    let fixed = |shown: &[usize]| -> usize {
+        shown.iter().map(|i| if *i == 7 { 12 } else { widths.get(*i).copied().unwrap_or(0) } + 2).sum()
+    };
+    for drop in [6, 5, 4, 7, 3, 2] {
+        if !screen.terminal || fixed(&shown) <= screen.width {
+            break;
+        }
+        shown.retain(|i| *i != drop);
+    }
+    let colours: Vec<&str> = report.agents.iter().map(|a| state_colour(a.state)).collect();
+    for (number, row) in std::iter::once(&heads).chain(&rows).enumerate() {
+        let mut line = String::new();
+        let mut used = 0;
+        for (place, i) in shown.iter().enumerate() {
+            let (Some(cell), Some(width)) = (row.get(*i), widths.get(*i)) else { continue };
+            let last = place + 1 == shown.len();
+            let room = if screen.terminal { screen.width.saturating_sub(used) } else { usize::MAX };
+            let cell = fit(cell, room);
+            let pad = if last { 0 } else { width.saturating_sub(columns(&cell)) + 2 };
+            used += columns(&cell) + pad;
+            let colour = match number {
+                0 => "2",
+                _ if *i == 1 => colours.get(number - 1).copied().unwrap_or(""),
+                _ => "",
+            };
+            line.push_str(&screen.paint(colour, &cell));
+            line.push_str(&" ".repeat(pad));
+        }
+        screen.line(line.trim_end());
+    }
+    let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
+    if stuck > 0 {
+        screen.line(&format!("\n{stuck} interrupted: see ai_orch show SESSION; end with ai_orch kill SESSION (its work stays)"));
+    }
+}
+
+fn attempts(report: &AgentReport) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    for attempt in &report.attempts {
+        let model = attempt.model.as_ref().map(|m| format!(" ({})", Shown(m))).unwrap_or_default();
+        let time = attempt.ms.map(|ms| format!(" after {}", wording::duration(Duration::from_millis(ms)))).unwrap_or_default();
+        let how = match &attempt.failure {
+            Some(failure) => format!("{}{time}: {}", failure.class, Shown(&failure.message)),
+            None => format!("{}{time}", attempt.result),
+        };
+        fields.push(("attempts", format!("{} {}{model}  {how}", attempt.n, Shown(&attempt.cli))));
+        if let Some(note) = &attempt.note {
+            fields.push(("attempts", format!("  {}", Shown(note))));
+        }
+    }
+    fields
+}
+
+fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    let branch = Shown(&report.branch).to_string();
+    match &report.changes {
+        Some(c) if c.is_empty() => fields.push(("branch", format!("{branch}  no changes"))),
+        Some(c) => {
+            let commits = format!("{} {}", c.commits, plural(c.commits, "commit"));
+            fields.push(("branch", format!("{branch}  {commits}, {}", changes(c))));
+        }
+        None => fields.push(("branch", branch)),
+    }
+    if let Some(why) = &report.not_committed {
+        fields.push(("not committed", Shown(why).to_string()));
+    }
+    fields.extend(attempts(report));
+    for validation in &report.validations {
+        let how = if validation.ok { "succeeded".to_owned() } else { validation.exit.map_or_else(|| "failed".to_owned(), |e| format!("failed with exit {e}")) };
+        fields.push(("validation", format!("{how} after attempt {}", validation.n)));
+    }
+    if let Some(usage) = &report.usage {
+        fields.push(("used", wording::usage(usage)));
+    }
+    fields.push(("worktree", Shown(&report.worktree.to_string_lossy()).to_string()));
+    fields
+}
+
+/// What to type after an agent has ended.
+pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
+    let session = &report.session;
+    match report.state {
+        State::Done if report.changes.as_ref().is_some_and(Changes::is_empty) => vec![format!("ai_orch logs {session}")],
+        State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
+        State::Failed | State::Killed => vec![format!("ai_orch logs {session}"), format!("ai_orch diff {session}")],
+        State::Interrupted | State::Unknown => vec![format!("ai_orch show {session}"), format!("ai_orch kill {session}")],
+        _ => vec![format!("ai_orch attach {session}"), format!("ai_orch logs -f {session}")],
+    }
+}
+
+/// The end of a `run` that was followed, or of an agent somebody wants to attach to.
+pub(super) fn summary(screen: &mut Screen, report: &AgentReport) {
+    let tone = match report.state {
+        State::Done => Tone::Good,
+        State::Failed | State::Killed => Tone::Bad,
+        _ => Tone::Note,
+    };
+    let why = report.failure.as_ref().map(|f| format!(" ({}): {}", f.class, f.message)).unwrap_or_default();
+    let head = format!("{} {}{why}  {}", report.session, report.state, wording::duration(age(report)));
+    screen.line("");
+    screen.toned(tone, &Shown(&head).to_string());
+    let mut fields = outcome(report);
+    fields.extend(next_commands(report).into_iter().map(|c| ("next", Shown(&c).to_string())));
+    screen.fields(&fields);
+}
+
+/// `show`.
+pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
+    let agent = &report.agent;
+    let notes: Vec<String> = agent.remarks.iter().map(remark).collect();
+    let state = if notes.is_empty() { agent.state.to_string() } else { format!("{} ({})", agent.state, notes.join("; ")) };
+    let mut fields = vec![
+        ("session", agent.session.to_string()),
+        ("state", screen.paint(state_colour(agent.state), &state)),
+    ];
+    if let Some(failure) = &agent.failure {
+        fields.push(("why", format!("{}: {}", failure.class, Shown(&failure.message))));
+    }
+    if let Some(activity) = agent.activity.as_ref().filter(|a| !a.text.is_empty()) {
+        fields.push(("doing", Shown(&activity.text).to_string()));
+    }
+    let chain: Vec<String> = agent
+        .chain
+        .iter()
+        .map(|l| l.model.as_ref().map_or_else(|| l.cli.clone(), |m| format!("{} ({m})", l.cli)))
+        .collect();
+    fields.push(("chain", Shown(&chain.join(", then ")).to_string()));
+    fields.push(("created", format!("{}, {} ago", agent.created, wording::duration(Duration::from_millis(clock::now().millis_since(agent.created))))));
+    fields.push(("repository", Shown(&agent.checkout.to_string_lossy()).to_string()));
+    fields.push(("base", format!("{} ({})", Shown(&agent.base_name), agent.base.get(..12).unwrap_or(&agent.base))));
+    fields.extend(outcome(agent));
+    fields.push(("record", Shown(&report.record.to_string_lossy()).to_string()));
+    fields.push(("id", agent.id.to_string()));
+    fields.extend(report.evidence.iter().map(|e| ("because", format!("{}: {}", e.source, Shown(&e.says)))));
+    fields.extend(crate::model::text::lines(report.task.trim_end()).take(20).map(|l| ("task", l)));
+    screen.fields(&fields);
+}
+
+/// The result of killing one agent.
+pub(super) fn kill(screen: &mut Screen, report: &KillReport) {
+    let session = Shown(&report.session);
+    match (&report.error, report.was_running) {
+        (Some(e), _) => error(&e.code, &e.message, e.hint.clone(), exit::of_error(&e.code), false),
+        (None, true) => screen.toned(Tone::Good, &format!("{session} killed; its worktree and branch stay")),
+        (None, false) => {
+            let state = report.state.map_or("ended", State::as_str);
+            screen.toned(Tone::Note, &format!("{session} was not running ({state})"));
+        }
+    }
+    if !report.ended_pids.is_empty() {
+        let pids: Vec<String> = report.ended_pids.iter().map(ToString::to_string).collect();
+        screen.line(&format!("  ended what its keeper left: {}", pids.join(", ")));
+    }
+}
+
+/// `doctor`.
+pub(super) fn doctor(screen: &mut Screen, report: &DoctorReport) {
+    let width = report.checks.iter().map(|c| columns(&c.subject)).max().unwrap_or(0);
+    for Check { subject, verdict, found, hint } in &report.checks {
+        let tone = match verdict {
+            Verdict::Ok => Tone::Good,
+            Verdict::Note => Tone::Note,
+            Verdict::Bad => Tone::Bad,
+        };
+        let pad = " ".repeat(width.saturating_sub(columns(subject)));
+        screen.toned(tone, &Shown(&format!("{subject}{pad}  {found}")).to_string());
+        if let Some(hint) = hint {
+            screen.line(&format!("  {}  {}", " ".repeat(width), Shown(hint)));
+        }
+    }
+}
