@@ -176,7 +176,7 @@ pub struct Conclusion {
     pub changes: Option<Changes>,
 }
 
-/// An agent, made from its journal by [`crate::rules::replay`].
+/// An agent, made from its journal by the rule `replay`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agent {
     /// What was asked for.

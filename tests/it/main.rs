@@ -1,1 +1,9 @@
-fn main() {}
+//! Everything that is tested through the real thing: the binary, tmux, git and processes, in a private home.
+//!
+//! One binary, so that it links once; one file per subject. `forgotten.rs` fails when a file is not listed here.
+
+mod forgotten;
+#[allow(dead_code, reason = "the next tests use it")]
+mod house;
+mod layers;
+mod run;
