@@ -2,8 +2,14 @@
 //!
 //! One binary, so that it links once; one file per subject. `forgotten.rs` fails when a file is not listed here.
 
+mod exits;
+mod fakes;
+mod features;
 mod forgotten;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
+mod hostile;
 mod layers;
+mod repositories;
 mod run;
+mod typing;
