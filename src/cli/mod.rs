@@ -15,7 +15,7 @@ use print::Screen;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 mod args;
@@ -41,8 +41,8 @@ pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.split_first() {
         Some((verb, rest)) if verb == "__exec" => crate::keeper::exec(rest),
-        Some((verb, [record])) if verb == "__keep" => crate::keeper::keep(PathBuf::from(record)),
-        Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(&PathBuf::from(recording)),
+        Some((verb, [record])) if verb == "__keep" => crate::keeper::keep(Path::new(record)),
+        Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }
 }
@@ -212,7 +212,9 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     let detach = run.detach;
     let started = ops::run::run(house, &request(run)?)?;
     if !json {
-        started.notes.iter().for_each(|n| print::note(n));
+        for note in &started.notes {
+            print::note(note);
+        }
     }
     let session = started.created.spec.session.clone();
     let named = ops::logs::find(house, session.as_str())?;
@@ -366,7 +368,9 @@ fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen)
     } else {
         screen.bytes(&found.patch);
     }
-    found.notes.iter().for_each(|n| print::note(n));
+    for note in &found.notes {
+        print::note(note);
+    }
     if found.report.changes.is_empty() {
         print::note("no changes");
     }

@@ -102,14 +102,12 @@ fn files(diff: &Diff<'_>) -> Result<Vec<FileDiff>> {
         };
         let path = delta.new_file().path().or_else(|| delta.old_file().path()).map(PathBuf::from).unwrap_or_default();
         // A file that changed or vanished since the list was made has no lines to count now.
-        let stats = match git2::Patch::from_diff(diff, index) {
-            Ok(Some(patch)) if !patch.delta().flags().contains(git2::DiffFlags::BINARY) => {
-                let (_, insertions, deletions) = patch.line_stats().map_err(failed("compare a file"))?;
-                Some((insertions, deletions))
-            }
-            _ => None,
+        let text = git2::Patch::from_diff(diff, index).ok().flatten();
+        let lines = match text.filter(|t| !t.delta().flags().contains(git2::DiffFlags::BINARY)) {
+            Some(text) => Some(text.line_stats().map_err(failed("compare a file"))?),
+            None => None,
         };
-        files.push(FileDiff { path, status, insertions: stats.map(|s| s.0), deletions: stats.map(|s| s.1) });
+        files.push(FileDiff { path, status, insertions: lines.map(|l| l.1), deletions: lines.map(|l| l.2) });
     }
     Ok(files)
 }

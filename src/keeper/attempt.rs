@@ -6,7 +6,6 @@ use super::supervise::Sink;
 use super::view::View;
 use crate::agents::translate::Translator;
 use crate::model::event::Event;
-use crate::model::failure::Trouble;
 use crate::model::places::Attempt as AttemptPlaces;
 use crate::model::profile::Profile;
 use crate::model::report::{LogLine, VERSION};
@@ -38,6 +37,9 @@ pub(super) struct Limits {
     pub later_cli_usable: bool,
 }
 
+/// Told the id of the conversation and the model.
+type Told<'a> = Box<dyn FnOnce(&str, Option<&str>) + 'a>;
+
 /// Takes in one attempt.
 pub(super) struct Ear<'a> {
     n: u32,
@@ -60,7 +62,7 @@ pub(super) struct Ear<'a> {
     /// Why it was stopped, if it was.
     pub cause: Option<StopCause>,
     /// Called once, when the conversation has an id.
-    pub on_conversation: Option<Box<dyn FnOnce(&str, Option<&str>) + 'a>>,
+    pub on_conversation: Option<Told<'a>>,
 }
 
 impl<'a> Ear<'a> {
@@ -227,7 +229,7 @@ impl Sink for Ear<'_> {
             let due = self.deadlines().into_iter().flatten().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
             self.cause = due.map(|(_, why)| match why {
                 Why::Timeout => StopCause::Timeout(self.limits.timeout.map_or(Duration::ZERO, |(_, all)| all)),
-                Why::GaveUp => StopCause::GaveUp(self.heard.retrying.clone().unwrap_or_else(Trouble::default)),
+                Why::GaveUp => StopCause::GaveUp(self.heard.retrying.clone().unwrap_or_default()),
                 Why::Stalled => StopCause::Stalled(self.profile.stall_after),
                 Why::Lingered => StopCause::Lingered,
             });

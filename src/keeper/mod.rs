@@ -18,7 +18,7 @@ use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process};
 use board::Board;
 use senses::{Senses, Stop};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use view::View;
@@ -58,8 +58,8 @@ struct Keeper {
 }
 
 /// Runs `__keep <record>`: keeps the agent of this record until it has ended.
-pub fn keep(record: PathBuf) -> ExitCode {
-    let record = Record(record);
+pub fn keep(record: &Path) -> ExitCode {
+    let record = Record(record.to_owned());
     log_to(&record);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

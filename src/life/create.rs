@@ -22,9 +22,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_secs(120);
+const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// How long a keeper may take to come to life on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 

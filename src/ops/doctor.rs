@@ -11,7 +11,7 @@ use crate::tmux;
 /// Looks at everything. Changes nothing.
 pub fn doctor(house: &House) -> Result<DoctorReport> {
     let mut checks = vec![tmux_check(house), git_check(house), root_check(house), config_check(house)];
-    checks.extend(cli_checks(house)?);
+    checks.extend(cli_checks(house));
     checks.extend(agent_checks(house)?);
     let ok = checks.iter().all(|c| c.verdict != Verdict::Bad);
     Ok(DoctorReport { v: VERSION, ok, checks })
@@ -64,10 +64,11 @@ fn config_check(house: &House) -> Check {
     }
 }
 
-fn cli_checks(house: &House) -> Result<Vec<Check>> {
-    let Ok(catalogue) = house.catalogue() else { return Ok(Vec::new()) };
+fn cli_checks(house: &House) -> Vec<Check> {
+    // A profile that cannot be read is told by the check of the settings.
+    let Ok(catalogue) = house.catalogue() else { return Vec::new() };
     let mut checks = Vec::new();
-    for profile in catalogue.iter() {
+    for profile in &catalogue {
         checks.push(if launch::is_self(profile) {
             check(&profile.name, Verdict::Ok, "built in", None)
         } else {
@@ -77,7 +78,7 @@ fn cli_checks(house: &House) -> Result<Vec<Check>> {
             }
         });
     }
-    Ok(checks)
+    checks
 }
 
 fn agent_checks(house: &House) -> Result<Vec<Check>> {

@@ -63,7 +63,9 @@ pub fn project_for(common_dir: &Path) -> Project {
 
 /// Eight hex digits that tell `bytes` from others.
 pub fn short_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(4).map(|b| format!("{b:02x}")).collect()
+    let digest = Sha256::digest(bytes);
+    let first = digest.iter().take(4).fold(0u32, |sum, b| sum << 8 | u32::from(*b));
+    format!("{first:08x}")
 }
 
 /// The first line of a task that says something, cut to one line of a table.

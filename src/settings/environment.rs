@@ -61,6 +61,7 @@ impl std::fmt::Debug for Environment {
 
 impl Environment {
     /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     pub fn of_this_process() -> Self {
         Self(std::env::vars_os().collect())
     }

@@ -18,7 +18,7 @@ use tmux_interface::{
 /// How long one tmux call may take. A server short of file descriptors never answers.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long to wait for others who start a session.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
 /// The configuration of our server.
 const CONF: &str = include_str!("../../shell/tmux.conf");
 
@@ -236,7 +236,7 @@ impl Server {
     }
 
     fn words(&self, command: TmuxCommand<'_>) -> Vec<String> {
-        self.base().command(command).build().to_vec().into_iter().map(|w| w.into_owned()).collect()
+        self.base().command(command).build().to_vec().into_iter().map(std::borrow::Cow::into_owned).collect()
     }
 
     /// The socket.

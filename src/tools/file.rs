@@ -6,6 +6,7 @@
 //!
 //! Nothing here follows a symbolic link at the last step of a path when it writes, and every file and directory made
 //! here belongs to its user alone (0600, 0700).
+#![expect(clippy::disallowed_methods, reason = "the one file that wraps std::fs")]
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};

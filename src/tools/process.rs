@@ -3,6 +3,7 @@
 //! A pid alone proves nothing: it is used again, and a zombie answers signals. So a process is a [`ProcessId`] (pid,
 //! start time, boot), it is signalled through a pidfd whose identity was checked after opening, and its end is the
 //! pidfd's.
+#![expect(clippy::disallowed_methods, reason = "/proc is no disk: a file that is gone is a process that ended")]
 
 use crate::model::ids::ProcessId;
 use rustix::event::{PollFd, PollFlags, poll};

@@ -4,6 +4,7 @@
 //! passes its limit is killed with its whole process group and reaped before the error is returned; a grandchild that
 //! keeps a pipe open after the program's exit does not hold us up. Deliberately absent: anything asynchronous, shells,
 //! and descendants that moved to a process group of their own (the keeper fences those).
+#![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
