@@ -151,10 +151,13 @@ impl<'a> Ear<'a> {
             }
             Event::Finished { .. } => self.finished_at = Some(clock::tick()),
             Event::Usage(usage) => {
-                if let (Some((left, allowed)), Some(spent)) = (self.limits.budget_usd, usage.cost_usd) {
-                    if spent > left {
-                        self.cause.get_or_insert(StopCause::Budget { spent_usd: allowed - left + spent, allowed_usd: allowed });
-                    }
+                if let (Some((left, allowed)), Some(spent)) = (self.limits.budget_usd, usage.cost_usd)
+                    && spent > left
+                {
+                    self.cause.get_or_insert(StopCause::Budget {
+                        spent_usd: allowed - left + spent,
+                        allowed_usd: allowed,
+                    });
                 }
             }
             _ => {}
@@ -226,9 +229,12 @@ impl Sink for Ear<'_> {
     fn due(&mut self, now: Instant, view: &mut View) -> bool {
         self.board.settle();
         if self.cause.is_none() {
-            let due = self.deadlines().into_iter().flatten().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
+            let due =
+                self.deadlines().into_iter().flatten().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
             self.cause = due.map(|(_, why)| match why {
-                Why::Timeout => StopCause::Timeout(self.limits.timeout.map_or(Duration::ZERO, |(_, all)| all)),
+                Why::Timeout => {
+                    StopCause::Timeout(self.limits.timeout.map_or(Duration::ZERO, |(_, all)| all))
+                }
                 Why::GaveUp => StopCause::GaveUp(self.heard.retrying.clone().unwrap_or_default()),
                 Why::Stalled => StopCause::Stalled(self.profile.stall_after),
                 Why::Lingered => StopCause::Lingered,

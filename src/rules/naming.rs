@@ -52,7 +52,11 @@ pub fn candidates(wanted: &Session) -> impl Iterator<Item = Session> + '_ {
 /// The directory name of the repository with this git common directory (absolute, links resolved): readable, and
 /// different for every repository.
 pub fn project_for(common_dir: &Path) -> Project {
-    let named = if common_dir.file_name().is_some_and(|n| n == ".git") { common_dir.parent() } else { Some(common_dir) };
+    let named = if common_dir.file_name().is_some_and(|n| n == ".git") {
+        common_dir.parent()
+    } else {
+        Some(common_dir)
+    };
     let name = named.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let mut slug = slug(name.strip_suffix(".git").unwrap_or(&name));
     slug.truncate(30);

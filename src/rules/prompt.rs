@@ -80,17 +80,26 @@ pub fn brief(before: &[Before], found: &Found) -> String {
     );
     for attempt in before {
         let how = match &attempt.failure {
-            Some(failure) => format!("{} stopped ({}): {}", attempt.cli, failure.class, failure.message.trim()),
+            Some(failure) => {
+                format!("{} stopped ({}): {}", attempt.cli, failure.class, failure.message.trim())
+            }
             None => format!("{} was interrupted.", attempt.cli),
         };
         write!(text, "\n- {how}").ok();
         if !attempt.answer.trim().is_empty() {
-            write!(text, "\n  It last said: {}", last_lines(attempt.answer.trim(), 600).replace('\n', "\n  ")).ok();
+            write!(
+                text,
+                "\n  It last said: {}",
+                last_lines(attempt.answer.trim(), 600).replace('\n', "\n  ")
+            )
+            .ok();
         }
     }
     text.push('\n');
     match &found.changes {
-        None => text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n"),
+        None => {
+            text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n")
+        }
         Some(changes) if changes.is_empty() => text.push_str("\nNothing has been changed so far.\n"),
         Some(changes) => {
             let uncommitted = if changes.uncommitted { ", part of it uncommitted" } else { "" };
@@ -159,12 +168,25 @@ mod tests {
                 answer: "I was at step 2".into(),
             }],
             &Found {
-                changes: Some(Changes { commits: 1, files: 2, insertions: 3, deletions: 4, uncommitted: true, tip: None }),
+                changes: Some(Changes {
+                    commits: 1,
+                    files: 2,
+                    insertions: 3,
+                    deletions: 4,
+                    uncommitted: true,
+                    tip: None,
+                }),
                 commits: vec!["abc1234 begin".into()],
                 files: vec!["M src/a.rs".into()],
             },
         );
-        for part in ["gemini stopped (quota): no quota left", "I was at step 2", "1 commits, 2 files", "abc1234 begin", "M src/a.rs"] {
+        for part in [
+            "gemini stopped (quota): no quota left",
+            "I was at step 2",
+            "1 commits, 2 files",
+            "abc1234 begin",
+            "M src/a.rs",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
