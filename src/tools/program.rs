@@ -4,6 +4,7 @@
 //! passes its limit is killed with its whole process group and reaped before the error is returned; a grandchild that
 //! keeps a pipe open after the program's exit does not hold us up. Deliberately absent: anything asynchronous, shells,
 //! and descendants that moved to a process group of their own (the keeper fences those).
+#![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -455,17 +456,18 @@ mod tests {
 
     #[test]
     fn the_limit_kills_the_whole_group() {
-        let start = Instant::now();
-        let script = "sleep 60 & echo $! >&2; echo $$; wait";
         let dir = tempfile::tempdir().unwrap();
         let note = dir.path().join("pid");
-        let script = format!("{script} & sleep 60 & echo $! > {}; wait", note.display());
-        let error = sh(&script).limit(Duration::from_millis(300)).run().unwrap_err();
-        assert!(matches!(error, Error::TimedOut { limit, .. } if limit == Duration::from_millis(300)));
-        assert!(start.elapsed() < Duration::from_secs(10));
-        let pid = std::fs::read_to_string(note).unwrap();
-        let seen = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(seen.is_empty() || seen.contains(") Z"), "a member of the group lives: {seen}");
+        let script = format!("sleep 600 & echo $! > {}; wait", note.display());
+        let limit = Duration::from_secs(2);
+        let error = sh(&script).limit(limit).run().unwrap_err();
+        assert!(matches!(error, Error::TimedOut { limit: l, .. } if l == limit));
+        let pid = std::fs::read_to_string(note).unwrap().trim().parse().unwrap();
+        // Whoever inherits it collects it in its own time; dead is dead before that.
+        while crate::tools::process::identify(pid).unwrap().is_some() {
+            assert!(dir.path().exists());
+            std::thread::yield_now();
+        }
     }
 
     #[test]
