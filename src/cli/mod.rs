@@ -353,7 +353,8 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
                 screen.bytes(bytes);
                 !screen.closed
             };
-            let left = ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
+            let left =
+                ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
             return Ok(if left && !screen.closed { exit::LEFT } else { exit::OK });
         }
         screen.bytes(&ops::logs::raw(&named)?);

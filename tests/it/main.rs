@@ -13,6 +13,7 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod documents;
 mod exits;
 mod fakes;
 mod features;
@@ -23,4 +24,5 @@ mod hostile;
 mod layers;
 mod repositories;
 mod run;
+mod schemas;
 mod typing;
