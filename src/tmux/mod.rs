@@ -125,6 +125,7 @@ impl Server {
             "error connecting",
             "can't find session",
             "no current client",
+            "no current target",
             "server exited",
             "lost server",
         ];
@@ -178,7 +179,7 @@ impl Server {
             return Ok(Some(true));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if why.contains("can't find session") {
+        if why.contains("can't find session") || why.contains("no current target") {
             Ok(Some(false))
         } else if why.contains("no server running") || why.contains("error connecting") {
             Ok(None)
