@@ -4,6 +4,14 @@
 //! The crate is built in floors; each may use the ones below it and none above (`design/architecture.md`, held by
 //! `tests/it/layers.rs`).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests prepare and look at the world around the code, which has to go through the wrappers"
+    )
+)]
+
 pub mod a2a;
 pub mod agents;
 pub mod cli;

@@ -29,7 +29,12 @@ pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
 
 /// What the board says about the agent `id`; `None` if it says nothing, something about another agent of that name, or
 /// something that cannot be read. The board is never the only copy, so all of these mean: ask the journal.
-pub fn read(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<Option<AgentReport>> {
+pub fn read(
+    places: &Places,
+    project: &Project,
+    session: &Session,
+    id: AgentId,
+) -> Result<Option<AgentReport>> {
     let Some(bytes) = file::read(&path(places, project, session))? else { return Ok(None) };
     let report: Option<AgentReport> = serde_json::from_slice(&bytes).ok();
     Ok(report.filter(|r| r.id == id && r.v == crate::model::report::VERSION))

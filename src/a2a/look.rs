@@ -60,10 +60,10 @@ fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
         return Ok(None);
     }
     let Some(attempt) = agent.last_attempt().filter(|a| a.ended.is_none()) else { return Ok(None) };
-    if let Some(first) = &attempt.process {
-        if process::is_alive(first)? {
-            return Ok(Some(first.pid));
-        }
+    if let Some(first) = &attempt.process
+        && process::is_alive(first)?
+    {
+        return Ok(Some(first.pid));
     }
     let found = process::belonging(&format!("{MARK}={}", attempt.mark), attempt.process.as_ref())?;
     Ok(found.first().map(|p| p.pid))
@@ -73,7 +73,9 @@ fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
 pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> AgentReport {
     let epoch = crate::model::ids::Moment(jiff::Timestamp::UNIX_EPOCH);
     let (seconds, nanos) = named.id.0.get_timestamp().map_or((0, 0), |t| t.to_unix());
-    let created = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::new(s, i32::try_from(nanos).unwrap_or(0)).ok());
+    let created = i64::try_from(seconds)
+        .ok()
+        .and_then(|s| jiff::Timestamp::new(s, i32::try_from(nanos).unwrap_or(0)).ok());
     let created = created.map_or(epoch, crate::model::ids::Moment);
     AgentReport {
         v: crate::model::report::VERSION,

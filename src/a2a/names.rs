@@ -79,10 +79,10 @@ pub fn require(places: &Places, name: &str) -> Result<Named> {
 
 /// The agent whose name is `name`, or the only one whose name begins so.
 pub fn require_by_prefix(places: &Places, name: &str) -> Result<Named> {
-    if let Ok(session) = name.parse() {
-        if let Some(named) = find(places, &session)? {
-            return Ok(named);
-        }
+    if let Ok(session) = name.parse()
+        && let Some(named) = find(places, &session)?
+    {
+        return Ok(named);
     }
     let all = all(places)?;
     let matches: Vec<&Named> =
@@ -98,8 +98,12 @@ pub fn require_by_prefix(places: &Places, name: &str) -> Result<Named> {
 }
 
 fn no_agent(name: &str, all: &[Named]) -> Error {
-    let mut near: Vec<String> =
-        all.iter().map(|n| n.session.to_string()).filter(|n| !name.is_empty() && n.starts_with(name)).take(3).collect();
+    let mut near: Vec<String> = all
+        .iter()
+        .map(|n| n.session.to_string())
+        .filter(|n| !name.is_empty() && n.starts_with(name))
+        .take(3)
+        .collect();
     if near.is_empty() {
         near.extend(nearest(name, all.iter().map(|n| n.session.as_str())).into_iter().map(str::to_owned));
     }
@@ -112,7 +116,12 @@ mod tests {
     use crate::tools::clock;
 
     fn places(dir: &Path) -> Places {
-        Places { root: dir.join("root"), state: dir.join("state"), data: dir.join("data"), config: dir.join("config") }
+        Places {
+            root: dir.join("root"),
+            state: dir.join("state"),
+            data: dir.join("data"),
+            config: dir.join("config"),
+        }
     }
 
     #[test]

@@ -12,10 +12,10 @@ const VERSION: &str = "1\n";
 /// Makes the root if it is not there, and refuses one that somebody else could have planted: it must be a directory (not
 /// a link to one), owned by `uid`, closed to everybody else.
 pub fn prepare(root: &Path, uid: u32) -> Result<()> {
-    if let Some(parent) = root.parent() {
-        if !file::is_dir(parent)? {
-            file::make_dirs(parent)?;
-        }
+    if let Some(parent) = root.parent()
+        && !file::is_dir(parent)?
+    {
+        file::make_dirs(parent)?;
     }
     file::make_dir(root)?;
     check(root, uid)?;

@@ -24,7 +24,10 @@ pub struct Watch {
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("watched", &self.watched).field("complete", &self.complete).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("watched", &self.watched)
+            .field("complete", &self.complete)
+            .finish_non_exhaustive()
     }
 }
 

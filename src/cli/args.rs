@@ -255,7 +255,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn dollars(text: &str) -> Result<f64, String> {
-    let amount: f64 = text.trim_start_matches('$').parse().map_err(|_| "it is no amount of US dollars".to_owned())?;
+    let amount: f64 =
+        text.trim_start_matches('$').parse().map_err(|_| "it is no amount of US dollars".to_owned())?;
     if amount.is_finite() && amount > 0.0 { Ok(amount) } else { Err("it must be more than 0".to_owned()) }
 }
 
@@ -269,7 +270,11 @@ fn state(text: &str) -> Result<State, String> {
 /// Every verb and its aliases.
 pub(super) fn verbs() -> Vec<String> {
     let command = Cli::command();
-    command.get_subcommands().flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases())).map(str::to_owned).collect()
+    command
+        .get_subcommands()
+        .flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -283,7 +288,9 @@ mod tests {
 
     #[test]
     fn times_are_read_as_written() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1d", 86400)] {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1d", 86400)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "0", "0s", "-5", "5x", "1h30", "h", "1.5h", "99999999999999999999", "400d", "٣s"] {

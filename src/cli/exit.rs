@@ -19,10 +19,19 @@ pub(super) const LEFT: u8 = 130;
 /// The exit code for an error, by its code word. A word that is not in the table is a bug of ours, and says so.
 pub(super) fn of_error(code: &str) -> u8 {
     match code {
-        "usage" | "config" | "context" | "no_such_base" | "unknown_cli" | "profile" | "model_not_taken" | "no_budget"
-        | "bad_budget" | "cannot_resume" | "relative_path" => USAGE,
-        "no_agent" | "ambiguous" | "squatted" | "no_name" | "not_owned" | "branch_exists" | "branch_name_clash"
-        | "branch_name_invalid" | "path_taken" | "not_our_worktree" | "ref_taken" => REFUSED,
+        "usage" | "config" | "context" | "no_such_base" | "unknown_cli" | "profile" | "model_not_taken"
+        | "no_budget" | "bad_budget" | "cannot_resume" | "relative_path" => USAGE,
+        "no_agent"
+        | "ambiguous"
+        | "squatted"
+        | "no_name"
+        | "not_owned"
+        | "branch_exists"
+        | "branch_name_clash"
+        | "branch_name_invalid"
+        | "path_taken"
+        | "not_our_worktree"
+        | "ref_taken" => REFUSED,
         "locked" | "program_timed_out" | "not_killed" => TIME,
         "json" => BUG,
         _ => ENVIRONMENT,

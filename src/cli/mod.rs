@@ -15,7 +15,7 @@ use print::Screen;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 mod args;
@@ -35,14 +35,14 @@ pub fn main() -> ExitCode {
             exit::BUG,
             false,
         );
-        #[expect(clippy::exit, reason = "a panic in any thread ends the process with the code that says so")]
+        // A panic in any thread ends the process with the code that says so.
         std::process::exit(i32::from(exit::BUG));
     }));
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.split_first() {
         Some((verb, rest)) if verb == "__exec" => crate::keeper::exec(rest),
-        Some((verb, [record])) if verb == "__keep" => crate::keeper::keep(PathBuf::from(record)),
-        Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(&PathBuf::from(recording)),
+        Some((verb, [record])) if verb == "__keep" => crate::keeper::keep(Path::new(record)),
+        Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }
 }
@@ -126,13 +126,20 @@ fn help(verb: Option<&str>) -> u8 {
     command.build();
     let shown = match verb {
         None => command.render_help(),
-        Some(verb) => match command.find_subcommand_mut(verb) {
-            Some(sub) => sub.render_help(),
-            None => {
-                print::error("usage", &format!("'{}' is not a verb", Shown(verb)), Some("ai_orch help".into()), exit::USAGE, false);
+        Some(verb) => {
+            if let Some(sub) = command.find_subcommand_mut(verb) {
+                sub.render_help()
+            } else {
+                print::error(
+                    "usage",
+                    &format!("'{}' is not a verb", Shown(verb)),
+                    Some("ai_orch help".into()),
+                    exit::USAGE,
+                    false,
+                );
                 return exit::USAGE;
             }
-        },
+        }
     };
     io::stdout().write_all(shown.to_string().as_bytes()).ok();
     exit::OK
@@ -144,12 +151,20 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
         Verb::Run(run) => start(house, *run, json, &mut screen),
         Verb::List(list) => {
             let report = ops::list::list(house, list.here)?;
-            if json { screen.json(&report) } else { print::list(&mut screen, &report) }
+            if json {
+                screen.json(&report)
+            } else {
+                print::list(&mut screen, &report)
+            }
             Ok(exit::OK)
         }
         Verb::Show(one) => {
             let report = ops::show::show(house, &one.session)?;
-            if json { screen.json(&report) } else { print::show(&mut screen, &report) }
+            if json {
+                screen.json(&report)
+            } else {
+                print::show(&mut screen, &report)
+            }
             Ok(exit::OK)
         }
         Verb::Logs(logs) => log(house, &logs, json, &mut screen),
@@ -159,7 +174,11 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
         Verb::Wait(wait) => wait_for(house, wait, json, &mut screen),
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
-            if json { screen.json(&report) } else { print::doctor(&mut screen, &report) }
+            if json {
+                screen.json(&report)
+            } else {
+                print::doctor(&mut screen, &report)
+            }
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
         Verb::Help { verb } => Ok(help(verb.as_deref())),
@@ -172,7 +191,9 @@ fn task(words: &[String]) -> Result<String> {
         return Ok(words.join(" "));
     }
     let mut text = String::new();
-    let unreadable = |why: String| Error::usage(format!("the task on standard input cannot be used: {why}"), "ai_orch run - < FILE");
+    let unreadable = |why: String| {
+        Error::usage(format!("the task on standard input cannot be used: {why}"), "ai_orch run - < FILE")
+    };
     io::stdin().take(TASK_MAX + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
     if text.len() as u64 > TASK_MAX {
         return Err(unreadable(format!("it is larger than {} MiB", TASK_MAX >> 20)));
@@ -188,7 +209,10 @@ fn request(run: args::Run) -> Result<request::Run> {
     });
     let env = run.env.iter().map(|text| {
         crate::settings::assignment(text).ok_or_else(|| {
-            Error::usage(format!("--env {}: not NAME=VALUE", Shown(&text.to_string_lossy())), "for example: --env RUST_LOG=debug")
+            Error::usage(
+                format!("--env {}: not NAME=VALUE", Shown(&text.to_string_lossy())),
+                "for example: --env RUST_LOG=debug",
+            )
         })
     });
     Ok(request::Run {
@@ -212,7 +236,9 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     let detach = run.detach;
     let started = ops::run::run(house, &request(run)?)?;
     if !json {
-        started.notes.iter().for_each(|n| print::note(n));
+        for note in &started.notes {
+            print::note(note);
+        }
     }
     let session = started.created.spec.session.clone();
     let named = ops::logs::find(house, session.as_str())?;
@@ -229,7 +255,10 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     if !json {
         let spec = &started.created.spec;
         let chain: Vec<&str> = spec.chain.iter().map(|l| l.cli.as_str()).collect();
-        screen.toned(Tone::Note, &Shown(&format!("{session}: {} on branch {}", chain.join(", then "), spec.branch)).to_string());
+        screen.toned(
+            Tone::Note,
+            &Shown(&format!("{session}: {} on branch {}", chain.join(", then "), spec.branch)).to_string(),
+        );
     }
     let followed = ops::runtime()?.block_on(ops::follow::follow(
         house,
@@ -250,7 +279,12 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
         screen.json(&RunReport { v: VERSION, agent: report.clone(), next });
     } else if followed.left {
         screen.line("");
-        screen.toned(Tone::Note, &format!("{session} goes on. Come back: ai_orch attach {session}   stop it: ai_orch kill {session}"));
+        screen.toned(
+            Tone::Note,
+            &format!(
+                "{session} goes on. Come back: ai_orch attach {session}   stop it: ai_orch kill {session}"
+            ),
+        );
     } else {
         print::summary(screen, &report);
     }
@@ -261,7 +295,11 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = || -> io::Result<_> {
-        Ok((signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?, signal(SignalKind::terminate())?))
+        Ok((
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::terminate())?,
+        ))
     };
     match listen() {
         Ok((mut interrupt, mut hang_up, mut terminate)) => tokio::select! {
@@ -282,10 +320,21 @@ fn tell_news(screen: &mut Screen, news: &News<'_>) {
         }
         News::State(report) | News::Time(report) => {
             let doing = report.activity.as_ref().map_or("", |a| a.text.as_str());
-            let used = report.activity.as_ref().and_then(|a| a.usage).map(|u| format!("  {}", wording::usage(&u))).unwrap_or_default();
-            let time = std::time::Duration::from_millis(crate::tools::clock::now().millis_since(report.created));
+            let used = report
+                .activity
+                .as_ref()
+                .and_then(|a| a.usage)
+                .map(|u| format!("  {}", wording::usage(&u)))
+                .unwrap_or_default();
+            let time =
+                std::time::Duration::from_millis(crate::tools::clock::now().millis_since(report.created));
             let attempt = report.attempts.len().max(1);
-            screen.status(&format!("{} {}, attempt {attempt}  {}{used}  {doing}", report.cli, report.state, wording::duration(time)));
+            screen.status(&format!(
+                "{} {}, attempt {attempt}  {}{used}  {doing}",
+                report.cli,
+                report.state,
+                wording::duration(time)
+            ));
         }
     }
 }
@@ -319,7 +368,9 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
                             attempt = line.n;
                             screen.toned(Tone::Note, &format!("attempt {attempt}"));
                         }
-                        wording::lines(&line.event).iter().for_each(|(tone, text)| screen.toned(*tone, text));
+                        for (tone, text) in wording::lines(&line.event) {
+                            screen.toned(tone, &text);
+                        }
                     }
                 }
                 !screen.closed
@@ -331,7 +382,9 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
     for piece in ops::logs::logs(&named)? {
         match piece {
             Piece::Line(line) if json => screen.json(&line),
-            Piece::Line(line) => wording::lines(&line.event).iter().for_each(|(tone, text)| screen.toned(*tone, text)),
+            Piece::Line(line) => {
+                wording::lines(&line.event).iter().for_each(|(tone, text)| screen.toned(*tone, text))
+            }
             Piece::Attempt { .. } | Piece::Gap if json => {}
             Piece::Attempt { n, cli } => screen.toned(Tone::Note, &format!("attempt {n}: {}", Shown(&cli))),
             Piece::Gap => screen.toned(Tone::Note, "the middle was too much to keep"),
@@ -348,7 +401,10 @@ fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen)
     }
     if diff.stat {
         for file in &found.report.files {
-            let lines = file.insertions.zip(file.deletions).map_or_else(|| "binary".to_owned(), |(i, d)| format!("+{i} -{d}"));
+            let lines = file
+                .insertions
+                .zip(file.deletions)
+                .map_or_else(|| "binary".to_owned(), |(i, d)| format!("+{i} -{d}"));
             screen.line(&format!("{:9} {lines:>12}  {}", file.status, file.path));
         }
         let c = &found.report.changes;
@@ -366,7 +422,9 @@ fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen)
     } else {
         screen.bytes(&found.patch);
     }
-    found.notes.iter().for_each(|n| print::note(n));
+    for note in &found.notes {
+        print::note(note);
+    }
     if found.report.changes.is_empty() {
         print::note("no changes");
     }
@@ -406,9 +464,15 @@ fn enter(house: &House, session: Option<String>, json: bool, screen: &mut Screen
             }
             let mut words = words.into_iter();
             let program = words.next().unwrap_or_default();
-            #[expect(clippy::disallowed_methods, reason = "this process becomes the tmux client; there is nothing to wait for")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this process becomes the tmux client; there is nothing to wait for"
+            )]
             let error = std::process::Command::new(program).args(words).env_remove("TMUX").exec();
-            Err(Error::Usage { what: format!("tmux could not be started: {error}"), hint: Some("ai_orch doctor".into()) })
+            Err(Error::Usage {
+                what: format!("tmux could not be started: {error}"),
+                hint: Some("ai_orch doctor".into()),
+            })
         }
     }
 }
@@ -421,10 +485,19 @@ fn pick(house: &House, screen: &mut Screen) -> Result<String> {
     }
     let names: Vec<String> = choices.iter().map(|a| a.session.to_string()).collect();
     if !screen.terminal || !crate::tools::terminal::is_terminal(io::stdin()) {
-        return Err(Error::usage("attach needs the name of an agent", format!("one of: {}", names.join(", "))));
+        return Err(Error::usage(
+            "attach needs the name of an agent",
+            format!("one of: {}", names.join(", ")),
+        ));
     }
     for (number, agent) in choices.iter().enumerate() {
-        screen.line(&format!("{:3}  {}  {}  {}", number + 1, agent.session, agent.state, Shown(&agent.title)));
+        screen.line(&format!(
+            "{:3}  {}  {}  {}",
+            number + 1,
+            agent.session,
+            agent.state,
+            Shown(&agent.title)
+        ));
     }
     screen.bytes(b"Attach to which (number or name)? ");
     let mut typed = String::new();
@@ -447,7 +520,9 @@ fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Re
     } else if reports.is_empty() {
         screen.line("No agent is running.");
     } else {
-        reports.iter().for_each(|r| print::kill(screen, r));
+        for report in &reports {
+            print::kill(screen, report);
+        }
     }
     Ok(exit::of_all(codes))
 }
@@ -471,7 +546,8 @@ fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut Screen) ->
         screen.json(&report);
     } else {
         for agent in &report.agents {
-            let why = agent.failure.as_ref().map(|f| format!(" ({}): {}", f.class, f.message)).unwrap_or_default();
+            let why =
+                agent.failure.as_ref().map(|f| format!(" ({}): {}", f.class, f.message)).unwrap_or_default();
             screen.line(&Shown(&format!("{}  {}{why}", agent.session, agent.state)).to_string());
         }
     }

@@ -4,7 +4,8 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport, VERSION, Verdict,
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
+    VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, fit};
 use crate::rules::wording::{self, Tone};
@@ -33,7 +34,13 @@ impl Screen {
         let set = |name: &str| environment.value(name).is_some_and(|v| !v.is_empty());
         let dumb = environment.value("TERM").is_some_and(|t| t == "dumb");
         let width = terminal::columns(io::stdout()).unwrap_or(terminal::DEFAULT_COLUMNS).max(20);
-        Self { terminal, width, colour: terminal && !set("NO_COLOR") && !dumb, status_shown: false, closed: false }
+        Self {
+            terminal,
+            width,
+            colour: terminal && !set("NO_COLOR") && !dumb,
+            status_shown: false,
+            closed: false,
+        }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -59,7 +66,8 @@ impl Screen {
 
     /// Writes a line with its sign in front.
     pub(super) fn toned(&mut self, tone: Tone, text: &str) {
-        let text = if self.terminal { fit(text, self.width.saturating_sub(2).max(60)) } else { text.to_owned() };
+        let text =
+            if self.terminal { fit(text, self.width.saturating_sub(2).max(60)) } else { text.to_owned() };
         let line = self.paint(tone.colour(), &format!("{} {text}", tone.sign()));
         self.line(line.trim_end());
     }
@@ -161,7 +169,13 @@ fn changes(changes: &Changes) -> String {
         return "no changes".to_owned();
     }
     let uncommitted = if changes.uncommitted { ", uncommitted" } else { "" };
-    format!("{} {}, +{} -{}{uncommitted}", changes.files, plural(changes.files, "file"), changes.insertions, changes.deletions)
+    format!(
+        "{} {}, +{} -{}{uncommitted}",
+        changes.files,
+        plural(changes.files, "file"),
+        changes.insertions,
+        changes.deletions
+    )
 }
 
 fn plural(n: u32, word: &str) -> String {
@@ -207,7 +221,14 @@ pub(super) fn list(screen: &mut Screen, report: &ListReport) {
     let heads = ["SESSION", "STATE", "CLI", "AGE", "CHANGES", "COST", "BRANCH", "DOING"].map(str::to_owned);
     let rows: Vec<_> = report.agents.iter().map(row).collect();
     let widths: Vec<usize> = (0..heads.len())
-        .map(|i| std::iter::once(&heads).chain(&rows).filter_map(|r| r.get(i)).map(|c| columns(c)).max().unwrap_or(0))
+        .map(|i| {
+            std::iter::once(&heads)
+                .chain(&rows)
+                .filter_map(|r| r.get(i))
+                .map(|c| columns(c))
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     // What matters least goes first when the terminal is narrow.
     let mut shown: Vec<usize> =
@@ -244,7 +265,9 @@ pub(super) fn list(screen: &mut Screen, report: &ListReport) {
     }
     let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
     if stuck > 0 {
-        screen.line(&format!("\n{stuck} interrupted: see ai_orch show SESSION; end with ai_orch kill SESSION (its work stays)"));
+        screen.line(&format!(
+            "\n{stuck} interrupted: see ai_orch show SESSION; end with ai_orch kill SESSION (its work stays)"
+        ));
     }
 }
 
@@ -252,7 +275,10 @@ fn attempts(report: &AgentReport) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     for attempt in &report.attempts {
         let model = attempt.model.as_ref().map(|m| format!(" ({})", Shown(m))).unwrap_or_default();
-        let time = attempt.ms.map(|ms| format!(" after {}", wording::duration(Duration::from_millis(ms)))).unwrap_or_default();
+        let time = attempt
+            .ms
+            .map(|ms| format!(" after {}", wording::duration(Duration::from_millis(ms))))
+            .unwrap_or_default();
         let how = match &attempt.failure {
             Some(failure) => format!("{}{time}: {}", failure.class, Shown(&failure.message)),
             None => format!("{}{time}", attempt.result),
@@ -281,7 +307,11 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     }
     fields.extend(attempts(report));
     for validation in &report.validations {
-        let how = if validation.ok { "succeeded".to_owned() } else { validation.exit.map_or_else(|| "failed".to_owned(), |e| format!("failed with exit {e}")) };
+        let how = if validation.ok {
+            "succeeded".to_owned()
+        } else {
+            validation.exit.map_or_else(|| "failed".to_owned(), |e| format!("failed with exit {e}"))
+        };
         fields.push(("validation", format!("{how} after attempt {}", validation.n)));
     }
     if let Some(usage) = &report.usage {
@@ -295,10 +325,16 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
 pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
     let session = &report.session;
     match report.state {
-        State::Done if report.changes.as_ref().is_some_and(Changes::is_empty) => vec![format!("ai_orch logs {session}")],
+        State::Done if report.changes.as_ref().is_some_and(Changes::is_empty) => {
+            vec![format!("ai_orch logs {session}")]
+        }
         State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
-        State::Failed | State::Killed => vec![format!("ai_orch logs {session}"), format!("ai_orch diff {session}")],
-        State::Interrupted | State::Unknown => vec![format!("ai_orch show {session}"), format!("ai_orch kill {session}")],
+        State::Failed | State::Killed => {
+            vec![format!("ai_orch logs {session}"), format!("ai_orch diff {session}")]
+        }
+        State::Interrupted | State::Unknown => {
+            vec![format!("ai_orch show {session}"), format!("ai_orch kill {session}")]
+        }
         _ => vec![format!("ai_orch attach {session}"), format!("ai_orch logs -f {session}")],
     }
 }
@@ -323,7 +359,11 @@ pub(super) fn summary(screen: &mut Screen, report: &AgentReport) {
 pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
     let agent = &report.agent;
     let notes: Vec<String> = agent.remarks.iter().map(remark).collect();
-    let state = if notes.is_empty() { agent.state.to_string() } else { format!("{} ({})", agent.state, notes.join("; ")) };
+    let state = if notes.is_empty() {
+        agent.state.to_string()
+    } else {
+        format!("{} ({})", agent.state, notes.join("; "))
+    };
     let mut fields = vec![
         ("session", agent.session.to_string()),
         ("state", screen.paint(state_colour(agent.state), &state)),
@@ -340,9 +380,19 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
         .map(|l| l.model.as_ref().map_or_else(|| l.cli.clone(), |m| format!("{} ({m})", l.cli)))
         .collect();
     fields.push(("chain", Shown(&chain.join(", then ")).to_string()));
-    fields.push(("created", format!("{}, {} ago", agent.created, wording::duration(Duration::from_millis(clock::now().millis_since(agent.created))))));
+    fields.push((
+        "created",
+        format!(
+            "{}, {} ago",
+            agent.created,
+            wording::duration(Duration::from_millis(clock::now().millis_since(agent.created)))
+        ),
+    ));
     fields.push(("repository", Shown(&agent.checkout.to_string_lossy()).to_string()));
-    fields.push(("base", format!("{} ({})", Shown(&agent.base_name), agent.base.get(..12).unwrap_or(&agent.base))));
+    fields.push((
+        "base",
+        format!("{} ({})", Shown(&agent.base_name), agent.base.get(..12).unwrap_or(&agent.base)),
+    ));
     fields.extend(outcome(agent));
     fields.push(("record", Shown(&report.record.to_string_lossy()).to_string()));
     fields.push(("id", agent.id.to_string()));

@@ -67,7 +67,11 @@ impl std::fmt::Display for Obstacle {
         match self {
             Self::InProgress(operation) => write!(f, "the agent left git in the middle of {operation}"),
             Self::CheckedOutElsewhere { branch, at } => {
-                write!(f, "the agent switched to the branch {branch}, which is checked out in {}", at.display())
+                write!(
+                    f,
+                    "the agent switched to the branch {branch}, which is checked out in {}",
+                    at.display()
+                )
             }
             Self::StrangeHead { target } => write!(f, "the agent left HEAD on {target}, which is no branch"),
         }

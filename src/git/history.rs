@@ -1,7 +1,7 @@
 //! What an agent did, commit by commit and file by file, committed or not. Runs nothing that a repository configures.
 
-use super::worktree::{Worktree, eyes, open};
 use super::eyes_git2::{failed, tree};
+use super::worktree::{Worktree, eyes, open};
 use super::{Commit, CommitId, GitEnv, Result};
 use git2::{Delta, Diff, DiffFindOptions, DiffFormat, DiffOptions, Repository};
 use std::path::PathBuf;
@@ -43,14 +43,18 @@ pub fn commits(env: &GitEnv, worktree: &Worktree, base: &CommitId, limit: usize)
 
 /// How what is in `worktree` now differs from `base`, with at most `cap` bytes of patch.
 pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
-    match open(worktree)? {
-        Some(repository) => by_git2(&repository, worktree, base, cap),
-        None => {
-            let eyes = eyes(env, worktree)?;
-            let Some(tip) = eyes.head()?.commit().cloned() else { return Ok(Difference::default()) };
-            let patch = eyes.patch(base, &tip, cap)?;
-            Ok(Difference { files: Vec::new(), patch: patch.text, truncated: patch.truncated, committed_only: true })
-        }
+    if let Some(repository) = open(worktree)? {
+        by_git2(&repository, worktree, base, cap)
+    } else {
+        let eyes = eyes(env, worktree)?;
+        let Some(tip) = eyes.head()?.commit().cloned() else { return Ok(Difference::default()) };
+        let patch = eyes.patch(base, &tip, cap)?;
+        Ok(Difference {
+            files: Vec::new(),
+            patch: patch.text,
+            truncated: patch.truncated,
+            committed_only: true,
+        })
     }
 }
 
@@ -100,16 +104,19 @@ fn files(diff: &Diff<'_>) -> Result<Vec<FileDiff>> {
             Delta::Unmodified | Delta::Ignored => continue,
             Delta::Modified | Delta::Unreadable => "modified",
         };
-        let path = delta.new_file().path().or_else(|| delta.old_file().path()).map(PathBuf::from).unwrap_or_default();
+        let path = delta
+            .new_file()
+            .path()
+            .or_else(|| delta.old_file().path())
+            .map(PathBuf::from)
+            .unwrap_or_default();
         // A file that changed or vanished since the list was made has no lines to count now.
-        let stats = match git2::Patch::from_diff(diff, index) {
-            Ok(Some(patch)) if !patch.delta().flags().contains(git2::DiffFlags::BINARY) => {
-                let (_, insertions, deletions) = patch.line_stats().map_err(failed("compare a file"))?;
-                Some((insertions, deletions))
-            }
-            _ => None,
+        let text = git2::Patch::from_diff(diff, index).ok().flatten();
+        let lines = match text.filter(|t| !t.delta().flags().contains(git2::DiffFlags::BINARY)) {
+            Some(text) => Some(text.line_stats().map_err(failed("compare a file"))?),
+            None => None,
         };
-        files.push(FileDiff { path, status, insertions: stats.map(|s| s.0), deletions: stats.map(|s| s.1) });
+        files.push(FileDiff { path, status, insertions: lines.map(|l| l.1), deletions: lines.map(|l| l.2) });
     }
     Ok(files)
 }

@@ -12,8 +12,9 @@ use super::look::DiffStat;
 use super::private::{ConfigSnapshot, PrivateDir};
 use super::worktree::{Worktree, head, open};
 use super::{CommitId, Result};
+use crate::tools::clock;
 use git2::{DiffFlags, DiffOptions, Patch, Repository};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Files larger than this count as changed but their lines are not counted.
 const LARGEST: i64 = 4 << 20;
@@ -41,7 +42,7 @@ fn by_git2(
     base: &CommitId,
     within: Duration,
 ) -> Result<LiveStat> {
-    let deadline = Instant::now() + within;
+    let deadline = clock::tick() + within;
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
     let mut options = DiffOptions::new();
@@ -58,7 +59,7 @@ fn by_git2(
     let mut live = LiveStat { complete: true, ..LiveStat::default() };
     for index in 0..diff.deltas().len() {
         live.diff.files += 1;
-        if Instant::now() >= deadline {
+        if clock::tick() >= deadline {
             live.complete = false;
             continue;
         }

@@ -6,7 +6,6 @@ use super::supervise::Sink;
 use super::view::View;
 use crate::agents::translate::Translator;
 use crate::model::event::Event;
-use crate::model::failure::Trouble;
 use crate::model::places::Attempt as AttemptPlaces;
 use crate::model::profile::Profile;
 use crate::model::report::{LogLine, VERSION};
@@ -38,6 +37,9 @@ pub(super) struct Limits {
     pub later_cli_usable: bool,
 }
 
+/// Told the id of the conversation and the model.
+type Told<'a> = Box<dyn FnOnce(&str, Option<&str>) + 'a>;
+
 /// Takes in one attempt.
 pub(super) struct Ear<'a> {
     n: u32,
@@ -60,7 +62,7 @@ pub(super) struct Ear<'a> {
     /// Why it was stopped, if it was.
     pub cause: Option<StopCause>,
     /// Called once, when the conversation has an id.
-    pub on_conversation: Option<Box<dyn FnOnce(&str, Option<&str>) + 'a>>,
+    pub on_conversation: Option<Told<'a>>,
 }
 
 impl<'a> Ear<'a> {
@@ -149,10 +151,13 @@ impl<'a> Ear<'a> {
             }
             Event::Finished { .. } => self.finished_at = Some(clock::tick()),
             Event::Usage(usage) => {
-                if let (Some((left, allowed)), Some(spent)) = (self.limits.budget_usd, usage.cost_usd) {
-                    if spent > left {
-                        self.cause.get_or_insert(StopCause::Budget { spent_usd: allowed - left + spent, allowed_usd: allowed });
-                    }
+                if let (Some((left, allowed)), Some(spent)) = (self.limits.budget_usd, usage.cost_usd)
+                    && spent > left
+                {
+                    self.cause.get_or_insert(StopCause::Budget {
+                        spent_usd: allowed - left + spent,
+                        allowed_usd: allowed,
+                    });
                 }
             }
             _ => {}
@@ -224,10 +229,13 @@ impl Sink for Ear<'_> {
     fn due(&mut self, now: Instant, view: &mut View) -> bool {
         self.board.settle();
         if self.cause.is_none() {
-            let due = self.deadlines().into_iter().flatten().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
+            let due =
+                self.deadlines().into_iter().flatten().filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
             self.cause = due.map(|(_, why)| match why {
-                Why::Timeout => StopCause::Timeout(self.limits.timeout.map_or(Duration::ZERO, |(_, all)| all)),
-                Why::GaveUp => StopCause::GaveUp(self.heard.retrying.clone().unwrap_or_else(Trouble::default)),
+                Why::Timeout => {
+                    StopCause::Timeout(self.limits.timeout.map_or(Duration::ZERO, |(_, all)| all))
+                }
+                Why::GaveUp => StopCause::GaveUp(self.heard.retrying.clone().unwrap_or_default()),
                 Why::Stalled => StopCause::Stalled(self.profile.stall_after),
                 Why::Lingered => StopCause::Lingered,
             });

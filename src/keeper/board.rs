@@ -1,11 +1,11 @@
 //! The keeper's side of the board: each change of state at once, what the agent does a few times a second at most.
 
 use crate::a2a;
+use crate::model::agent::Agent;
 use crate::model::entry::Changes;
 use crate::model::event::Usage;
 use crate::model::places::Places;
 use crate::model::report::{Activity, AgentReport};
-use crate::model::agent::Agent;
 use crate::rules::report::{Keeper, report};
 use crate::tools::clock;
 use std::time::{Duration, Instant};
@@ -25,7 +25,12 @@ pub(super) struct Board {
 impl Board {
     /// A board entry for `agent`, posted at once.
     pub(super) fn new(places: &Places, agent: &Agent) -> Self {
-        let mut board = Self { places: places.clone(), report: report(agent, &Keeper::Alive, None), posted: None, changed: true };
+        let mut board = Self {
+            places: places.clone(),
+            report: report(agent, &Keeper::Alive, None),
+            posted: None,
+            changed: true,
+        };
         board.flush();
         board
     }

@@ -56,7 +56,10 @@ fn taken<T>(pipe: Option<T>) -> io::Result<T> {
 /// Starts the process that will become `plan.program`.
 pub(super) fn start(plan: &Plan) -> io::Result<Waiting> {
     let input = plan.input.as_deref().unwrap_or(Path::new(stub::NO_INPUT));
-    #[expect(clippy::disallowed_methods, reason = "the keeper's child is watched as it runs, which no helper program is")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the keeper's child is watched as it runs, which no helper program is"
+    )]
     let mut command = Command::new(&plan.own);
     command
         .arg("__exec")

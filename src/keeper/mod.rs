@@ -18,7 +18,7 @@ use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process};
 use board::Board;
 use senses::{Senses, Stop};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use view::View;
@@ -58,8 +58,8 @@ struct Keeper {
 }
 
 /// Runs `__keep <record>`: keeps the agent of this record until it has ended.
-pub fn keep(record: PathBuf) -> ExitCode {
-    let record = Record(record);
+pub fn keep(record: &Path) -> ExitCode {
+    let record = Record(record.to_owned());
     log_to(&record);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -102,8 +102,9 @@ impl Keeper {
         let places = house.settings.places.clone();
         let mut pen = Pen::open(record, &lock)?;
         // Whatever an agent leaves behind, however it tries, becomes a child of ours.
-        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
-            .map_err(|e| process::Error { action: "become the reaper of the agent's processes".into(), source: e.into() })?;
+        rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).map_err(|e| {
+            process::Error { action: "become the reaper of the agent's processes".into(), source: e.into() }
+        })?;
         let senses = Senses::listen(record)
             .map_err(|source| process::Error { action: "listen to signals".into(), source })?;
         root::prepare(&places.root, house.settings.uid)?;
@@ -117,7 +118,20 @@ impl Keeper {
         let view = View::open(pen.agent.spec.session.as_str());
         let board = Board::new(&places, &pen.agent);
         let catalogue = house.catalogue()?;
-        Ok(Self { house, catalogue, record: record.clone(), pen, board, view, senses, environment, known: None, timeout, root_hold, lock })
+        Ok(Self {
+            house,
+            catalogue,
+            record: record.clone(),
+            pen,
+            board,
+            view,
+            senses,
+            environment,
+            known: None,
+            timeout,
+            root_hold,
+            lock,
+        })
     }
 
     /// Does step after step until the agent has ended or the keeper is asked to stop.
@@ -125,7 +139,7 @@ impl Keeper {
         self.greet();
         loop {
             if let Some(stop) = self.senses.asked().await {
-                return self.stopped(stop);
+                return self.stopped(&stop);
             }
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
@@ -160,10 +174,13 @@ impl Keeper {
         let (house, agent) = (self.house.clone(), self.pen.agent.clone());
         match on_a_thread(move || work::fill(&house, &agent)).await {
             Ok(()) => {
-                self.known = Some(Changes { tip: Some(self.pen.agent.spec.base.clone()), ..Changes::default() });
+                self.known =
+                    Some(Changes { tip: Some(self.pen.agent.spec.base.clone()), ..Changes::default() });
                 Ok(self.pen.note(Entry::Ready)?)
             }
-            Err(life::Error::Git(error)) => self.conclude(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await,
+            Err(life::Error::Git(error)) => {
+                self.conclude(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -172,7 +189,9 @@ impl Keeper {
         let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
         let committed = match on_a_thread(move || work::commit(&house, &agent, &record)).await {
             Ok(committed) => committed,
-            Err(life::Error::Git(error)) => work::Committed { commit: None, skipped: Some(error.to_string()) },
+            Err(life::Error::Git(error)) => {
+                work::Committed { commit: None, skipped: Some(error.to_string()) }
+            }
             Err(error) => return Err(error),
         };
         if let Some(why) = &committed.skipped {
@@ -183,7 +202,7 @@ impl Keeper {
     }
 
     /// The keeper was asked to stop between two steps, or an attempt was stopped for the same reason.
-    fn stopped(&mut self, stop: Stop) -> life::Result<()> {
+    fn stopped(&mut self, stop: &Stop) -> life::Result<()> {
         match stop {
             Stop::Killed => {
                 self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
@@ -265,14 +284,20 @@ fn agent_environment(house: &House, record: &Record) -> life::Result<Environment
 /// The time allowed, less what earlier attempts took.
 fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
     let allowed = Duration::from_millis(pen.agent.spec.timeout_ms?);
-    let used = pen.agent.attempts.iter().filter_map(|a| a.ended.as_ref()).map(|e| Duration::from_millis(e.ms)).sum();
+    let used =
+        pen.agent.attempts.iter().filter_map(|a| a.ended.as_ref()).map(|e| Duration::from_millis(e.ms)).sum();
     Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
 }
 
 /// Runs `work`, which waits for helper programs, while signals and the pane stay answered.
-async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> life::Result<T> + Send + 'static) -> life::Result<T> {
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> life::Result<T> + Send + 'static,
+) -> life::Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }.into()),
+        Err(error) => {
+            Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }
+                .into())
+        }
     }
 }

@@ -47,17 +47,23 @@ impl Keeper {
     pub(super) async fn attempt(&mut self, n: u32, link: usize, turn: Turn) -> life::Result<()> {
         let spec = self.pen.agent.spec.clone();
         let Some(wanted) = spec.chain.get(link).cloned() else {
-            return self.conclude(crate::model::entry::Final::Failed, Some(Failure::new(Class::Unknown, "the chain is empty"))).await;
+            return self
+                .conclude(
+                    crate::model::entry::Final::Failed,
+                    Some(Failure::new(Class::Unknown, "the chain is empty")),
+                )
+                .await;
         };
-        if let Some((left, allowed)) = self.money_left() {
-            if left <= 0.0 {
-                let failure = Failure::new(Class::Budget, format!("the budget of ${allowed:.2} is spent"));
-                return self.conclude(crate::model::entry::Final::Failed, Some(failure)).await;
-            }
+        if let Some((left, allowed)) = self.money_left()
+            && left <= 0.0
+        {
+            let failure = Failure::new(Class::Budget, format!("the budget of ${allowed:.2} is spent"));
+            return self.conclude(crate::model::entry::Final::Failed, Some(failure)).await;
         }
         self.announce(n, &wanted.cli, turn);
         let mark = clock::new_id();
-        let started = |process, program, note| Entry::AttemptStarted { n, link, turn, mark, process, program, note };
+        let started =
+            |process, program, note| Entry::AttemptStarted { n, link, turn, mark, process, program, note };
         let Some((profile, program)) = self.installed(&wanted.cli) else {
             self.pen.note(started(None, None, None))?;
             let install = self.catalogue.find(&wanted.cli).map(|p| p.install.clone()).unwrap_or_default();
@@ -155,7 +161,15 @@ impl Keeper {
             self.view.line(Tone::Bad, &crate::model::text::Shown(&text).to_string());
         }
         let answer = answer(&heard, &places, profile.task);
-        Ok(self.pen.write(Entry::AttemptEnded { n, ending, exit: code, signal, usage: heard.usage, ms, answer })?)
+        Ok(self.pen.write(Entry::AttemptEnded {
+            n,
+            ending,
+            exit: code,
+            signal,
+            usage: heard.usage,
+            ms,
+            answer,
+        })?)
     }
 
     /// Puts on record that attempt `n` never ran.
@@ -163,8 +177,15 @@ impl Keeper {
         let text = crate::model::text::Shown(&failure.message).to_string();
         self.view.line(Tone::Bad, &text);
         let ending = Ending::Failed { failure };
-        let ended =
-            Entry::AttemptEnded { n, ending, exit: None, signal: None, usage: None, ms: 0, answer: String::new() };
+        let ended = Entry::AttemptEnded {
+            n,
+            ending,
+            exit: None,
+            signal: None,
+            usage: None,
+            ms: 0,
+            answer: String::new(),
+        };
         Ok(self.pen.write(ended)?)
     }
 
@@ -181,13 +202,8 @@ impl Keeper {
     /// US dollars left and allowed, if there is a budget.
     fn money_left(&self) -> Option<(f64, f64)> {
         let allowed = self.pen.agent.spec.budget_usd?;
-        let spent: f64 = self
-            .pen
-            .agent
-            .attempts
-            .iter()
-            .filter_map(|a| a.ended.as_ref()?.usage?.cost_usd)
-            .sum();
+        let spent: f64 =
+            self.pen.agent.attempts.iter().filter_map(|a| a.ended.as_ref()?.usage?.cost_usd).sum();
         Some((allowed - spent, allowed))
     }
 
@@ -207,11 +223,11 @@ impl Keeper {
         let plain = |text: String| Prompt { text, resume: None, used_before: Usage::default(), brief: None };
         let verdict = self.verdict().filter(|_| turn == Turn::Repair);
         let last = self.pen.agent.last_attempt().filter(|a| a.link == link);
-        if let (Some(verdict), Some(id)) = (&verdict, last.and_then(|a| a.conversation.clone())) {
-            if !profile.resume.is_empty() {
-                let used_before = self.used_in(&id);
-                return Ok(Prompt { text: prompt::repair(verdict), resume: Some(id), used_before, brief: None });
-            }
+        if let (Some(verdict), Some(id)) = (&verdict, last.and_then(|a| a.conversation.clone()))
+            && !profile.resume.is_empty()
+        {
+            let used_before = self.used_in(&id);
+            return Ok(Prompt { text: prompt::repair(verdict), resume: Some(id), used_before, brief: None });
         }
         let brief = match turn {
             Turn::Task => None,
@@ -234,13 +250,19 @@ impl Keeper {
 
     fn verdict(&self) -> Option<Verdict> {
         let validation = self.pen.agent.validations.last()?;
-        let how = validation.exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited with {exit}"));
-        Some(Verdict { command: self.pen.agent.spec.validate.clone()?, how, output: validation.output.clone() })
+        let how =
+            validation.exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited with {exit}"));
+        Some(Verdict {
+            command: self.pen.agent.spec.validate.clone()?,
+            how,
+            output: validation.output.clone(),
+        })
     }
 
     /// What the attempts so far came to. A CLI that was repairing its own work is told once.
     fn before(&self) -> Vec<Before> {
-        let cli = |a: &Attempt| self.pen.agent.spec.chain.get(a.link).map_or("?", |l| l.cli.as_str()).to_owned();
+        let cli =
+            |a: &Attempt| self.pen.agent.spec.chain.get(a.link).map_or("?", |l| l.cli.as_str()).to_owned();
         let told = |a: &Attempt| {
             let (failure, answer) = match &a.ended {
                 Some(ended) => match &ended.ending {
@@ -259,7 +281,8 @@ impl Keeper {
     }
 
     fn used_in(&self, conversation: &str) -> Usage {
-        let attempts = self.pen.agent.attempts.iter().filter(|a| a.conversation.as_deref() == Some(conversation));
+        let attempts =
+            self.pen.agent.attempts.iter().filter(|a| a.conversation.as_deref() == Some(conversation));
         attempts.filter_map(|a| a.ended.as_ref()?.usage).fold(Usage::default(), |sum, usage| Usage {
             input_tokens: sum.input_tokens + usage.input_tokens,
             output_tokens: sum.output_tokens + usage.output_tokens,
@@ -279,8 +302,10 @@ impl Keeper {
         places: &AttemptPlaces,
     ) -> Result<launch::Launch, crate::agents::Error> {
         let agent = &self.pen.agent;
-        let (worktree, git_dir) =
-            agent.worktree.clone().unwrap_or_else(|| (agent.spec.worktree.clone(), agent.spec.common_dir.clone()));
+        let (worktree, git_dir) = agent
+            .worktree
+            .clone()
+            .unwrap_or_else(|| (agent.spec.worktree.clone(), agent.spec.common_dir.clone()));
         launch::launch(
             profile,
             &LaunchFacts {
@@ -301,7 +326,14 @@ impl Keeper {
     }
 
     /// The process to start, with its files written.
-    fn plan(&self, n: u32, mark: Uuid, launch: &launch::Launch, prompt: &Prompt, places: &AttemptPlaces) -> life::Result<Plan> {
+    fn plan(
+        &self,
+        n: u32,
+        mark: Uuid,
+        launch: &launch::Launch,
+        prompt: &Prompt,
+        places: &AttemptPlaces,
+    ) -> life::Result<Plan> {
         let spec = &self.pen.agent.spec;
         file::post(&places.prompt(), prompt.text.as_bytes())?;
         let mut environment = self.environment.clone();
@@ -363,13 +395,15 @@ impl Keeper {
         };
         let places = self.record.attempt(n);
         file::make_dirs(&places.0)?;
-        let mut listener = Listener::new(Spool::create(&places.validation())?, self.timeout.map(|(at, _)| at));
+        let mut listener =
+            Listener::new(Spool::create(&places.validation())?, self.timeout.map(|(at, _)| at));
         let began = clock::tick();
         let exit = match child::start(&plan) {
             Ok(waiting) => match waiting.go().await {
                 Ok(mut running) => {
                     let (tmux, session) = (&self.house.tmux, &spec.session);
-                    supervise(&mut running, &mut listener, &mut self.senses, &mut self.view, tmux, session).await
+                    supervise(&mut running, &mut listener, &mut self.senses, &mut self.view, tmux, session)
+                        .await
                 }
                 Err(error) => Err(error),
             },
@@ -390,7 +424,8 @@ impl Keeper {
             Err(error) => (None, format!("the validation could not be run: {error}")),
         };
         let ok = exit == Some(0);
-        let (tone, text) = if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
+        let (tone, text) =
+            if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
         self.view.line(tone, text);
         Ok(self.pen.write(Entry::Validated { n, ok, exit, ms, output })?)
     }
@@ -423,4 +458,3 @@ fn answer(heard: &Heard, places: &AttemptPlaces, task: TaskKind) -> String {
     let text = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned();
     prompt::last_lines(text.trim_end(), ANSWER).to_owned()
 }
-

@@ -36,7 +36,10 @@ pub fn exec(args: &[OsString]) -> ExitCode {
         Ok(stdin) => stdin,
         Err(e) => return failed(program, &e),
     };
-    #[expect(clippy::disallowed_methods, reason = "the program becomes this process; there is nothing to wait for")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program becomes this process; there is nothing to wait for"
+    )]
     let error = Command::new(program).args(args).stdin(stdin).exec();
     failed(program, &error)
 }

@@ -37,7 +37,8 @@ impl View {
         let opened = terminal::open_own();
         let raw = opened.as_ref().ok().and_then(|t| Raw::enter(t).ok());
         #[expect(deprecated, reason = "its successor needs unsafe code; a File is the case that is sound")]
-        let terminal = opened.ok().and_then(|t| AsyncFd::with_interest(t, Interest::READABLE | Interest::WRITABLE).ok());
+        let terminal =
+            opened.ok().and_then(|t| AsyncFd::with_interest(t, Interest::READABLE | Interest::WRITABLE).ok());
         Self { terminal, raw, pending: VecDeque::new(), left_out: false, session: session.to_owned() }
     }
 
@@ -131,11 +132,17 @@ impl View {
             b"?" | b"h" => {
                 let session = self.session.clone();
                 self.line(Tone::Note, "q leaves the agent running; nothing you type here reaches it");
-                self.line(Tone::Note, &format!("stop it: ai_orch kill {session}    all output: ai_orch logs {session}"));
+                self.line(
+                    Tone::Note,
+                    &format!("stop it: ai_orch kill {session}    all output: ai_orch logs {session}"),
+                );
             }
             b"\x03" => {
                 let session = self.session.clone();
-                self.line(Tone::Note, &format!("Ctrl-C does nothing here. q leaves; to stop the agent: ai_orch kill {session}"));
+                self.line(
+                    Tone::Note,
+                    &format!("Ctrl-C does nothing here. q leaves; to stop the agent: ai_orch kill {session}"),
+                );
             }
             _ => {}
         }

@@ -22,9 +22,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_secs(120);
+const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// How long a keeper may take to come to life on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 
@@ -71,9 +71,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoCommit(_) => Some("make one: git commit --allow-empty -m 'Begin'".to_owned()),
-            Self::NoSuchBase(_) => Some("see git branch -a, or leave --base out to start from HEAD".to_owned()),
+            Self::NoSuchBase(_) => {
+                Some("see git branch -a, or leave --base out to start from HEAD".to_owned())
+            }
             Self::NoName(_) => Some("give another --name".to_owned()),
-            Self::NoKeeper { session } | Self::KeeperEnded { session, .. } => Some(format!("ai_orch show {session}; ai_orch doctor")),
+            Self::NoKeeper { session } | Self::KeeperEnded { session, .. } => {
+                Some(format!("ai_orch show {session}; ai_orch doctor"))
+            }
         }
     }
 }
@@ -119,7 +123,11 @@ pub struct Created {
 }
 
 /// The repository around `dir` and the commit that `base` names, with a name for that commit.
-pub fn starting_point(house: &House, dir: &Path, base: Option<&str>) -> Result<(Repository, CommitId, String)> {
+pub fn starting_point(
+    house: &House,
+    dir: &Path,
+    base: Option<&str>,
+) -> Result<(Repository, CommitId, String)> {
     let repository = Repository::require(&house.git()?, dir)?;
     let head = repository.head()?;
     let (commit, name) = match (base, head) {
@@ -135,7 +143,13 @@ pub fn starting_point(house: &House, dir: &Path, base: Option<&str>) -> Result<(
 }
 
 /// Makes the agent that `order` describes, from `commit` of `repository`, and waits until its keeper lives.
-pub fn create(house: &House, repository: &Repository, commit: &CommitId, base_name: &str, order: &Order) -> Result<Created> {
+pub fn create(
+    house: &House,
+    repository: &Repository,
+    commit: &CommitId,
+    base_name: &str,
+    order: &Order,
+) -> Result<Created> {
     let places = &house.settings.places;
     root::prepare(&places.root, house.settings.uid)?;
     if let Some(socket_dir) = house.settings.tmux_socket.parent().filter(|dir| *dir != places.root) {
@@ -177,7 +191,8 @@ fn reserve(
         }
         let worktree = settings.places.worktree(&project, &session);
         // A worktree that an earlier agent of this name left is that agent's work.
-        if file::ownership(&worktree)?.is_some() || !names::reserve(&settings.places, &session, &project, id)? {
+        if file::ownership(&worktree)?.is_some() || !names::reserve(&settings.places, &session, &project, id)?
+        {
             continue;
         }
         return Ok(Spec {
@@ -206,11 +221,20 @@ fn reserve(
 }
 
 /// Puts the agent on record and adds its worktree. Takes back what it made if it fails.
-fn begin(repository: &Repository, commit: &CommitId, spec: &Spec, record: &Record, order: &Order) -> Result<()> {
+fn begin(
+    repository: &Repository,
+    commit: &CommitId,
+    spec: &Spec,
+    record: &Record,
+    order: &Order,
+) -> Result<()> {
     file::make_dirs(&record.0)?;
     file::replace(&record.task(), order.task.as_bytes())?;
     if spec.has_context {
-        file::replace(&record.context(), &serde_json::to_vec(&order.context).map_err(crate::a2a::Error::Json)?)?;
+        file::replace(
+            &record.context(),
+            &serde_json::to_vec(&order.context).map_err(crate::a2a::Error::Json)?,
+        )?;
     }
     file::replace(&record.env(), &order.environment.to_bytes())?;
     let config = ConfigSnapshot::take(repository)?;
@@ -273,10 +297,9 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
 }
 
 fn wait_for_keeper(spec: &Spec, record: &Record) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source }))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
+        crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source })
+    })?;
     runtime.block_on(async {
         let deadline = clock::tick() + START_LIMIT;
         let mut watch = Watch::new();

@@ -43,7 +43,9 @@ pub fn fill(house: &House, agent: &Agent) -> Result<()> {
 
 /// What is on the branch of `agent` and in its worktree. `None` if it never had a worktree.
 pub fn changes(house: &House, agent: &Agent) -> Result<Option<Changes>> {
-    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else { return Ok(None) };
+    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {
+        return Ok(None);
+    };
     look(&house.git()?, &worktree, &base).map(Some)
 }
 
@@ -76,7 +78,9 @@ pub fn found(house: &House, agent: &Agent) -> Found {
         }
     };
     let mut found = Found { changes, ..Found::default() };
-    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else { return found };
+    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {
+        return found;
+    };
     let Ok(env) = house.git() else { return found };
     let commits = git::history::commits(&env, &worktree, &base, NAMED).unwrap_or_default();
     found.commits = commits.iter().map(|c| format!("commit {} {}", c.id.short(), c.subject)).collect();
@@ -106,7 +110,9 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
     }
     if saved.head.branch() != Some(agent.spec.branch.as_str()) {
         let at = saved.head.branch().map_or_else(|| "no branch".to_owned(), |b| format!("the branch {b}"));
-        committed.skipped.get_or_insert(format!("the agent left its worktree on {at}, not on {}", agent.spec.branch));
+        committed
+            .skipped
+            .get_or_insert(format!("the agent left its worktree on {at}, not on {}", agent.spec.branch));
     }
     Ok(committed)
 }

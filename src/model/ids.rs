@@ -210,7 +210,8 @@ mod tests {
         for good in ["a", "0", "fix-login", "a-", &"x".repeat(50)] {
             assert!(good.parse::<Session>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "A", "a b", "a.b", "a:b", "#(touch x)", "é", "a\n", "=a", "$1", &"x".repeat(51)] {
+        for bad in ["", "-a", "A", "a b", "a.b", "a:b", "#(touch x)", "é", "a\n", "=a", "$1", &"x".repeat(51)]
+        {
             assert!(bad.parse::<Session>().is_err(), "{bad}");
         }
     }

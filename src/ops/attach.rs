@@ -25,7 +25,9 @@ pub fn attach(house: &House, name: &str) -> Result<Attach> {
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
     match house.tmux.has_session(&named.session)? {
         Some(true) => Ok(Attach::Become { words: words(house, &named.session) }),
-        Some(false) | None if report.state.is_final() || report.state == crate::model::agent::State::Interrupted => {
+        Some(false) | None
+            if report.state.is_final() || report.state == crate::model::agent::State::Interrupted =>
+        {
             Ok(Attach::Ended(Box::new(report)))
         }
         Some(false) | None => Err(Error::SessionGone { session: named.session.to_string() }),

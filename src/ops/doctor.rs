@@ -11,7 +11,7 @@ use crate::tmux;
 /// Looks at everything. Changes nothing.
 pub fn doctor(house: &House) -> Result<DoctorReport> {
     let mut checks = vec![tmux_check(house), git_check(house), root_check(house), config_check(house)];
-    checks.extend(cli_checks(house)?);
+    checks.extend(cli_checks(house));
     checks.extend(agent_checks(house)?);
     let ok = checks.iter().all(|c| c.verdict != Verdict::Bad);
     Ok(DoctorReport { v: VERSION, ok, checks })
@@ -25,9 +25,19 @@ fn tmux_check(house: &House) -> Check {
     let path = house.settings.environment.value("PATH").unwrap_or_default();
     match tmux::version(path) {
         Ok(Some(version)) => match house.tmux.sessions() {
-            Ok(Some(sessions)) => check("tmux", Verdict::Ok, format!("{version}, our server has {} sessions", sessions.len()), None),
+            Ok(Some(sessions)) => check(
+                "tmux",
+                Verdict::Ok,
+                format!("{version}, our server has {} sessions", sessions.len()),
+                None,
+            ),
             Ok(None) => check("tmux", Verdict::Ok, format!("{version}, our server is not running"), None),
-            Err(error) => check("tmux", Verdict::Bad, error.to_string(), Some(format!("end our server: tmux -S {} kill-server", house.tmux.socket().display()))),
+            Err(error) => check(
+                "tmux",
+                Verdict::Bad,
+                error.to_string(),
+                Some(format!("end our server: tmux -S {} kill-server", house.tmux.socket().display())),
+            ),
         },
         Ok(None) => check("tmux", Verdict::Bad, "not installed", Some("apt-get install tmux".to_owned())),
         Err(error) => check("tmux", Verdict::Bad, error.to_string(), error.hint()),
@@ -64,20 +74,26 @@ fn config_check(house: &House) -> Check {
     }
 }
 
-fn cli_checks(house: &House) -> Result<Vec<Check>> {
-    let Ok(catalogue) = house.catalogue() else { return Ok(Vec::new()) };
+fn cli_checks(house: &House) -> Vec<Check> {
+    // A profile that cannot be read is told by the check of the settings.
+    let Ok(catalogue) = house.catalogue() else { return Vec::new() };
     let mut checks = Vec::new();
-    for profile in catalogue.iter() {
+    for profile in &catalogue {
         checks.push(if launch::is_self(profile) {
             check(&profile.name, Verdict::Ok, "built in", None)
         } else {
             match house.find_program(&profile.command) {
                 Some(path) => check(&profile.name, Verdict::Ok, path.display().to_string(), None),
-                None => check(&profile.name, Verdict::Note, "not installed", Some(profile.install.clone()).filter(|i| !i.is_empty())),
+                None => check(
+                    &profile.name,
+                    Verdict::Note,
+                    "not installed",
+                    Some(profile.install.clone()).filter(|i| !i.is_empty()),
+                ),
             }
         });
     }
-    Ok(checks)
+    checks
 }
 
 fn agent_checks(house: &House) -> Result<Vec<Check>> {
@@ -88,10 +104,20 @@ fn agent_checks(house: &House) -> Result<Vec<Check>> {
         match look::look(&house.settings.places, named) {
             Ok(Some(report)) if report.state == crate::model::agent::State::Interrupted => interrupted += 1,
             Ok(_) => {}
-            Err(error) => checks.push(check(named.session.as_str(), Verdict::Bad, error.to_string(), error.hint())),
+            Err(error) => {
+                checks.push(check(named.session.as_str(), Verdict::Bad, error.to_string(), error.hint()))
+            }
         }
     }
     let found = format!("{} on record, {interrupted} interrupted", all.len());
-    checks.insert(0, check("agents", if interrupted > 0 { Verdict::Note } else { Verdict::Ok }, found, (interrupted > 0).then(|| "ai_orch list".to_owned())));
+    checks.insert(
+        0,
+        check(
+            "agents",
+            if interrupted > 0 { Verdict::Note } else { Verdict::Ok },
+            found,
+            (interrupted > 0).then(|| "ai_orch list".to_owned()),
+        ),
+    );
     Ok(checks)
 }

@@ -28,7 +28,17 @@ struct Killed {
 
 /// Kills the agents with exactly these names.
 pub fn kill(house: &House, sessions: &[String]) -> Vec<KillReport> {
-    sessions.iter().map(|name| told(name, names::require(&house.settings.places, name).map_err(Error::from).and_then(|named| one(house, &named)))).collect()
+    sessions
+        .iter()
+        .map(|name| {
+            told(
+                name,
+                names::require(&house.settings.places, name)
+                    .map_err(Error::from)
+                    .and_then(|named| one(house, &named)),
+            )
+        })
+        .collect()
 }
 
 /// Kills every agent that is not at its end.
@@ -62,7 +72,11 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
             state: None,
             was_running: false,
             ended_pids: Vec::new(),
-            error: Some(ErrorBody { code: error.code().to_owned(), message: error.to_string(), hint: error.hint() }),
+            error: Some(ErrorBody {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                hint: error.hint(),
+            }),
         },
     }
 }
@@ -80,12 +94,16 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
             stop_keeper(&agent)?;
         }
     }
-    let lock = record::take(&named.record).map_err(|e| Error::NotKilled { session: named.session.to_string(), why: e.to_string() })?;
+    let lock = record::take(&named.record)
+        .map_err(|e| Error::NotKilled { session: named.session.to_string(), why: e.to_string() })?;
     let mut pen = Pen::open(&named.record, &lock)?;
     if pen.agent.conclusion.is_none() {
         ended = fence::fence(&mut pen)?.into_iter().map(|p| p.pid).collect();
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
-        board::post(&house.settings.places, &report(&pen.agent, &Keeper::Gone { creator_alive: false, running: None }, None))?;
+        board::post(
+            &house.settings.places,
+            &report(&pen.agent, &Keeper::Gone { creator_alive: false, running: None }, None),
+        )?;
     } else if !fence::left_running(&pen.agent)?.is_empty() {
         ended = fence::fence(&mut pen)?.into_iter().map(|p| p.pid).collect();
     }

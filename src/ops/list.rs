@@ -40,7 +40,9 @@ fn project_here(house: &House) -> Result<Project> {
 
 /// An agent whose keeper lives must have a session; says where tmux knows none, or says nothing.
 fn compare_with_sessions(house: &House, agents: &mut [AgentReport]) {
-    let live = |a: &AgentReport| !a.state.is_final() && !matches!(a.state, State::Interrupted | State::Unknown | State::Starting);
+    let live = |a: &AgentReport| {
+        !a.state.is_final() && !matches!(a.state, State::Interrupted | State::Unknown | State::Starting)
+    };
     if !agents.iter().any(live) {
         return;
     }

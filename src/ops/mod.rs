@@ -98,13 +98,19 @@ impl Error {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
             Self::NoneInstalled { install, .. } => {
-                let lines: Vec<String> = install.iter().map(|(name, command)| format!("{name}: {command}")).collect();
-                Some(format!("install one:\n  {}\nor use the built-in agent, whose task is a shell script: --agent-cli sh", lines.join("\n  ")))
+                let lines: Vec<String> =
+                    install.iter().map(|(name, command)| format!("{name}: {command}")).collect();
+                Some(format!(
+                    "install one:\n  {}\nor use the built-in agent, whose task is a shell script: --agent-cli sh",
+                    lines.join("\n  ")
+                ))
             }
             Self::Context { .. } => Some("give a readable UTF-8 file".to_owned()),
             Self::SessionGone { session } => Some(format!("ai_orch kill {session}")),
             Self::NotKilled { session, .. } => Some(format!("ai_orch show {session}")),
-            Self::NothingRunning => Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned()),
+            Self::NothingRunning => {
+                Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())
+            }
             Self::Life(e) => e.hint(),
         }
     }
@@ -120,16 +126,26 @@ macro_rules! through_life {
     };
 }
 
-through_life!(a2a::Error, agents::Error, git::Error, settings::Error, tmux::Error, crate::tools::file::Error, crate::tools::lock::Error, crate::tools::process::Error);
+through_life!(
+    a2a::Error,
+    agents::Error,
+    git::Error,
+    settings::Error,
+    tmux::Error,
+    crate::tools::file::Error,
+    crate::tools::lock::Error,
+    crate::tools::process::Error
+);
 
 /// Result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A runtime for the verbs that wait for something.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
-        crate::tools::process::Error { action: "start waiting".to_owned(), source }.into()
-    })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| crate::tools::process::Error { action: "start waiting".to_owned(), source }.into())
 }
 
 /// The keepers' registry and everything else of a user, behind one handle.

@@ -3,10 +3,10 @@
 use super::{Error, Result};
 use crate::a2a::look;
 use crate::a2a::names::Named;
-use crate::agents::launch::{self, LaunchFacts};
 use crate::agents::Catalogue;
-use crate::life::create::{self, Created, Order};
+use crate::agents::launch::{self, LaunchFacts};
 use crate::life::House;
+use crate::life::create::{self, Created, Order};
 use crate::model::entry::Link;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
@@ -58,7 +58,11 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
     if missing.len() == chain.len() {
         return Err(none_installed(&missing, request.chain.is_some()));
     }
-    notes.extend(missing.iter().map(|p| format!("{} is not installed and will be passed over; install it: {}", p.name, p.install)));
+    notes.extend(
+        missing.iter().map(|p| {
+            format!("{} is not installed and will be passed over; install it: {}", p.name, p.install)
+        }),
+    );
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
     let (repository, commit, base_name) =
         create::starting_point(house, &house.settings.working_dir, request.base.as_deref())?;
@@ -92,7 +96,9 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
 /// What is known about the agent that was just started.
 pub fn report(house: &House, named: &Named) -> Result<AgentReport> {
     let report = look::look(&house.settings.places, named)?;
-    report.ok_or_else(|| crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into())
+    report.ok_or_else(|| {
+        crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into()
+    })
 }
 
 fn installed(house: &House, profile: &Profile) -> bool {
@@ -110,7 +116,10 @@ fn none_installed(missing: &[&Profile], asked: bool) -> Error {
 fn chain(house: &House, catalogue: &Catalogue, request: &Run) -> Result<Vec<Link>> {
     let names = match request.chain.as_ref().or(house.settings.agent_cli.as_ref()) {
         Some(names) if names.is_empty() => {
-            return Err(Error::usage("--agent-cli names no agent CLI", "for example: --agent-cli claude,codex"));
+            return Err(Error::usage(
+                "--agent-cli names no agent CLI",
+                "for example: --agent-cli claude,codex",
+            ));
         }
         Some(names) => names.clone(),
         None => {

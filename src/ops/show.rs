@@ -46,7 +46,14 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     if let Some(attempt) = agent.last_attempt() {
         let running = fence::left_running(&agent)?;
         let pids: Vec<String> = running.iter().map(|p| p.pid.to_string()).collect();
-        say("processes", format!("attempt {}: {}", attempt.n, if pids.is_empty() { "none".to_owned() } else { pids.join(", ") }));
+        say(
+            "processes",
+            format!(
+                "attempt {}: {}",
+                attempt.n,
+                if pids.is_empty() { "none".to_owned() } else { pids.join(", ") }
+            ),
+        );
         if let Some(dir) = running.first().and_then(process::working_dir) {
             say("working directory", dir.to_string_lossy().into_owned());
         }
@@ -63,5 +70,11 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
         report.remarks.push(Remark::WorktreeGone);
     }
     let task = file::read(&named.record.task())?.unwrap_or_default();
-    Ok(ShowReport { v: VERSION, agent: report, task: String::from_utf8_lossy(&task).into_owned(), evidence, record: named.record.0 })
+    Ok(ShowReport {
+        v: VERSION,
+        agent: report,
+        task: String::from_utf8_lossy(&task).into_owned(),
+        evidence,
+        record: named.record.0,
+    })
 }

@@ -52,7 +52,11 @@ pub fn candidates(wanted: &Session) -> impl Iterator<Item = Session> + '_ {
 /// The directory name of the repository with this git common directory (absolute, links resolved): readable, and
 /// different for every repository.
 pub fn project_for(common_dir: &Path) -> Project {
-    let named = if common_dir.file_name().is_some_and(|n| n == ".git") { common_dir.parent() } else { Some(common_dir) };
+    let named = if common_dir.file_name().is_some_and(|n| n == ".git") {
+        common_dir.parent()
+    } else {
+        Some(common_dir)
+    };
     let name = named.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let mut slug = slug(name.strip_suffix(".git").unwrap_or(&name));
     slug.truncate(30);
@@ -63,7 +67,9 @@ pub fn project_for(common_dir: &Path) -> Project {
 
 /// Eight hex digits that tell `bytes` from others.
 pub fn short_hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(4).map(|b| format!("{b:02x}")).collect()
+    let digest = Sha256::digest(bytes);
+    let first = digest.iter().take(4).fold(0u32, |sum, b| sum << 8 | u32::from(*b));
+    format!("{first:08x}")
 }
 
 /// The first line of a task that says something, cut to one line of a table.

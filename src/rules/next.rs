@@ -120,9 +120,7 @@ fn after_success(agent: &Agent, last: &Attempt) -> Verdict {
 
 /// The failure of the whole chain: of one class if every CLI failed for it, else the last one's.
 fn whole(agent: &Agent, last: Failure) -> Failure {
-    let missing = |a: &Attempt| {
-        matches!(&a.ended, Some(e) if matches!(&e.ending, Ending::Failed { failure } if failure.class == Class::MissingCli))
-    };
+    let missing = |a: &Attempt| matches!(&a.ended, Some(e) if matches!(&e.ending, Ending::Failed { failure } if failure.class == Class::MissingCli));
     if agent.attempts.iter().all(missing) {
         return last;
     }
@@ -191,8 +189,11 @@ mod tests {
         }
     }
 
-    fn tried(agent: &mut Agent, ending: Option<Ending>) {
-        let Step::Attempt { n, link, turn } = next(agent) else { panic!("not an attempt: {:?}", next(agent)) };
+    fn tried(agent: &mut Agent, ending: impl Into<Option<Ending>>) {
+        let ending = ending.into();
+        let Step::Attempt { n, link, turn } = next(agent) else {
+            panic!("not an attempt: {:?}", next(agent))
+        };
         agent.attempts.push(Attempt {
             n,
             link,
@@ -215,8 +216,8 @@ mod tests {
         });
     }
 
-    fn failed(class: Class) -> Option<Ending> {
-        Some(Ending::Failed { failure: Failure::new(class, class.as_str()) })
+    fn failed(class: Class) -> Ending {
+        Ending::Failed { failure: Failure::new(class, class.as_str()) }
     }
 
     fn committed(agent: &mut Agent) {
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn success_is_committed_before_it_counts() {
         let mut a = agent(&["x"]);
-        tried(&mut a, Some(Ending::Done));
+        tried(&mut a, Ending::Done);
         committed(&mut a);
         assert_eq!(next(&a), Step::End { state: Final::Done, failure: None });
     }
@@ -281,11 +282,11 @@ mod tests {
         let mut a = agent(&["x", "y"]);
         a.spec.validate = Some("make check".into());
         for link in 0..2 {
-            tried(&mut a, Some(Ending::Done));
+            tried(&mut a, Ending::Done);
             assert_eq!(a.attempts.last().unwrap().link, link);
             committed(&mut a);
             validated(&mut a, false);
-            tried(&mut a, Some(Ending::Done));
+            tried(&mut a, Ending::Done);
             assert_eq!(a.attempts.last().unwrap().turn, Turn::Repair);
             committed(&mut a);
             validated(&mut a, false);
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn a_killed_attempt_ends_the_agent() {
         let mut a = agent(&["x", "y"]);
-        tried(&mut a, Some(Ending::Killed));
+        tried(&mut a, Ending::Killed);
         assert_eq!(next(&a), Step::End { state: Final::Killed, failure: None });
     }
 }

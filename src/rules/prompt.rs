@@ -2,6 +2,7 @@
 
 use crate::model::entry::Changes;
 use crate::model::failure::Failure;
+use std::fmt::Write;
 
 /// A file given with `--context`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -55,7 +56,7 @@ pub fn context_section(context: &[ContextFile]) -> String {
     let mut text = String::new();
     for file in context {
         let fence = fence_for(&file.text);
-        text.push_str(&format!("\n\nContext file {}:\n\n{fence}\n{}", file.name, file.text));
+        write!(text, "\n\nContext file {}:\n\n{fence}\n{}", file.name, file.text).ok();
         if !file.text.ends_with('\n') {
             text.push('\n');
         }
@@ -78,34 +79,34 @@ pub fn brief(before: &[Before], found: &Found) -> String {
          start over, and do not undo what is right.\n",
     );
     for attempt in before {
-        match &attempt.failure {
-            Some(failure) => text.push_str(&format!(
-                "\n- {} stopped ({}): {}",
-                attempt.cli,
-                failure.class,
-                failure.message.trim()
-            )),
-            None => text.push_str(&format!("\n- {} was interrupted.", attempt.cli)),
-        }
+        let how = match &attempt.failure {
+            Some(failure) => {
+                format!("{} stopped ({}): {}", attempt.cli, failure.class, failure.message.trim())
+            }
+            None => format!("{} was interrupted.", attempt.cli),
+        };
+        write!(text, "\n- {how}").ok();
         if !attempt.answer.trim().is_empty() {
-            text.push_str(&format!("\n  It last said: {}", last_lines(attempt.answer.trim(), 600).replace('\n', "\n  ")));
+            write!(
+                text,
+                "\n  It last said: {}",
+                last_lines(attempt.answer.trim(), 600).replace('\n', "\n  ")
+            )
+            .ok();
         }
     }
     text.push('\n');
     match &found.changes {
-        None => text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n"),
+        None => {
+            text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n")
+        }
         Some(changes) if changes.is_empty() => text.push_str("\nNothing has been changed so far.\n"),
         Some(changes) => {
-            text.push_str(&format!(
-                "\nSo far: {} commits, {} files changed (+{} -{}){}.\n",
-                changes.commits,
-                changes.files,
-                changes.insertions,
-                changes.deletions,
-                if changes.uncommitted { ", part of it uncommitted" } else { "" }
-            ));
+            let uncommitted = if changes.uncommitted { ", part of it uncommitted" } else { "" };
+            let Changes { commits, files, insertions, deletions, .. } = changes;
+            writeln!(text, "\nSo far: {commits} commits, {files} files changed (+{insertions} -{deletions}){uncommitted}.").ok();
             for line in found.commits.iter().take(20).chain(found.files.iter().take(50)) {
-                text.push_str(&format!("  {line}\n"));
+                writeln!(text, "  {line}").ok();
             }
         }
     }
@@ -167,12 +168,25 @@ mod tests {
                 answer: "I was at step 2".into(),
             }],
             &Found {
-                changes: Some(Changes { commits: 1, files: 2, insertions: 3, deletions: 4, uncommitted: true, tip: None }),
+                changes: Some(Changes {
+                    commits: 1,
+                    files: 2,
+                    insertions: 3,
+                    deletions: 4,
+                    uncommitted: true,
+                    tip: None,
+                }),
                 commits: vec!["abc1234 begin".into()],
                 files: vec!["M src/a.rs".into()],
             },
         );
-        for part in ["gemini stopped (quota): no quota left", "I was at step 2", "1 commits, 2 files", "abc1234 begin", "M src/a.rs"] {
+        for part in [
+            "gemini stopped (quota): no quota left",
+            "I was at step 2",
+            "1 commits, 2 files",
+            "abc1234 begin",
+            "M src/a.rs",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -195,7 +209,7 @@ mod tests {
         fn the_end_is_an_end(text in any::<String>(), bytes in 0usize..100) {
             let end = last_lines(&text, bytes);
             prop_assert!(text.ends_with(end));
-            prop_assert!(end.len() <= bytes.max(0));
+            prop_assert!(end.len() <= bytes);
         }
     }
 }

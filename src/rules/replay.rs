@@ -94,7 +94,13 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.commits.push(Committed { n: *n, commit: commit.clone(), skipped: skipped.clone() });
         }
         Entry::Validated { n, ok, exit, ms, output } => {
-            agent.validations.push(Validation { n: *n, ok: *ok, exit: *exit, ms: *ms, output: output.clone() });
+            agent.validations.push(Validation {
+                n: *n,
+                ok: *ok,
+                exit: *exit,
+                ms: *ms,
+                output: output.clone(),
+            });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
         Entry::Ended { state, failure, changes } => {

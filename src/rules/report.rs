@@ -52,7 +52,9 @@ pub fn state(agent: &Agent, keeper: &Keeper) -> (State, Vec<Remark>) {
             remarks.push(Remark::AgentStillRunning { pid: *pid });
             State::Interrupted
         }
-        (None, Keeper::Gone { creator_alive: true, running: None }) if agent.keeper.is_none() => State::Starting,
+        (None, Keeper::Gone { creator_alive: true, running: None }) if agent.keeper.is_none() => {
+            State::Starting
+        }
         (None, Keeper::Gone { .. }) => {
             remarks.push(Remark::KeeperGone);
             State::Interrupted

@@ -4,14 +4,41 @@ use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
 const ANNOUNCED: [&str; 17] = [
-    "answer", "clean", "completions", "config", "dash", "dispatcher", "events", "flow", "guide", "live", "mcp", "merge",
-    "msg", "resume", "send", "serve", "task",
+    "answer",
+    "clean",
+    "completions",
+    "config",
+    "dash",
+    "dispatcher",
+    "events",
+    "flow",
+    "guide",
+    "live",
+    "mcp",
+    "merge",
+    "msg",
+    "resume",
+    "send",
+    "serve",
+    "task",
 ];
 
 /// Options of `run` that make a command line without a verb a `run`.
 const RUN_OPTIONS: [&str; 14] = [
-    "--agent-cli", "--model", "--context", "--name", "--base", "--timeout", "--permissions", "--validate", "--repairs",
-    "--env", "--budget", "--no-commit", "--detach", "-d",
+    "--agent-cli",
+    "--model",
+    "--context",
+    "--name",
+    "--base",
+    "--timeout",
+    "--permissions",
+    "--validate",
+    "--repairs",
+    "--env",
+    "--budget",
+    "--no-commit",
+    "--detach",
+    "-d",
 ];
 
 /// What a command line without a known verb is.
@@ -66,12 +93,19 @@ mod tests {
 
     #[test]
     fn tasks_verbs_and_options_are_told_apart() {
-        for verb in [&["list"][..], &["run", "x"], &["--help"], &["-V"], &[], &["--json", "list"], &["--nonsense"]] {
+        for verb in
+            [&["list"][..], &["run", "x"], &["--help"], &["-V"], &[], &["--json", "list"], &["--nonsense"]]
+        {
             assert_eq!(of(verb), Shorthand::Verb, "{verb:?}");
         }
-        for run in
-            [&["fix the bug"][..], &["--agent-cli", "claude", "x"], &["--agent-cli=claude", "x"], &["-d", "x"], &["a\nb"], &["- x"]]
-        {
+        for run in [
+            &["fix the bug"][..],
+            &["--agent-cli", "claude", "x"],
+            &["--agent-cli=claude", "x"],
+            &["-d", "x"],
+            &["a\nb"],
+            &["- x"],
+        ] {
             assert_eq!(of(run), Shorthand::Run, "{run:?}");
         }
         for word in ["fix", "lst", "kil", "$(x)", "über", ""] {
@@ -81,9 +115,13 @@ mod tests {
 
     #[test]
     fn the_nearest_verb_is_named() {
-        for (typed, meant) in
-            [("lst", Some("list")), ("kil", Some("kill")), ("atach", Some("attach")), ("banana", None), ("LIST", Some("list"))]
-        {
+        for (typed, meant) in [
+            ("lst", Some("list")),
+            ("kil", Some("kill")),
+            ("atach", Some("attach")),
+            ("banana", None),
+            ("LIST", Some("list")),
+        ] {
             let Shorthand::NotAVerb { nearest, .. } = of(&[typed]) else { panic!("{typed}") };
             assert_eq!(nearest.as_deref(), meant, "{typed}");
         }
@@ -103,7 +141,11 @@ mod tests {
                     for word in typed {
                         let known = VERBS.contains(&word.as_str());
                         assert_ne!(of(&[&word, "x"]), Shorthand::Run, "{word}");
-                        assert_eq!(of(&[&word, "x"]) == Shorthand::Verb, known || word.starts_with('-'), "{word}");
+                        assert_eq!(
+                            of(&[&word, "x"]) == Shorthand::Verb,
+                            known || word.starts_with('-'),
+                            "{word}"
+                        );
                     }
                 }
             }

@@ -57,12 +57,15 @@ pub fn lines(event: &Event) -> Vec<(Tone, String)> {
         Event::Message { text } => many(Tone::Say, text),
         Event::Thinking { text } => many(Tone::Think, text),
         Event::Tool { name, detail } => one(Tone::Tool, join(name, detail)),
-        Event::ToolDone { ok: true, .. } | Event::Session { .. } | Event::Usage(_) | Event::Writing => Vec::new(),
+        Event::ToolDone { ok: true, .. }
+        | Event::Finished { ok: true, .. }
+        | Event::Session { .. }
+        | Event::Usage(_)
+        | Event::Writing => Vec::new(),
         Event::ToolDone { ok: false, detail } => one(Tone::Bad, first_line(detail)),
         Event::Denied { name, detail } => one(Tone::Bad, format!("not allowed: {}", join(name, detail))),
         Event::Retrying(trouble) => one(Tone::Note, format!("tries again: {}", first_line(&trouble.message))),
         Event::Notice { text } => many(Tone::Note, text),
-        Event::Finished { ok: true, .. } => Vec::new(),
         Event::Finished { ok: false, trouble, .. } => {
             let why = trouble.as_ref().map_or("", |t| t.message.as_str());
             one(Tone::Bad, if why.is_empty() { "ended with an error".to_owned() } else { first_line(why) })

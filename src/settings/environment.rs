@@ -41,8 +41,20 @@ const MARKS: [&str; 31] = [
 ];
 
 /// What our tmux server gets: enough to run programs, nothing that belongs to one call.
-const PLAIN: [&str; 12] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "TERMINFO"];
+const PLAIN: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "TERMINFO",
+];
 
 /// Directories of ours that a keeper must find as the verb found them.
 const OURS: [&str; 6] =
@@ -61,6 +73,7 @@ impl std::fmt::Debug for Environment {
 
 impl Environment {
     /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     pub fn of_this_process() -> Self {
         Self(std::env::vars_os().collect())
     }
@@ -91,7 +104,8 @@ impl Environment {
         let kept = self.0.iter().filter(|(name, _)| {
             let told_by_us = name.as_bytes().starts_with(b"AI_ORCH_")
                 && !matches!(name.as_bytes(), b"AI_ORCH_ROOT" | b"AI_ORCH_LOG");
-            let git_config = name.as_bytes().starts_with(b"GIT_CONFIG_KEY_") || name.as_bytes().starts_with(b"GIT_CONFIG_VALUE_");
+            let git_config = name.as_bytes().starts_with(b"GIT_CONFIG_KEY_")
+                || name.as_bytes().starts_with(b"GIT_CONFIG_VALUE_");
             !told_by_us && !git_config && !MARKS.iter().any(|m| *m == name.as_os_str())
         });
         Self(kept.map(|(k, v)| (k.clone(), v.clone())).collect())

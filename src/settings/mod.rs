@@ -66,7 +66,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoHome => Some("set HOME".to_owned()),
-            Self::Relative { name, .. } => Some(format!("give {name} a path that begins with /, or unset it")),
+            Self::Relative { name, .. } => {
+                Some(format!("give {name} a path that begins with /, or unset it"))
+            }
             Self::NotUtf8(_) => Some("set AI_ORCH_ROOT to another directory".to_owned()),
             Self::Config { path, .. } => Some(format!("edit {}", path.display())),
             Self::File(e) => e.hint(),
@@ -162,8 +164,7 @@ fn text(path: &Path) -> Result<String, Error> {
 }
 
 fn load_config(path: &Path) -> Result<ConfigFile, Error> {
-    toml::from_str(&text(path)?)
-        .map_err(|e| Error::Config { path: path.to_owned(), message: e.to_string() })
+    toml::from_str(&text(path)?).map_err(|e| Error::Config { path: path.to_owned(), message: e.to_string() })
 }
 
 fn absolute(name: &'static str, value: &OsStr) -> Result<PathBuf, Error> {
@@ -192,7 +193,9 @@ fn own_program() -> Result<PathBuf, Error> {
     let path = std::env::current_exe().map_err(|e| Error::Program(e.to_string()))?;
     match path.to_str() {
         // The kernel's words for a file that was replaced or removed while it runs.
-        Some(text) if text.ends_with(" (deleted)") => Err(Error::Program(format!("{text} was replaced while it ran"))),
+        Some(text) if text.ends_with(" (deleted)") => {
+            Err(Error::Program(format!("{text} was replaced while it ran")))
+        }
         Some(_) => Ok(path),
         None => Err(Error::NotUtf8(path)),
     }

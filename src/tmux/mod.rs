@@ -11,14 +11,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tmux_interface::{
-    AttachSession, DetachClient, DisplayMessage, HasSession, KillServer, KillSession, ListClients, ListSessions,
-    NewSession, SwitchClient, Tmux, TmuxCommand,
+    AttachSession, DetachClient, DisplayMessage, HasSession, KillServer, KillSession, ListClients,
+    ListSessions, NewSession, SwitchClient, Tmux, TmuxCommand,
 };
 
 /// How long one tmux call may take. A server short of file descriptors never answers.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long to wait for others who start a session.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
+const LOCK_LIMIT: Duration = Duration::from_mins(1);
 /// The configuration of our server.
 const CONF: &str = include_str!("../../shell/tmux.conf");
 
@@ -120,7 +120,14 @@ impl Server {
             return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let absent = ["no server running", "error connecting", "can't find session", "no current client", "server exited", "lost server"];
+        let absent = [
+            "no server running",
+            "error connecting",
+            "can't find session",
+            "no current client",
+            "server exited",
+            "lost server",
+        ];
         if absent.iter().any(|a| why.contains(a)) { Ok(None) } else { Err(Error::Failed { action, why }) }
     }
 
@@ -133,7 +140,8 @@ impl Server {
         }
         let action = "make the session";
         let command = || {
-            let mut command = NewSession::new().detached().session_name(name.as_str()).width(200).height(50).build();
+            let mut command =
+                NewSession::new().detached().session_name(name.as_str()).width(200).height(50).build();
             for (variable, value) in variables {
                 command.push_option("-e", escape(&format!("{variable}={value}")));
             }
@@ -151,7 +159,8 @@ impl Server {
         if self.has_session(name)? == Some(true) {
             return Ok(());
         }
-        if !(why.contains("server exited") || why.contains("lost server") || why.contains("error connecting")) {
+        if !(why.contains("server exited") || why.contains("lost server") || why.contains("error connecting"))
+        {
             return Err(Error::Failed { action, why });
         }
         let output = self.call(action, command())?;
@@ -213,7 +222,8 @@ impl Server {
             return Ok(());
         }
         let pid = self.ask("tell its pid", DisplayMessage::new().print().message("#{pid}"))?;
-        let server = pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten());
+        let server =
+            pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten());
         self.ask("end", KillServer::new())?;
         if let Some(server) = server {
             // A socket whose server is about to end takes no sessions; nobody may meet it.
@@ -236,7 +246,7 @@ impl Server {
     }
 
     fn words(&self, command: TmuxCommand<'_>) -> Vec<String> {
-        self.base().command(command).build().to_vec().into_iter().map(|w| w.into_owned()).collect()
+        self.base().command(command).build().to_vec().into_iter().map(std::borrow::Cow::into_owned).collect()
     }
 
     /// The socket.
@@ -331,7 +341,11 @@ mod tests {
         let private = Private::new();
         let out = private.dir.path().join("out");
         let odd = ["a b", "$(touch x)", "#(touch y)", "#{session_name}", "'\"", "end;", ";", "-t", "é"];
-        let mut argv = vec!["sh".to_owned(), "-c".to_owned(), "printf '%s\\n' \"$@\" > \"$0.tmp\"; mv \"$0.tmp\" \"$0\"; sleep 1000".to_owned()];
+        let mut argv = vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            "printf '%s\\n' \"$@\" > \"$0.tmp\"; mv \"$0.tmp\" \"$0\"; sleep 1000".to_owned(),
+        ];
         argv.push(out.to_str().unwrap().to_owned());
         argv.extend(odd.map(str::to_owned));
         private.server.new_session(&name("odd"), &argv, &[]).unwrap();

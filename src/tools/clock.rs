@@ -1,4 +1,5 @@
 //! The only place that asks what time it is, makes ids from it, or waits.
+#![expect(clippy::disallowed_methods, reason = "the one file that asks what time it is")]
 
 use crate::model::ids::Moment;
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@
 //!
 //! Nothing here follows a symbolic link at the last step of a path when it writes, and every file and directory made
 //! here belongs to its user alone (0600, 0700).
+#![expect(clippy::disallowed_methods, reason = "the one file that wraps std::fs")]
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -186,7 +187,11 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<(Vec<u8>, bool)> {
 
 /// Makes the directory `path` and those above it, each for this user alone.
 pub fn make_dirs(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| Error::new("make the directory", path, e))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| Error::new("make the directory", path, e))
 }
 
 /// Makes the directory `path`; false if something is there already.
@@ -266,9 +271,13 @@ pub fn ownership(path: &Path) -> Result<Option<(u32, u32, bool)>> {
 
 /// Opens the directory `path` itself, not through a link: to lock it, or to look at what was really opened.
 pub fn open_dir(path: &Path) -> Result<File> {
-    rustix::fs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())
-        .map(File::from)
-        .map_err(|e| Error::new("open", path, e))
+    rustix::fs::open(
+        path,
+        OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY,
+        Mode::empty(),
+    )
+    .map(File::from)
+    .map_err(|e| Error::new("open", path, e))
 }
 
 /// The path with every link and `..` resolved.
@@ -327,6 +336,9 @@ mod tests {
     fn an_error_names_action_path_and_reason() {
         let dir = tempfile::tempdir().unwrap();
         let error = create(&dir.path().join("no/such"), b"").unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot create {}: no such file or directory", dir.path().join("no/such").display()));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot create {}: no such file or directory", dir.path().join("no/such").display())
+        );
     }
 }

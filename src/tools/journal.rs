@@ -53,7 +53,9 @@ impl Error {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Damaged { .. } => Some("the worktree and branch of the agent are untouched; see ai_orch doctor".into()),
+            Self::Damaged { .. } => {
+                Some("the worktree and branch of the agent are untouched; see ai_orch doctor".into())
+            }
             Self::File(e) => e.hint(),
             Self::Write { path, .. } => Some(format!("see df -h {}", path.display())),
         }

@@ -3,6 +3,10 @@
 //! A pid alone proves nothing: it is used again, and a zombie answers signals. So a process is a [`ProcessId`] (pid,
 //! start time, boot), it is signalled through a pidfd whose identity was checked after opening, and its end is the
 //! pidfd's.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "/proc is no disk: a file that is gone is a process that ended"
+)]
 
 use crate::model::ids::ProcessId;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -93,7 +97,8 @@ pub fn identify(pid: i32) -> Result<Option<ProcessId>> {
 /// This process.
 pub fn me() -> Result<ProcessId> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    identify(pid)?.ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
+    identify(pid)?
+        .ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
 }
 
 /// Whether `process` still runs. A zombie does not.
@@ -134,7 +139,8 @@ pub fn wait_for_end(process: &ProcessId, limit: Duration) -> Result<bool> {
     let Some(fd) = handle(process)? else { return Ok(true) };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let time = Timespec::try_from(left).map_err(|_| Error::new("wait", io::Error::from(io::ErrorKind::InvalidInput)))?;
+        let time = Timespec::try_from(left)
+            .map_err(|_| Error::new("wait", io::Error::from(io::ErrorKind::InvalidInput)))?;
         match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&time)) {
             Ok(0) if left.is_zero() => return Ok(false),
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
@@ -323,12 +329,8 @@ mod tests {
             .unwrap();
         let mut up = [0; 3];
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
-        let (seen, gone) = end_all(
-            || belonging(&mark, None),
-            Duration::from_millis(50),
-            Duration::from_secs(10),
-        )
-        .unwrap();
+        let (seen, gone) =
+            end_all(|| belonging(&mark, None), Duration::from_millis(50), Duration::from_secs(10)).unwrap();
         assert!(gone);
         assert!(seen.len() >= 2, "{seen:?}");
         child.wait().unwrap();

@@ -42,7 +42,11 @@ impl Raw {
         let terminal = terminal.try_clone()?;
         let before = tcgetattr(&terminal)?;
         let mut raw = before.clone();
-        raw.input_modes -= InputModes::BRKINT | InputModes::ICRNL | InputModes::INPCK | InputModes::ISTRIP | InputModes::IXON;
+        raw.input_modes -= InputModes::BRKINT
+            | InputModes::ICRNL
+            | InputModes::INPCK
+            | InputModes::ISTRIP
+            | InputModes::IXON;
         raw.output_modes -= OutputModes::OPOST;
         raw.control_modes |= ControlModes::CS8;
         raw.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG;

@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test says that it does not happen. Generous: a busy machine is no failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A private world.
 pub struct House {
@@ -23,7 +23,11 @@ impl House {
         for dir in ["home/.config/ai_orch/agents", "bin", "repo"] {
             std::fs::create_dir_all(house.path(dir)).unwrap();
         }
-        std::fs::write(house.path("home/.gitconfig"), "[user]\nname = Tester\nemail = tester@example.invalid\n").unwrap();
+        std::fs::write(
+            house.path("home/.gitconfig"),
+            "[user]\nname = Tester\nemail = tester@example.invalid\n",
+        )
+        .unwrap();
         house.make_repository(&house.repo());
         house
     }
@@ -109,7 +113,11 @@ impl House {
     pub fn listed(&self, session: &str) -> serde_json::Value {
         let list: serde_json::Value = serde_json::from_str(&self.ok(["list", "--json"])).unwrap();
         let agents = list["agents"].as_array().unwrap();
-        agents.iter().find(|a| a["session"] == session).unwrap_or_else(|| panic!("{session} is not in {list}")).clone()
+        agents
+            .iter()
+            .find(|a| a["session"] == session)
+            .unwrap_or_else(|| panic!("{session} is not in {list}"))
+            .clone()
     }
 
     /// The only process that `ps` would show with `words` in its command line, in this house.
@@ -210,7 +218,8 @@ impl Call {
             self.command.stdin(Stdio::piped());
         }
         let words = format!("{:?}", self.command);
-        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
         let pid = child.id();
         if let (Some(bytes), Some(mut pipe)) = (self.stdin, child.stdin.take()) {
             std::thread::spawn(move || std::io::Write::write_all(&mut pipe, &bytes).ok());

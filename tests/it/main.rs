@@ -2,6 +2,17 @@
 //!
 //! One binary, so that it links once; one file per subject. `forgotten.rs` fails when a file is not listed here.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests prepare the world and look at it from outside; a test that fails panics"
+)]
+
 mod forgotten;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
