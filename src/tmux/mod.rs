@@ -124,6 +124,8 @@ impl Server {
             "no server running",
             "error connecting",
             "can't find session",
+            // The server stands, and nothing is in it any more.
+            "no current target",
             "no current client",
             "server exited",
             "lost server",
@@ -178,7 +180,7 @@ impl Server {
             return Ok(Some(true));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if why.contains("can't find session") {
+        if why.contains("can't find session") || why.contains("no current target") {
             Ok(Some(false))
         } else if why.contains("no server running") || why.contains("error connecting") {
             Ok(None)
@@ -323,6 +325,16 @@ mod tests {
         assert_eq!(private.server.sessions().unwrap(), None);
         assert_eq!(private.server.has_session(&name("a")).unwrap(), None);
         assert!(!private.server.kill_session(&name("a")).unwrap());
+    }
+
+    #[test]
+    fn a_server_without_sessions_has_none() {
+        let private = Private::new();
+        private.server.new_session(&name("a"), &sleeper(), &[]).unwrap();
+        assert!(private.server.kill_session(&name("a")).unwrap());
+        assert!(!private.server.kill_session(&name("a")).unwrap());
+        assert_eq!(private.server.has_session(&name("a")).unwrap(), Some(false));
+        assert_eq!(private.server.sessions().unwrap().unwrap(), [""; 0]);
     }
 
     #[test]

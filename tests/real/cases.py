@@ -270,9 +270,9 @@ def arrives(cli):
     def _(world):
         nothing = {"steps": [{"shell": "date > now.txt"}, {"text": "Done."}]}
         world.serve(cli, script=nothing)
-        lines = ["%d %s" % (n, NASTY) for n in range(1700)]
+        lines = ["%d %s" % (n, NASTY) for n in range(2000)]
         long = "\n".join(lines)
-        check(len(long.encode()) > 200_000, len(long.encode()))
+        check(len(long.encode()) > 200_000, "only %d bytes" % len(long.encode()))
         texts = {"long": long, "dash": "--help -rf " + NASTY, "tabs": "a\tb  c\n\n\n  " + NASTY + "\n    end"}
         for name, text in texts.items():
             before = len(world.asked(cli))
@@ -294,7 +294,8 @@ def arrives(cli):
 def killed(cli):
     @case(cli + "-kill")
     def _(world):
-        sleeper = {"steps": [{"shell": "sleep 3217; touch late.txt"}, {"text": "Done."}]}
+        # A program of its own: claude does not run a bare `sleep` that is long.
+        sleeper = {"steps": [{"shell": "sh -c 'exec sleep 3217' && touch late.txt"}, {"text": "Done."}]}
         world.serve(cli, script=sleeper)
         done, _ = world.orch("run", "--detach", "--json", "--agent-cli", cli, "--name", "victim", TASK)
         check(done.returncode == 0, done.stderr)
@@ -344,7 +345,7 @@ def _(world):
 @case("last-keeps-its-own-retries")
 def _(world):
     """Nobody is left to turn to: claude tries again by itself until it works."""
-    world.serve("claude", fail="overloaded", fail_count=3)
+    world.serve("claude", fail="server_error", fail_count=4)
     run = world.run("claude", TASK)
     expect(run, 0, [("claude", "done")])
     world.committed(run, "claude")

@@ -150,7 +150,7 @@ class World:
 
     def json(self, *words):
         done, _ = self.orch(*words, "--json")
-        check(done.returncode == 0, "ai_orch", words, done.stderr)
+        check(done.returncode == 0, "exit", done.returncode, "of ai_orch", words, done.stdout, done.stderr)
         return json.loads(done.stdout)
 
     def events(self, session):
