@@ -2,7 +2,7 @@
 import threading
 import time
 from datetime import datetime
-from world import Wrong, check, commit_by
+from world import CLOSED_PORT, Wrong, check, commit_by
 
 CASES = {}
 TASK = "Write hello.txt and commit it."
@@ -88,6 +88,12 @@ def oauth(world):
     world.env["CLAUDE_CODE_OAUTH_TOKEN"] = "sk-ant-oat01-dummy"
 
 
+def builtin(world):
+    """codex with its own provider, as most people have it."""
+    world.codex_builtin = True
+    world.connect("codex", world.servers["codex"].port if "codex" in world.servers else CLOSED_PORT)
+
+
 for name, second, class_, words, how, setup in [
     ("gemini-quota", "claude", "quota", "exhausted your daily quota", {"fail": "quota"}, None),
     ("gemini-rate-limit", "claude", "rate_limit", "exhausted", {"fail": "rate_limit"}, None),
@@ -111,6 +117,10 @@ for name, second, class_, words, how, setup in [
     ("codex-disconnect", "claude", "network", "", {"fail": "disconnect"}, None),
     ("codex-stream-cut", "claude", "network", "stream disconnected", {"fail": "truncate"}, None),
     ("codex-refused", "claude", "network", "", None, None),
+    ("codex-builtin-quota", "claude", "quota", "quota exceeded", {"fail": "quota"}, builtin),
+    ("codex-builtin-rate-limit", "claude", "rate_limit", "429", {"fail": "rate_limit"}, builtin),
+    ("codex-builtin-key-refused", "claude", "auth", "401", {"fail": "auth"}, builtin),
+    ("codex-builtin-refused", "claude", "network", "", None, builtin),
     ("claude-quota", "codex", "quota", "hit your 5-hour limit", {"fail": "quota"}, oauth),
     ("claude-credit", "codex", "quota", "credit balance", {"fail": "credit"}, None),
     ("claude-rate-limit", "codex", "rate_limit", "429", {"fail": "rate_limit"}, None),
@@ -330,6 +340,39 @@ def _(world):
     world.committed(run, "codex")
     check(not (world.home / "escaped").exists() and not (world.repo / "escaped").exists(), "it wrote outside its worktree")
     check(not run.agent.get("not_committed"), run)
+
+
+@case("codex-builtin-healthy")
+def _(world):
+    world.serve("codex")
+    builtin(world)
+    run = world.run("codex,claude", TASK)
+    expect(run, 0, [("codex", "done")])
+    world.committed(run, "codex")
+    return "healthy run in %.1f s" % run.seconds
+
+
+@case("missing-cli")
+def _(world):
+    """A CLI of the chain that is not installed costs no time."""
+    world.serve("claude")
+    run = world.run("cursor-agent,claude", TASK)
+    expect(run, 0, [("cursor-agent", "missing_cli"), ("claude", "done")])
+    world.committed(run, "claude")
+
+
+def hangs(cli):
+    @case(cli + "-hangs-until-timeout")
+    def _(world):
+        world.serve(cli, fail="hang")
+        run = world.run(cli, TASK, "--timeout", "12s")
+        expect(run, 7, [(cli, "timeout")])
+        check(run.seconds < 30, "it took %.1f s to stop" % run.seconds)
+        world.untouched()
+
+
+for name in ("gemini", "codex", "claude"):
+    hangs(name)
 
 
 @case("claude-budget")

@@ -63,6 +63,7 @@ class World:
         # A short path of its own: the tmux socket is below it.
         self.root = Path(tempfile.mkdtemp(prefix="orch-"))
         self.program, self.servers = program, {}
+        self.codex_builtin = False      # whether codex uses its own provider, which tries WebSockets first
         self.home, self.repo = self.dir / "home", self.dir / "repo"
         for d in ("home/.codex", "home/.gemini", "tmp", "repo"):
             (self.dir / d).mkdir(parents=True)
@@ -71,7 +72,7 @@ class World:
             "PATH": ":".join(dict.fromkeys(places + ["/usr/local/bin", "/usr/bin", "/bin"])),
             "HOME": str(self.home), "AI_ORCH_ROOT": str(self.root / "o"), "LANG": "C.UTF-8", "TERM": "xterm-256color",
             "CLAUDE_CODE_TMPDIR": str(self.dir / "tmp"),
-            "ANTHROPIC_API_KEY": "sk-ant-dummy", "FAKE_API_KEY": "sk-dummy", "GEMINI_API_KEY": "dummy",
+            "ANTHROPIC_API_KEY": "sk-ant-dummy", "FAKE_API_KEY": "sk-dummy", "CODEX_API_KEY": "sk-dummy", "GEMINI_API_KEY": "dummy",
             # Nothing but the model servers is there to talk to.
             "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
@@ -97,9 +98,11 @@ class World:
         elif cli == "gemini":
             self.env["GOOGLE_GEMINI_BASE_URL"] = url
         else:
+            provider = 'openai_base_url = "%s/v1"\n' % url if self.codex_builtin else (
+                'model_provider = "fake"\n[model_providers.fake]\nname = "fake"\nbase_url = "%s/v1"\n'
+                'wire_api = "responses"\nenv_key = "FAKE_API_KEY"\n' % url)
             (self.home / ".codex/config.toml").write_text(
-                'model_provider = "fake"\ncheck_for_update_on_startup = false\n[model_providers.fake]\nname = "fake"\n'
-                'base_url = "%s/v1"\nwire_api = "responses"\nenv_key = "FAKE_API_KEY"\n[analytics]\nenabled = false\n' % url)
+                "check_for_update_on_startup = false\n%s[analytics]\nenabled = false\n" % provider)
 
     def serve(self, cli, **how):
         """Starts the model server of `cli`: healthy, and committing in the name of `cli`, if `how` says nothing else."""
