@@ -124,6 +124,8 @@ impl Server {
             "no server running",
             "error connecting",
             "can't find session",
+            // The server stands, and nothing is in it any more.
+            "no current target",
             "no current client",
             "no current target",
             "server exited",
@@ -202,8 +204,18 @@ impl Server {
         Ok(self.ask("end the session", KillSession::new().target_session(target(name)))?.is_some())
     }
 
-    /// Detaches the terminal that was used last in the session `name`, for a key pressed in its pane.
-    pub fn detach_last_client(&self, name: &Session) -> Result<()> {
+    /// Detaches the terminal in which somebody pressed q in the session `name`. Our configuration notes which one before
+    /// the key reaches the pane; what tmux says of its own accord (the time of the last key, in seconds) does not tell two
+    /// people apart.
+    pub fn detach_who_pressed(&self, name: &Session) -> Result<()> {
+        let noted = self.ask(
+            "tell who pressed the key",
+            DisplayMessage::new().print().target_pane(target(name)).message("#{@ai_orch_pressed}"),
+        )?;
+        if let Some(client) = noted.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
+            self.ask("detach the terminal", DetachClient::new().target_client(client.to_owned()))?;
+            return Ok(());
+        }
         let clients = self.ask(
             "list the terminals of the session",
             ListClients::new().target_session(target(name)).format("#{client_activity} #{client_name}"),
@@ -324,6 +336,16 @@ mod tests {
         assert_eq!(private.server.sessions().unwrap(), None);
         assert_eq!(private.server.has_session(&name("a")).unwrap(), None);
         assert!(!private.server.kill_session(&name("a")).unwrap());
+    }
+
+    #[test]
+    fn a_server_without_sessions_has_none() {
+        let private = Private::new();
+        private.server.new_session(&name("a"), &sleeper(), &[]).unwrap();
+        assert!(private.server.kill_session(&name("a")).unwrap());
+        assert!(!private.server.kill_session(&name("a")).unwrap());
+        assert_eq!(private.server.has_session(&name("a")).unwrap(), Some(false));
+        assert_eq!(private.server.sessions().unwrap().unwrap(), [""; 0]);
     }
 
     #[test]
