@@ -548,3 +548,44 @@ fn an_agent_that_leaves_its_branch_is_told_of() {
     assert_eq!(done.code, 0, "{done}");
     assert!(done.stdout.contains("not committed") && done.stdout.contains("elsewhere"), "{done}");
 }
+
+#[test]
+fn an_agent_is_a_process_like_any_other() {
+    let house = House::new();
+    // It works on, so that the tmux server lives and has the umask of this call.
+    house.start(["--name", "first", "--agent-cli", "sh", "while [ ! -e go ]; do sleep 0.05; done"]);
+    let script = "umask; touch made; stat -c '%a %n' made README.md; yes | head -1; ls /proc/self/fd | wc -l; cat; grep SigBlk /proc/self/status";
+    for (mask, made) in [("027", "640"), ("077", "600"), ("002", "664")] {
+        let name = format!("with-{mask}");
+        let mut command = house.command("sh");
+        command.args(["-c", "umask $1; shift; exec \"$@\"", "sh", mask, env!("CARGO_BIN_EXE_ai_orch")]);
+        command.args(["run", "--name", &name, "--agent-cli", "sh", script]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}");
+        let lines: Vec<&str> = said.lines().map(str::trim).skip(1).take(6).collect();
+        let files = [format!("{made} made"), format!("{made} README.md")];
+        assert_eq!(
+            lines,
+            [&format!("0{mask}"), &files[0], &files[1], "y", "4", "SigBlk:    0000000000000000"],
+            "{said}"
+        );
+    }
+    for file in files(&house.path("home/.local/state")) {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is for its owner only", file.display());
+    }
+}
+
+#[test]
+fn a_task_may_hold_anything_that_standard_input_holds() {
+    let house = House::new();
+    let fake = Fake::claude(&house, "fake", "");
+    let tasks = ["a\0b c", "\n\nthe title comes later\n", "\u{feff}with a mark", "- - -\n", "--help"];
+    for (n, task) in tasks.into_iter().enumerate() {
+        let done = house.orch(["run", "--agent-cli", "fake", "-"]).stdin(task).run();
+        assert_eq!(done.code, 0, "{done}");
+        assert_eq!(fake.input(n + 1), task.as_bytes());
+    }
+    assert_eq!(house.listed("the-title-comes-later")["title"], "the title comes later");
+}
