@@ -233,6 +233,7 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
         .env("TMUX_PANE", "%7")
         .env("CLAUDECODE", "1")
         .env("CLAUDE_CODE_ENTRYPOINT", "cli")
+        .env("CLAUDE_CODE_CHILD_SESSION", "1")
         .env("CODEX_SANDBOX", "seatbelt")
         .env("GEMINI_CLI", "1")
         .env("CURSOR_AGENT", "1")
@@ -262,6 +263,7 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
         "TMUX_PANE",
         "CLAUDECODE",
         "CLAUDE_CODE_ENTRYPOINT",
+        "CLAUDE_CODE_CHILD_SESSION",
         "CODEX_SANDBOX",
         "GEMINI_CLI",
         "CURSOR_AGENT",
@@ -588,4 +590,33 @@ fn a_task_may_hold_anything_that_standard_input_holds() {
         assert_eq!(fake.input(n + 1), task.as_bytes());
     }
     assert_eq!(house.listed("the-title-comes-later")["title"], "the title comes later");
+}
+
+#[test]
+fn an_agent_may_start_another_that_outlives_it() {
+    let house = House::new();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let inner = "while [ ! -e go ]; do sleep 0.05; done; env > env; echo x > x";
+    let outer = format!(
+        "echo mine > mine; git add mine; git commit -qm mine; {own} run -d --name inner --agent-cli sh '{inner}'; touch begun; exec sleep 300"
+    );
+    house.start(["--name", "outer", "--agent-cli", "sh", &outer]);
+    let worktree = |name: &str| house.listed(name)["worktree"].as_str().unwrap().to_owned();
+    eventually("the other one is started", || std::fs::metadata(format!("{}/begun", worktree("outer"))).ok());
+    assert_eq!(house.orch(["kill", "outer"]).run().code, 0);
+    assert_eq!(house.listed("outer")["state"], "killed");
+    std::fs::write(format!("{}/go", worktree("inner")), "").unwrap();
+    assert_eq!(house.orch(["wait", "inner"]).run().code, 0);
+    let inner = house.listed("inner");
+    assert_eq!(
+        (inner["base_name"].as_str(), inner["project"].clone()),
+        (Some("ai_orch/outer"), house.listed("outer")["project"].clone())
+    );
+    assert_eq!(
+        house.git(&["show", "ai_orch/inner:mine"]),
+        "mine",
+        "it starts from what the other one had committed"
+    );
+    let env = house.git(&["show", "ai_orch/inner:env"]);
+    assert!(env.contains("AI_ORCH_SESSION=inner") && !env.contains("=outer"), "{env}");
 }

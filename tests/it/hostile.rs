@@ -348,3 +348,52 @@ fn hostile_base_names_are_resolved_as_git_does_and_nothing_else() {
     }
     nothing_ran(&house);
 }
+
+#[test]
+fn in_a_terminal_only_our_own_sequences_are_written() {
+    let house = House::new();
+    let task = house.path("task");
+    let script = r#"
+printf 'out \033]52;c;x\007 \033[2J \302\2332J \342\200\256 end\n'; printf 'err \033[31m\033c end\n' >&2
+printf 'name \033[2J' > f; printf 'x \033]0;t\007\n' > 'b'; mv f "$(printf 'na\033[2Jme')"
+printf 'no quota \033[2J\n' >&2; exit 3"#;
+    std::fs::write(&task, format!("# \x1b]0;title\x07 \u{9b}2J\n{script}")).unwrap();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let in_terminal = |words: &str| {
+        let call = format!("stty cols 100 rows 24; '{own}' {words}");
+        let output = house
+            .command("script")
+            .args(["-qec", &call, "/dev/null"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).expect("whole characters")
+    };
+    // Colours, and the line that is written over.
+    let ours = |text: &str| {
+        let mut rest = text.replace("\r\n", "\n").replace("\r\x1b[2K", "");
+        for code in ["0", "2", "31", "32", "33", "36"] {
+            rest = rest.replace(&format!("\x1b[{code}m"), "");
+        }
+        rest
+    };
+    let said = in_terminal(&format!("run --name one --agent-cli sh - < '{}'", task.display()));
+    assert!(said.contains("one failed") && said.contains('\x1b'), "{said:?}");
+    harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{why}"));
+    for words in [
+        "list",
+        "show one",
+        "logs one",
+        "logs -f one",
+        "diff one",
+        "diff --stat one",
+        "attach one",
+        "wait one",
+        "kill one",
+        "run --agent-cli \"$(printf 'x\\033[2J')\" 'x y'",
+    ] {
+        let said = in_terminal(words);
+        assert!(!said.is_empty(), "{words}");
+        harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{words}: {why}"));
+    }
+}
