@@ -1,6 +1,6 @@
 //! What `run` promises beyond running: validation and repair, hand-over, environment, permissions, budget of names.
 
-use crate::fakes::{Fake, files, names};
+use crate::fakes::{Fake, assert_harmless, files, names};
 use crate::house::{House, eventually};
 use std::os::unix::fs::PermissionsExt;
 
@@ -83,6 +83,40 @@ fn repairs_are_counted_and_then_the_chain_goes_on() {
     for part in ["first stopped (validation)", "So far:", "out"] {
         assert!(brief.contains(part), "{part} in {brief}");
     }
+}
+
+#[test]
+fn what_a_validation_found_is_shown_harmlessly() {
+    let house = House::new();
+    let check = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo \"found $i\"; done; printf 'last \\033[2J line'; exit 9";
+    let words =
+        ["run", "--name", "one", "--agent-cli", "sh", "--repairs", "0", "--validate", check, "echo x > x"];
+    for done in [house.orch(words).run(), house.orch(["show", "one"]).run()] {
+        assert_harmless(&done);
+        let shown: Vec<&str> = done
+            .stdout
+            .lines()
+            .map(str::trim)
+            .filter(|l| l.contains("found ") && !l.contains("echo"))
+            .collect();
+        assert_eq!(
+            (shown.len(), shown.first(), shown.last()),
+            (9, Some(&"found 4"), Some(&"found 12")),
+            "{done}"
+        );
+        assert!(
+            done.stdout.contains("failed with exit 9 after attempt 1")
+                && done.stdout.contains("last ␛[2J line"),
+            "{done}"
+        );
+    }
+    // A check that succeeds in the end has nothing to tell.
+    let done =
+        house.orch(["run", "--agent-cli", "sh", "--validate", "echo found nothing", "echo x > x"]).run();
+    assert!(
+        done.stdout.contains("succeeded after attempt 1") && !done.stdout.contains("found nothing\n"),
+        "{done}"
+    );
 }
 
 #[test]

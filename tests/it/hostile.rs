@@ -4,6 +4,7 @@ use crate::fakes::{Fake, assert_harmless, files, harmless, json_error, names};
 use crate::house::{Done, House};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// What should run nowhere: each would leave a file called `pwned`.
@@ -97,7 +98,7 @@ fn a_task_arrives_byte_for_byte_and_runs_nowhere() {
 fn what_an_agent_says_and_does_steers_nothing() {
     let house = House::new();
     // Text, file names, contents, commit messages and stderr, all hostile.
-    let script = r##"
+    let script = r#"
 esc=$(printf '\033'); c1=$(printf '\302\233'); bidi=$(printf '\342\200\256')
 say "${bidi}say #(touch pwned) \\u001b]52;c;x\\u0007 \\u009b2J \\r\\nnext"
 printf 'plain %s]52;c;x\007 %s2J line\n' "$esc" "$c1"
@@ -108,7 +109,7 @@ printf 'x\n' > "${bidi}exe.txt"; printf 'y\n' > "-rf"; printf 'z\n' > 'a"b;c'
 git add -A && git -c user.name=x -c user.email=x@x.invalid commit -q -m "${esc}]0;t${c1} #(touch pwned) ${bidi}subject"
 printf 'w\n' > "un${esc}tracked"
 printf '{"type":"result","subtype":"error","is_error":true,"result":"\\u001b[31mwhy \\u009b $(touch pwned)\\nsecond"}\n'
-exit 1"##;
+exit 1"#;
     Fake::claude(&house, "fake", script);
     let done = house.orch(["run", "--name", "one", "--agent-cli", "fake,sh", "true"]).run();
     assert_eq!(done.code, 0, "{done}");
@@ -199,7 +200,9 @@ fn long_text(bytes: usize) -> String {
     let mut text = String::new();
     let mut n = 0;
     while text.len() < bytes {
-        text.push_str(&format!("line {n} 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;"));
+        text.push_str("line ");
+        text.push_str(&n.to_string());
+        text.push_str(" 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;");
         n += 1;
     }
     text.push_str("\n\nend without a line end");
@@ -249,7 +252,6 @@ fn a_long_task_arrives_whole_by_every_way() {
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), long.as_bytes(), "{pointer}");
     assert_eq!(pointer.lines().count(), 1);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o077, 0, "the file is private");
     // As an argument: as long as an argument may be.
     let argument = long_text(120_000);

@@ -27,7 +27,7 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
                 dirs.push(path.clone());
                 format!("dir {:o}", meta.mode())
             } else if meta.is_symlink() {
-                format!("link {:?}", std::fs::read_link(&path).unwrap())
+                format!("link {}", std::fs::read_link(&path).unwrap().display())
             } else {
                 let hash = Sha256::digest(std::fs::read(&path).unwrap());
                 format!(
@@ -35,7 +35,7 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
                     meta.mode(),
                     meta.mtime(),
                     meta.mtime_nsec(),
-                    hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+                    hash.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
                 )
             };
             found.insert(String::from_utf8_lossy(name.as_os_str().as_bytes()).into_owned(), told);
