@@ -16,5 +16,6 @@
 mod forgotten;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
+mod keeper;
 mod layers;
 mod run;
