@@ -15,7 +15,7 @@ use crate::model::entry::{Ending, Entry, Turn};
 use crate::model::event::Usage;
 use crate::model::failure::{Class, Failure};
 use crate::model::places::Attempt as AttemptPlaces;
-use crate::model::profile::{Profile, TaskKind};
+use crate::model::profile::{FailureRule, Format, Profile, TaskKind};
 use crate::rules::heard::Heard;
 use crate::rules::next::fallback_left;
 use crate::rules::outcome::{self, AttemptFacts, End, Outcome};
@@ -148,7 +148,7 @@ impl Keeper {
             heard: &heard,
             changed,
             stderr: &stderr,
-            rules: &profile.failures,
+            rules: self.rules(&profile, format),
         };
         let ending = match outcome::outcome(&facts) {
             Outcome::Done => Ending::Done,
@@ -171,6 +171,15 @@ impl Keeper {
             ms,
             answer,
         })?)
+    }
+
+    /// The rules that tell what a failure means. A recording is judged by those of the CLI whose format it turned out to
+    /// have.
+    fn rules<'a>(&'a self, profile: &'a Profile, format: Format) -> &'a [FailureRule] {
+        if profile.events == Format::Auto && profile.failures.is_empty() {
+            return self.catalogue.iter().find(|p| p.events == format).map_or(&[], |p| &p.failures);
+        }
+        &profile.failures
     }
 
     /// Puts on record that attempt `n` never ran.

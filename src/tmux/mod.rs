@@ -137,7 +137,7 @@ impl Server {
             "no server running",
             "error connecting",
             "can't find session",
-            // What it says in place of the line above when it has no session at all.
+            // The server stands, and nothing is in it any more.
             "no current target",
             "no current client",
             "server exited",
@@ -398,6 +398,16 @@ mod tests {
         assert_eq!(private.server.sessions().unwrap(), None);
         assert_eq!(private.server.has_session(&name("a")).unwrap(), None);
         assert!(!private.server.kill_session(&name("a")).unwrap());
+    }
+
+    #[test]
+    fn a_server_without_sessions_has_none() {
+        let private = Private::new();
+        private.server.new_session(&name("a"), &sleeper(), &[]).unwrap();
+        assert!(private.server.kill_session(&name("a")).unwrap());
+        assert!(!private.server.kill_session(&name("a")).unwrap());
+        assert_eq!(private.server.has_session(&name("a")).unwrap(), Some(false));
+        assert_eq!(private.server.sessions().unwrap().unwrap(), [""; 0]);
     }
 
     #[test]

@@ -390,17 +390,22 @@ impl Drain {
     }
 }
 
-/// Where the program `name` is, searched in the directories of `path_var` (the value of `PATH`).
+/// Where the program `name` is: an absolute path itself, else searched in the directories of `path_var` (the value of
+/// `PATH`).
 ///
-/// Relative directories are passed over: what they hold depends on where we stand, and may be an agent's. `name` must
-/// be a plain file name. `None`: no executable file of that name in any of them.
+/// Relative directories are passed over, and so are relative paths: what they hold depends on where we stand, and may be
+/// an agent's. `None`: there is no executable file.
 pub fn find_in_path(name: &str, path_var: &OsStr) -> Option<PathBuf> {
+    let executable = |path: &PathBuf| {
+        path.is_file() && rustix::fs::access(path.as_path(), rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    if name.starts_with('/') {
+        return Some(PathBuf::from(name)).filter(executable);
+    }
     if name.is_empty() || name.contains('/') {
         return None;
     }
-    std::env::split_paths(path_var).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|path| {
-        path.is_file() && rustix::fs::access(path.as_path(), rustix::fs::Access::EXEC_OK).is_ok()
-    })
+    std::env::split_paths(path_var).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(executable)
 }
 
 /// `path_var` without its relative directories, for the `PATH` of helper programs that run inside a worktree.
