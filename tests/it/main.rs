@@ -13,6 +13,7 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod crowd;
 mod exits;
 mod fakes;
 mod features;
@@ -22,6 +23,7 @@ mod house;
 mod hostile;
 mod keeper;
 mod layers;
+mod pane;
 mod repositories;
 mod run;
 mod typing;
