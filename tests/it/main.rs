@@ -13,15 +13,17 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod crowd;
 mod documents;
 mod exits;
 mod fakes;
 mod features;
 mod forgotten;
-#[allow(dead_code, reason = "the next tests use it")]
 mod house;
 mod hostile;
+mod keeper;
 mod layers;
+mod pane;
 mod repositories;
 mod run;
 mod schemas;
