@@ -71,7 +71,7 @@ class World:
         self.env = {
             "PATH": ":".join(dict.fromkeys(places + ["/usr/local/bin", "/usr/bin", "/bin"])),
             "HOME": str(self.home), "AI_ORCH_ROOT": str(self.root / "o"), "LANG": "C.UTF-8", "TERM": "xterm-256color",
-            "CLAUDE_CODE_TMPDIR": str(self.dir / "tmp"),
+            "TMPDIR": str(self.dir / "tmp"), "CLAUDE_CODE_TMPDIR": str(self.dir / "tmp"),
             "ANTHROPIC_API_KEY": "sk-ant-dummy", "FAKE_API_KEY": "sk-dummy", "CODEX_API_KEY": "sk-dummy", "GEMINI_API_KEY": "dummy",
             # Nothing but the model servers is there to talk to.
             "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
