@@ -11,6 +11,15 @@ use crate::tools::process;
 
 /// The variable that every process of an attempt has in its environment, with the attempt's mark.
 pub const MARK: &str = "AI_ORCH_ATTEMPT_ID";
+/// The variable that every process started for an agent has in its environment, with the agent's id: attempts,
+/// validation, and the git commands of its keeper.
+pub const AGENT: &str = "AI_ORCH_AGENT";
+
+/// What a process of `agent` has in its environment: one of these.
+pub fn marks(agent: &Agent) -> Vec<String> {
+    let attempt = agent.last_attempt().map(|a| format!("{MARK}={}", a.mark));
+    attempt.into_iter().chain([format!("{AGENT}={}", agent.spec.id)]).collect()
+}
 
 /// What is known about an agent now.
 ///
@@ -59,13 +68,13 @@ fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
     if agent.conclusion.is_some() {
         return Ok(None);
     }
-    let Some(attempt) = agent.last_attempt().filter(|a| a.ended.is_none()) else { return Ok(None) };
-    if let Some(first) = &attempt.process
+    let first = agent.last_attempt().and_then(|a| a.process.as_ref());
+    if let Some(first) = first
         && process::is_alive(first)?
     {
         return Ok(Some(first.pid));
     }
-    let found = process::belonging(&format!("{MARK}={}", attempt.mark), attempt.process.as_ref())?;
+    let found = process::belonging(&marks(agent), first)?;
     Ok(found.first().map(|p| p.pid))
 }
 

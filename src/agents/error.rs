@@ -116,7 +116,10 @@ impl Error {
             }
             Self::BadBudget { .. } => Some("give US dollars, for example --budget 2.50".into()),
             Self::Needs { cli, what: "a model" } => Some(format!("add --model {cli}=...")),
-            Self::Toml { .. } | Self::Key { .. } | Self::Value { .. } | Self::Needs { .. } => None,
+            Self::Toml { file, .. } | Self::Key { file, .. } | Self::Value { file, .. } => {
+                Some(format!("edit {}", file.display()))
+            }
+            Self::Needs { .. } => None,
         }
     }
 }

@@ -254,6 +254,7 @@ text = ["mine"]
         ] {
             let error = with(text).unwrap_err();
             assert!(error.to_string().starts_with(says), "{error} / {says}");
+            let hint = if hint.is_empty() { "edit agents/x.toml" } else { hint };
             assert_eq!(error.hint().unwrap_or_default(), hint, "{error}");
         }
     }

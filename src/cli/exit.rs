@@ -19,22 +19,59 @@ pub(super) const LEFT: u8 = 130;
 /// The exit code for an error, by its code word. A word that is not in the table is a bug of ours, and says so.
 pub(super) fn of_error(code: &str) -> u8 {
     match code {
-        "usage" | "config" | "context" | "no_such_base" | "unknown_cli" | "profile" | "model_not_taken"
-        | "no_budget" | "bad_budget" | "cannot_resume" | "relative_path" => USAGE,
+        // Typed, written in a settings file, or called in a place where it makes no sense.
+        "usage"
+        | "config"
+        | "context"
+        | "no_such_base"
+        | "agent_cli_unknown"
+        | "agent_cli_needs"
+        | "profile_syntax"
+        | "profile_key"
+        | "profile_value"
+        | "model_not_taken"
+        | "no_budget"
+        | "bad_budget"
+        | "cannot_resume"
+        | "working_directory"
+        | "not_a_repository"
+        | "bare_repository"
+        | "inside_git_dir"
+        | "no_commit" => USAGE,
         "no_agent"
         | "ambiguous"
         | "squatted"
         | "no_name"
-        | "not_owned"
+        | "repository_not_owned"
         | "branch_exists"
         | "branch_name_clash"
         | "branch_name_invalid"
         | "path_taken"
         | "not_our_worktree"
         | "ref_taken" => REFUSED,
-        "locked" | "program_timed_out" | "not_killed" => TIME,
-        "json" => BUG,
-        _ => ENVIRONMENT,
+        "locked" | "program_timed_out" | "tmux_no_answer" | "not_killed" | "still_running" => TIME,
+        // What must be mended on the machine, or on disk.
+        "cli_missing"
+        | "tmux_missing"
+        | "git_missing"
+        | "program_not_found"
+        | "environment"
+        | "tmux"
+        | "session_gone"
+        | "keeper"
+        | "git_failed"
+        | "git_disk"
+        | "program_io"
+        | "program_failed"
+        | "process"
+        | "lock"
+        | "file"
+        | "file_not_found"
+        | "permission"
+        | "read_only"
+        | "disk_full"
+        | "damaged" => ENVIRONMENT,
+        _ => BUG,
     }
 }
 
@@ -59,4 +96,45 @@ pub(super) fn of_all(codes: impl IntoIterator<Item = u8>) -> u8 {
     let mut codes = codes.into_iter();
     let first = codes.next().unwrap_or(OK);
     if codes.all(|c| c == first) { first } else { PARTLY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// The words that `fn code` gives in any file below `dir`.
+    fn words(dir: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                words(&path, found);
+                continue;
+            }
+            if path.ends_with("cli/exit.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (at, _) in text.match_indices("fn code(&self) -> &'static str {") {
+                let body = text[at..].split("\n    }\n").next().unwrap();
+                found.extend(body.split('"').skip(1).step_by(2).map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_word_has_its_exit_code_and_none_is_left_over() {
+        let mut found = BTreeSet::new();
+        words(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.len() > 40, "the words are found: {found:?}");
+        for word in &found {
+            assert_eq!(of_error(word) == BUG, word == "json", "{word}");
+        }
+        let table = include_str!("exit.rs");
+        let table = &table[table.find("match code {").unwrap()..table.find("_ => BUG,").unwrap()];
+        for word in table.split('"').skip(1).step_by(2) {
+            assert!(found.contains(word), "nothing has the code {word}");
+        }
+    }
 }

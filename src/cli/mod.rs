@@ -58,9 +58,9 @@ fn typed(mut words: Vec<OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error, json),
     };
-    let Some(verb) = cli.verb else { return help(None) };
+    let Some(verb) = cli.verb else { return help(None, json) };
     let done = match verb {
-        Verb::Help { verb } => return help(verb.as_deref()),
+        Verb::Help { verb } => return help(verb.as_deref(), json),
         verb => House::load().map_err(Error::from).and_then(|house| carry_out(&house, verb, cli.json)),
     };
     done.unwrap_or_else(|error| tell(&error, cli.json))
@@ -68,7 +68,9 @@ fn typed(mut words: Vec<OsString>) -> u8 {
 
 fn tell(error: &Error, json: bool) -> u8 {
     let code = exit::of_error(error.code());
-    print::error(error.code(), &error.to_string(), error.hint(), code, json);
+    // Something is wrong on the machine, and the room that noticed knows no better advice.
+    let hint = error.hint().or_else(|| (code == exit::ENVIRONMENT).then(|| "ai_orch doctor".to_owned()));
+    print::error(error.code(), &error.to_string(), hint, code, json);
     code
 }
 
@@ -121,7 +123,7 @@ fn not_understood(error: &clap::Error, json: bool) -> u8 {
     }
 }
 
-fn help(verb: Option<&str>) -> u8 {
+fn help(verb: Option<&str>, json: bool) -> u8 {
     let mut command = Cli::command().term_width(0);
     command.build();
     let shown = match verb {
@@ -135,7 +137,7 @@ fn help(verb: Option<&str>) -> u8 {
                     &format!("'{}' is not a verb", Shown(verb)),
                     Some("ai_orch help".into()),
                     exit::USAGE,
-                    false,
+                    json,
                 );
                 return exit::USAGE;
             }
@@ -181,7 +183,7 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
             }
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
-        Verb::Help { verb } => Ok(help(verb.as_deref())),
+        Verb::Help { verb } => Ok(help(verb.as_deref(), json)),
     }
 }
 
@@ -246,7 +248,7 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
         let report = ops::run::report(house, &named)?;
         if json {
             let next = print::next_commands(&report);
-            screen.json(&RunReport { v: VERSION, agent: report, next });
+            screen.json(&RunReport { v: VERSION, agent: report, notes: started.notes, next });
         } else {
             screen.line(session.as_str());
         }
@@ -274,9 +276,13 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     ))?;
     let Some(followed) = followed else { return Ok(exit::FAILED) };
     let report = followed.report;
+    if followed.left && screen.closed {
+        // The reader has what it wanted; the agent goes on.
+        return Ok(exit::OK);
+    }
     if json {
         let next = print::next_commands(&report);
-        screen.json(&RunReport { v: VERSION, agent: report.clone(), next });
+        screen.json(&RunReport { v: VERSION, agent: report.clone(), notes: started.notes, next });
     } else if followed.left {
         screen.line("");
         screen.toned(
@@ -347,10 +353,10 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
                 screen.bytes(bytes);
                 !screen.closed
             };
-            ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
-        } else {
-            screen.bytes(&ops::logs::raw(&named)?);
+            let left = ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
+            return Ok(if left && !screen.closed { exit::LEFT } else { exit::OK });
         }
+        screen.bytes(&ops::logs::raw(&named)?);
         return Ok(exit::OK);
     }
     if logs.follow {
@@ -410,7 +416,13 @@ fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen)
         let c = &found.report.changes;
         screen.line(&format!("{} commits, {} files, +{} -{}", c.commits, c.files, c.insertions, c.deletions));
     } else if screen.terminal {
+        let mut binary = false;
         for line in String::from_utf8_lossy(&found.patch).lines() {
+            // Base 85 is for git apply, not for people.
+            binary = (binary || line == "GIT binary patch") && !line.starts_with("diff --git ");
+            if binary && line != "GIT binary patch" {
+                continue;
+            }
             let tone = match line.as_bytes().first() {
                 Some(b'+') => "32",
                 Some(b'-') => "31",
@@ -422,7 +434,7 @@ fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen)
     } else {
         screen.bytes(&found.patch);
     }
-    for note in &found.notes {
+    for note in &found.report.notes {
         print::note(note);
     }
     if found.report.changes.is_empty() {
@@ -440,7 +452,7 @@ fn enter(house: &House, session: Option<String>, json: bool, screen: &mut Screen
         ops::attach::Attach::Ended(report) => {
             if json {
                 let next = print::next_commands(&report);
-                screen.json(&RunReport { v: VERSION, agent: *report, next });
+                screen.json(&RunReport { v: VERSION, agent: *report, notes: Vec::new(), next });
                 return Ok(exit::OK);
             }
             let named = ops::logs::find(house, &session)?;
@@ -536,11 +548,17 @@ fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut Screen) ->
         }
     })?;
     let Some(report) = report else { return Ok(exit::LEFT) };
-    let until = |state| request.until.contains(&state);
     let code = if report.timed_out {
         exit::TIME
     } else {
-        exit::of_all(report.agents.iter().map(|a| if until(a.state) { exit::OK } else { exit::of_agent(a) }))
+        exit::of_all(report.agents.iter().map(|agent| match exit::of_agent(agent) {
+            code if request.until.is_empty() => code,
+            // It was where it should be, whatever became of it since.
+            _ if !report.missed.contains(&agent.session) => exit::OK,
+            // A good end is no success for who waited for something else.
+            exit::OK => exit::FAILED,
+            code => code,
+        }))
     };
     if json {
         screen.json(&report);

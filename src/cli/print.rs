@@ -7,7 +7,7 @@ use crate::model::report::{
     AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
     VERSION, Verdict,
 };
-use crate::model::text::{Shown, columns, fit};
+use crate::model::text::{Shown, columns, escape_json, fit};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::{clock, terminal};
@@ -97,10 +97,11 @@ impl Screen {
 
     /// Writes one JSON document.
     pub(super) fn json(&mut self, document: &impl Serialize) {
-        match serde_json::to_vec(document) {
-            Ok(mut json) => {
-                json.push(b'\n');
-                self.bytes(&json);
+        match serde_json::to_string(document) {
+            Ok(json) => {
+                let mut json = escape_json(&json);
+                json.push('\n');
+                self.bytes(json.as_bytes());
             }
             // Shapes of ours always become JSON; a test writes each.
             Err(_) => self.closed = true,
@@ -132,7 +133,7 @@ pub(super) fn error(code: &str, message: &str, hint: Option<String>, exit: u8, j
     if json {
         let body = ErrorBody { code: code.to_owned(), message: message.to_owned(), hint };
         if let Ok(text) = serde_json::to_string(&ErrorReport { v: VERSION, error: body, exit }) {
-            writeln!(out, "{text}").ok();
+            writeln!(out, "{}", escape_json(&text)).ok();
         }
         return;
     }

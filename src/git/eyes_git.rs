@@ -104,7 +104,7 @@ impl Eyes for ByGit {
     }
 
     fn patch(&self, base: &CommitId, tip: &CommitId, cap: usize) -> Result<Patch> {
-        let out = self.diff(base, tip).arg("-p").output_cap(cap).run()?.require_success()?;
+        let out = self.diff(base, tip).args(["-p", "--binary"]).output_cap(cap).run()?.require_success()?;
         Ok(Patch { text: out.stdout, truncated: out.truncated })
     }
 

@@ -68,7 +68,9 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: u
         .show_untracked_content(true)
         .ignore_submodules(true)
         .update_index(false)
-        .show_binary(false);
+        // Else git apply would refuse the whole patch because of one picture in it.
+        .show_binary(true)
+        .id_abbrev(u16::try_from(base.as_str().len()).unwrap_or(40));
     let tree = tree(repository, base)?;
     let mut diff =
         repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(failed(doing))?;

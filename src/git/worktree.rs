@@ -185,6 +185,11 @@ pub fn head(env: &GitEnv, worktree: &Worktree) -> Result<Head> {
 /// The questions of the seam, asked in the worktree: by libgit2 where it can open it.
 pub(super) fn eyes(env: &GitEnv, worktree: &Worktree) -> Result<Box<dyn Eyes>> {
     let by_git = by_git(env, worktree)?;
+    // libgit2 looks for this file in the worktree's own git directory, and takes the parents that a shallow clone does
+    // not have for lost ones.
+    if disk::look(&worktree.common_dir.join("shallow"))?.is_some() {
+        return Ok(Box::new(by_git));
+    }
     Ok(match open(worktree)? {
         Some(repository) => Box::new(ByGit2(repository)),
         None => Box::new(by_git),

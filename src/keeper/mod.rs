@@ -4,6 +4,7 @@
 //! Its loop is small on purpose: ask [`rules::next`](crate::rules::next) what follows from the journal, do it, put it on
 //! record. A keeper that takes over from a dead one runs the same loop on the same journal, after fencing.
 
+use crate::a2a::look::AGENT;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::root;
 use crate::agents::Catalogue;
@@ -21,7 +22,11 @@ use senses::{Senses, Stop};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use view::View;
+use supervise::{detach, sweep, swept};
+use view::{Key, View};
+
+/// How long git may take to end when filling a worktree is broken off.
+const FILL_GRACE: Duration = Duration::from_secs(2);
 
 mod attempt;
 mod board;
@@ -70,7 +75,9 @@ pub fn keep(record: &Path) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let mut keeper = Keeper::take_over(&record)?;
-        keeper.run().await
+        let ended = keeper.run().await;
+        keeper.leave().await;
+        ended
     });
     // A thread that waits for a hung helper must not keep the session open.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -98,9 +105,12 @@ impl Keeper {
     /// Takes the agent over: its lock, its journal, and whatever an earlier keeper left running.
     fn take_over(record: &Record) -> life::Result<Self> {
         let lock = record::take(record)?;
-        let house = House::load()?;
+        let mut house = House::load()?;
         let places = house.settings.places.clone();
         let mut pen = Pen::open(record, &lock)?;
+        // Our git commands carry the agent's mark as well: one that outlives us is found and ended like the agent.
+        house.settings.environment.set(AGENT, pen.agent.spec.id.to_string());
+        let catalogue = house.catalogue()?;
         // Whatever an agent leaves behind, however it tries, becomes a child of ours.
         rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).map_err(|e| {
             process::Error { action: "become the reaper of the agent's processes".into(), source: e.into() }
@@ -117,7 +127,6 @@ impl Keeper {
         let timeout = time_left(&pen);
         let view = View::open(pen.agent.spec.session.as_str());
         let board = Board::new(&places, &pen.agent);
-        let catalogue = house.catalogue()?;
         Ok(Self {
             house,
             catalogue,
@@ -172,7 +181,26 @@ impl Keeper {
 
     async fn fill(&mut self) -> life::Result<()> {
         let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-        match on_a_thread(move || work::fill(&house, &agent)).await {
+        let mut filling = tokio::task::spawn_blocking(move || work::fill(&house, &agent));
+        let mut sweeping = None;
+        let mut stopped = false;
+        let filled = loop {
+            tokio::select! {
+                filled = &mut filling => break finished(filled),
+                _ = self.senses.stop(0), if !stopped => {
+                    // A large tree takes minutes, and nothing in it is the agent's work yet: its git is ended.
+                    stopped = true;
+                    sweeping = Some(sweep(FILL_GRACE));
+                }
+                _ = swept(&mut sweeping), if sweeping.is_some() => sweeping = None,
+                key = self.view.key() => self.pressed(key),
+            }
+        };
+        if stopped {
+            swept(&mut sweeping.or_else(|| Some(sweep(FILL_GRACE)))).await;
+            return Ok(());
+        }
+        match filled {
             Ok(()) => {
                 self.known =
                     Some(Changes { tip: Some(self.pen.agent.spec.base.clone()), ..Changes::default() });
@@ -187,7 +215,7 @@ impl Keeper {
 
     async fn commit(&mut self, n: u32) -> life::Result<()> {
         let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
-        let committed = match on_a_thread(move || work::commit(&house, &agent, &record)).await {
+        let committed = match self.aside(move || work::commit(&house, &agent, &record)).await {
             Ok(committed) => committed,
             Err(life::Error::Git(error)) => {
                 work::Committed { commit: None, skipped: Some(error.to_string()) }
@@ -222,19 +250,44 @@ impl Keeper {
     async fn end(&mut self, state: Final, failure: Option<Failure>) -> life::Result<()> {
         self.conclude(state, failure).await?;
         self.say_goodbye();
+        Ok(())
+    }
+
+    /// The last thing a keeper does, however it ends: nothing of ours stays behind a last session, the server neither.
+    async fn leave(&mut self) {
         let (tmux, session) = (self.house.tmux.clone(), self.pen.agent.spec.session.clone());
-        let ended = on_a_thread(move || Ok(tmux.end_with(&session)?)).await;
-        if let Err(error) = ended {
+        if let Err(error) = self.aside(move || Ok(tmux.end_with(&session)?)).await {
             tracing::warn!(%error, "the tmux server could not be ended with its last session");
         }
-        Ok(())
+    }
+
+    /// Runs `work`, which waits for helper programs, while the pane stays answered. Signals wait for its end.
+    async fn aside<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> life::Result<T> + Send + 'static,
+    ) -> life::Result<T> {
+        let mut working = tokio::task::spawn_blocking(work);
+        loop {
+            tokio::select! {
+                done = &mut working => return finished(done),
+                key = self.view.key() => self.pressed(key),
+            }
+        }
+    }
+
+    fn pressed(&self, key: Key) {
+        match key {
+            Key::Detach => detach(&self.house.tmux, &self.pen.agent.spec.session),
+            // The hang-up signal comes as well, and says the same.
+            Key::Gone => {}
+        }
     }
 
     /// Puts the end on record, with what is on the branch.
     async fn conclude(&mut self, state: Final, failure: Option<Failure>) -> life::Result<()> {
         if self.pen.agent.conclusion.is_none() {
             let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-            let changes = on_a_thread(move || work::changes(&house, &agent)).await;
+            let changes = self.aside(move || work::changes(&house, &agent)).await;
             let changes = changes.unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not look at the branch");
                 None
@@ -289,15 +342,12 @@ fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
     Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
 }
 
-/// Runs `work`, which waits for helper programs, while signals and the pane stay answered.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> life::Result<T> + Send + 'static,
-) -> life::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+/// What came of a step on a thread of its own.
+fn finished<T>(done: Result<life::Result<T>, tokio::task::JoinError>) -> life::Result<T> {
+    match done {
         Ok(done) => done,
         Err(error) => {
-            Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }
-                .into())
+            Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }.into())
         }
     }
 }

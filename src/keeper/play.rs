@@ -5,8 +5,8 @@ use super::child::{self, Plan};
 use super::senses::Stop;
 use super::supervise::{Exit, supervise};
 use super::validate::Listener;
-use super::{Keeper, on_a_thread, stub};
-use crate::a2a::look::MARK;
+use super::{Keeper, stub};
+use crate::a2a::look::{AGENT, MARK};
 use crate::agents::launch::{self, LaunchFacts, Stdin};
 use crate::agents::translate::Translator;
 use crate::life::{self, work};
@@ -15,7 +15,7 @@ use crate::model::entry::{Ending, Entry, Turn};
 use crate::model::event::Usage;
 use crate::model::failure::{Class, Failure};
 use crate::model::places::Attempt as AttemptPlaces;
-use crate::model::profile::{Profile, TaskKind};
+use crate::model::profile::{FailureRule, Format, Profile, TaskKind};
 use crate::rules::heard::Heard;
 use crate::rules::next::fallback_left;
 use crate::rules::outcome::{self, AttemptFacts, End, Outcome};
@@ -23,7 +23,7 @@ use crate::rules::prompt::{self, Before, ContextFile, Verdict};
 use crate::rules::wording::Tone;
 use crate::tools::program::find_in_path;
 use crate::tools::spool::Spool;
-use crate::tools::{clock, file};
+use crate::tools::{clock, file, process};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -133,6 +133,7 @@ impl Keeper {
             (exit, (ear.heard, ear.stderr_tail, ear.cause, format))
         };
         let (heard, stderr, cause, format) = heard;
+        require_gone(&exit)?;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.known = self.changes().await;
         let changed = changes_before.zip(self.known.as_ref()).map(|(before, after)| before != *after);
@@ -147,7 +148,7 @@ impl Keeper {
             heard: &heard,
             changed,
             stderr: &stderr,
-            rules: &profile.failures,
+            rules: self.rules(&profile, format),
         };
         let ending = match outcome::outcome(&facts) {
             Outcome::Done => Ending::Done,
@@ -170,6 +171,15 @@ impl Keeper {
             ms,
             answer,
         })?)
+    }
+
+    /// The rules that tell what a failure means. A recording is judged by those of the CLI whose format it turned out to
+    /// have.
+    fn rules<'a>(&'a self, profile: &'a Profile, format: Format) -> &'a [FailureRule] {
+        if profile.events == Format::Auto && profile.failures.is_empty() {
+            return self.catalogue.iter().find(|p| p.events == format).map_or(&[], |p| &p.failures);
+        }
+        &profile.failures
     }
 
     /// Puts on record that attempt `n` never ran.
@@ -207,13 +217,13 @@ impl Keeper {
         Some((allowed - spent, allowed))
     }
 
-    async fn changes(&self) -> Option<crate::model::entry::Changes> {
+    async fn changes(&mut self) -> Option<crate::model::entry::Changes> {
         let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-        on_a_thread(move || work::changes(&house, &agent)).await.ok().flatten()
+        self.aside(move || work::changes(&house, &agent)).await.ok().flatten()
     }
 
     /// What the CLI is asked.
-    async fn prompt(&self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
+    async fn prompt(&mut self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
         let task = file::read(&self.record.task())?.unwrap_or_default();
         let task = String::from_utf8_lossy(&task).into_owned();
         let context: Vec<ContextFile> = match file::read(&self.record.context())? {
@@ -233,7 +243,7 @@ impl Keeper {
             Turn::Task => None,
             Turn::Handover | Turn::Repair => {
                 let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-                let found = on_a_thread(move || Ok(work::found(&house, &agent))).await?;
+                let found = self.aside(move || Ok(work::found(&house, &agent))).await?;
                 let mut brief = prompt::brief(&self.before(), &found);
                 if let Some(verdict) = &verdict {
                     brief = format!("{brief}\n{}", prompt::repair(verdict));
@@ -345,7 +355,7 @@ impl Keeper {
         }
         let ours: [(&str, OsString); 7] = [
             ("AI_ORCH_SESSION", spec.session.as_str().into()),
-            ("AI_ORCH_AGENT", spec.id.to_string().into()),
+            (AGENT, spec.id.to_string().into()),
             ("AI_ORCH_ATTEMPT", n.to_string().into()),
             (MARK, mark.to_string().into()),
             ("AI_ORCH_WORKTREE", spec.worktree.clone().into()),
@@ -381,6 +391,7 @@ impl Keeper {
         self.board.flush();
         let mut environment = self.environment.clone();
         environment.set("AI_ORCH_SESSION", spec.session.as_str());
+        environment.set(AGENT, spec.id.to_string());
         // The last attempt's mark: whoever takes over looks for that one, and must find this command too.
         if let Some(attempt) = self.pen.agent.last_attempt() {
             environment.set(MARK, attempt.mark.to_string());
@@ -410,6 +421,7 @@ impl Keeper {
             Err(error) => Err(error),
         };
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        require_gone(&exit)?;
         match &listener.stop {
             // Asked to stop: the loop sees it next; the validation counts as not run.
             Some(Stop::Killed | Stop::Interrupted(_)) => return Ok(()),
@@ -428,6 +440,17 @@ impl Keeper {
             if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
         self.view.line(tone, text);
         Ok(self.pen.write(Entry::Validated { n, ok, exit, ms, output })?)
+    }
+}
+
+/// As long as anything of a child runs, nobody else may touch the worktree: neither the next CLI nor a commit.
+fn require_gone(exit: &std::io::Result<Exit>) -> life::Result<()> {
+    match exit {
+        Ok(Exit { clean: false, .. }) => {
+            let pids = process::descendants()?.into_iter().map(|p| p.pid).collect();
+            Err(life::Error::StillRunning { pids })
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -48,14 +48,15 @@ pub(super) struct Exit {
     pub clean: bool,
 }
 
-type Sweep = JoinHandle<process::Result<(Vec<crate::model::ids::ProcessId>, bool)>>;
+pub(super) type Sweep = JoinHandle<process::Result<(Vec<crate::model::ids::ProcessId>, bool)>>;
 
 /// Ends every descendant of this process. On a thread of its own, because the pipes must be drained meanwhile.
-fn sweep(grace: Duration) -> Sweep {
+pub(super) fn sweep(grace: Duration) -> Sweep {
     tokio::task::spawn_blocking(move || process::end_all(process::descendants, grace, KILL_LIMIT))
 }
 
-async fn swept(sweep: &mut Option<Sweep>) -> bool {
+/// Whether everything was ended; never, if nothing is being ended.
+pub(super) async fn swept(sweep: &mut Option<Sweep>) -> bool {
     match sweep {
         Some(task) => matches!(task.await, Ok(Ok((_, true)))),
         None => std::future::pending().await,
@@ -128,16 +129,20 @@ pub(super) async fn supervise(
     process::reap_orphans(&[pid]);
     let status = match status {
         Some(status) => status,
-        None => Running::ended(child).await?,
+        // Not even KILL ended it: a process in the hands of a broken file system or driver.
+        None => match clock::within(PIPE_LIMIT, Running::ended(child)).await {
+            Some(ended) => ended?,
+            None => return Ok(Exit { code: None, signal: None, clean: false }),
+        },
     };
     Ok(Exit { code: status.code(), signal: status.signal(), clean: clean.unwrap_or(false) })
 }
 
 /// Detaches whoever pressed the key. On a thread of its own: a tmux that hangs must not hold up the agent.
-fn detach(tmux: &Server, session: &Session) {
+pub(super) fn detach(tmux: &Server, session: &Session) {
     let (tmux, session) = (tmux.clone(), session.clone());
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = tmux.detach_last_client(&session) {
+        if let Err(error) = tmux.detach_who_pressed(&session) {
             tracing::warn!(%error, "could not detach");
         }
     });

@@ -25,6 +25,10 @@ use std::time::Duration;
 const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// How long a keeper may take to come to life on a busy machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// How long nothing may happen before looking whether there is a keeper at all.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How much of the end of a keeper's log is told, in bytes.
+const LOG_END: usize = 300;
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 
@@ -164,6 +168,8 @@ pub fn create(
     let made = begin(repository, commit, &spec, &record, order);
     drop(guard);
     if let Err(error) = made {
+        // The first error is the one to tell; its values may be secret, so the environment goes first.
+        file::remove(&record.env()).ok();
         names::free(places, &spec.session)?;
         return Err(error);
     }
@@ -248,7 +254,6 @@ fn begin(
     let worktree = match made {
         Ok(worktree) => worktree,
         Err(error) => {
-            file::remove(&record.env())?;
             pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) })?;
             return Err(error.into());
         }
@@ -268,7 +273,7 @@ fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
         .tmux
         .new_session(&spec.session, &argv, &house.settings.environment.for_session())
         .map_err(super::Error::from)
-        .and_then(|()| wait_for_keeper(spec, record));
+        .and_then(|()| wait_for_keeper(house, spec, record));
     if let Err(error) = started {
         undo(house, spec, record, &error)?;
         return Err(error);
@@ -279,7 +284,7 @@ fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
 /// Takes back a creation whose keeper never came to life. Whoever holds the keeper's lock decides, so if a keeper holds it
 /// after all, nothing is touched.
 fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Result<()> {
-    let Some(held) = lock::try_exclusive(&record.keeper_lock())? else { return Ok(()) };
+    let Ok(held) = record::take(record) else { return Ok(()) };
     let mut pen = Pen::open(record, &held)?;
     if pen.agent.keeper.is_some() {
         return Ok(());
@@ -296,7 +301,24 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
     Ok(())
 }
 
-fn wait_for_keeper(spec: &Spec, record: &Record) -> Result<()> {
+/// An error if the session and with it the keeper have ended without a trace in the journal.
+fn ended_at_once(house: &House, spec: &Spec, record: &Record) -> Result<()> {
+    // Asked in this order: a keeper that starts after the first question still has its session at the second.
+    let gone = house.tmux.has_session(&spec.session)? != Some(true);
+    let held = matches!(lock::probe(&record.keeper_lock())?, Some(lock::Held::Yes(_)));
+    if !gone || held || record::load(record)?.is_some_and(|a| a.keeper.is_some()) {
+        return Ok(());
+    }
+    let log = file::read(&record.keeper_log())?.unwrap_or_default();
+    let end = log.get(log.len().saturating_sub(LOG_END)..).unwrap_or_default();
+    let why = match String::from_utf8_lossy(end).trim() {
+        "" => "its session is gone, and it left no word".to_owned(),
+        said => Shown(said.lines().last().unwrap_or_default()).to_string(),
+    };
+    Err(Error::KeeperEnded { session: spec.session.clone(), why }.into())
+}
+
+fn wait_for_keeper(house: &House, spec: &Spec, record: &Record) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
         crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source })
     })?;
@@ -312,7 +334,9 @@ fn wait_for_keeper(spec: &Spec, record: &Record) -> Result<()> {
             if clock::tick() > deadline {
                 return Err(Error::NoKeeper { session: spec.session.clone() }.into());
             }
-            clock::within(Duration::from_secs(1), watch.changed()).await;
+            if clock::within(LOOK_AGAIN, watch.changed()).await.is_none() {
+                ended_at_once(house, spec, record)?;
+            }
         }
     })
 }

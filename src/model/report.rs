@@ -221,6 +221,9 @@ pub struct RunReport {
     pub v: u32,
     /// The agent.
     pub agent: AgentReport,
+    /// What is not exactly as asked for.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What to type next.
     pub next: Vec<String>,
 }
@@ -259,6 +262,9 @@ pub struct WaitReport {
     pub v: u32,
     /// Whether the time was over before all were there.
     pub timed_out: bool,
+    /// The agents that were not seen in a wanted state, because they ended elsewhere or the time was over.
+    #[serde(default)]
+    pub missed: Vec<Session>,
     /// The agents, in the order they were named.
     pub agents: Vec<AgentReport>,
 }
@@ -306,6 +312,9 @@ pub struct DiffReport {
     pub files: Vec<FileChange>,
     /// The patch; bytes that are not UTF-8 are replaced.
     pub patch: String,
+    /// What the patch does not show.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// One line of `logs --json`.

@@ -74,6 +74,22 @@ pub fn fit(text: &str, columns: usize) -> String {
     cut
 }
 
+/// JSON with everything escaped that would steer a terminal: the same document, safe to look at. Such characters stand
+/// in strings only, and serde has escaped the C0 controls already.
+pub fn escape_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if harmless(c) == Some(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
+}
+
 /// The terminal columns that `text` takes.
 pub fn columns(text: &str) -> usize {
     text.width()
@@ -88,6 +104,15 @@ pub fn lines(text: &str) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn escaped_json_is_the_same_document() {
+        let text = "a\u{9b}\u{202e}\u{7f}\u{feff}\u{e0041}\u{2028}\t\n\"\\é👩\u{200d}💻";
+        let json = escape_json(&serde_json::to_string(text).unwrap());
+        assert!(json.chars().all(|c| harmless(c) == Some(c)), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        assert!(json.contains("é👩"), "what a person reads stays: {json}");
+    }
 
     #[test]
     fn nothing_that_steers_a_terminal_survives() {

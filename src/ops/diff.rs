@@ -18,8 +18,6 @@ pub struct Diff {
     pub report: DiffReport,
     /// The patch, byte for byte.
     pub patch: Vec<u8>,
-    /// What the patch does not show.
-    pub notes: Vec<String>,
 }
 
 /// What the agent whose name is `name`, or the only one whose name begins so, has changed since its base.
@@ -57,8 +55,9 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
             .collect(),
         files: difference.files.iter().map(file).collect(),
         patch: String::from_utf8_lossy(&difference.patch).into_owned(),
+        notes,
     };
-    Ok(Diff { report, patch: difference.patch, notes })
+    Ok(Diff { report, patch: difference.patch })
 }
 
 fn file(file: &git::history::FileDiff) -> FileChange {

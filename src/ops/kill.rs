@@ -5,11 +5,13 @@ use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, look};
 use crate::life::{House, fence};
-use crate::model::agent::{Agent, State};
+use crate::model::agent::State;
 use crate::model::entry::{Entry, Final};
+use crate::model::ids::ProcessId;
 use crate::model::report::{ErrorBody, KillReport};
 use crate::rules::report::{Keeper, report};
-use crate::tools::{file, process};
+use crate::tools::lock::{self, Held, Lock};
+use crate::tools::{clock, file, process};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use std::time::Duration;
 const KEEPER_LIMIT: Duration = Duration::from_secs(45);
 /// How long a killed keeper may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long to wait for somebody else who holds the lock before looking again who that is.
+const PACE: Duration = Duration::from_millis(500);
 
 /// What was done to one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,47 +86,94 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
 }
 
 fn one(house: &House, named: &Named) -> Result<Killed> {
-    let Some((agent, keeper)) = look::look_closely(&named.record)? else {
-        return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
+    let seen = match look::look_closely(&named.record) {
+        Ok(Some((agent, _))) => Ok(agent),
+        Ok(None) => {
+            return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
+        }
+        // Whatever its record says, it must be possible to stop it.
+        Err(error) => Err(error),
     };
-    let was_running = agent.conclusion.is_none() && agent.not_created.is_none();
-    let mut ended = Vec::new();
+    let was_running = seen.as_ref().map_or(true, |agent| agent.conclusion.is_none() && agent.not_created.is_none());
     if was_running {
         // What is asked for is on disk before anybody is told: whoever takes over knows it too.
         file::replace(&named.record.stop(), b"kill\n")?;
-        if keeper == Keeper::Alive {
-            stop_keeper(&agent)?;
-        }
     }
-    let lock = record::take(&named.record)
-        .map_err(|e| Error::NotKilled { session: named.session.to_string(), why: e.to_string() })?;
-    let mut pen = Pen::open(&named.record, &lock)?;
-    if pen.agent.conclusion.is_none() {
-        ended = fence::fence(&mut pen)?.into_iter().map(|p| p.pid).collect();
-        pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
-        board::post(
-            &house.settings.places,
-            &report(&pen.agent, &Keeper::Gone { creator_alive: false, running: None }, None),
-        )?;
-    } else if !fence::left_running(&pen.agent)?.is_empty() {
-        ended = fence::fence(&mut pen)?.into_iter().map(|p| p.pid).collect();
-    }
+    let lock = lock_after_keeper(named)?;
     // The environment that a keeper never came to read may hold secrets.
     file::remove(&named.record.env())?;
+    let mut ended = Vec::new();
+    let state = match seen.and_then(|_| Pen::open(&named.record, &lock)) {
+        Ok(mut pen) => {
+            if pen.agent.conclusion.is_none() {
+                ended = fence::fence(&mut pen)?;
+                pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
+                let gone = Keeper::Gone { creator_alive: false, running: None };
+                // The board is a copy, and /tmp may be full or wiped: the journal has it.
+                board::post(&house.settings.places, &report(&pen.agent, &gone, None)).ok();
+            } else if !fence::left_running(&pen.agent)?.is_empty() {
+                ended = fence::fence(&mut pen)?;
+            }
+            Ok(pen.agent.conclusion.as_ref().map_or(State::Unknown, |c| c.state.into()))
+        }
+        Err(damaged) => {
+            fence::end_unknown(named.id)?;
+            Err(damaged)
+        }
+    };
     house.tmux.kill_session(&named.session)?;
     house.tmux.end_with(&named.session)?;
-    let state = pen.agent.conclusion.as_ref().map_or(State::Unknown, |c| c.state.into());
-    Ok(Killed { state, was_running, ended })
+    Ok(Killed { state: state?, was_running, ended: ended.into_iter().map(|p| p.pid).collect() })
 }
 
-/// Asks the keeper to stop its agent, and waits for it. One that does not answer is killed; what it leaves is fenced by us.
-fn stop_keeper(agent: &Agent) -> Result<()> {
-    let Some(keeper) = &agent.keeper else { return Ok(()) };
-    process::signal(keeper, Signal::TERM)?;
-    if process::wait_for_end(keeper, KEEPER_LIMIT)? {
-        return Ok(());
+/// Asks the keeper to stop its agent, waits for it, and takes its lock. One that does not answer in time is killed; what
+/// it leaves is fenced by us. Others who hold the lock (another kill at work) are waited for.
+fn lock_after_keeper(named: &Named) -> Result<Lock> {
+    let path = named.record.keeper_lock();
+    let deadline = clock::tick() + KEEPER_LIMIT;
+    let mut asked: Vec<ProcessId> = Vec::new();
+    loop {
+        if let Some(lock) = lock::try_exclusive(&path)? {
+            return Ok(lock);
+        }
+        let left = deadline.saturating_duration_since(clock::tick());
+        match keeper_of(named)? {
+            Some(keeper) => {
+                if !asked.contains(&keeper) {
+                    process::signal(&keeper, Signal::TERM)?;
+                    // One that was stopped hears nothing until it goes on.
+                    process::signal(&keeper, Signal::CONT)?;
+                    asked.push(keeper.clone());
+                }
+                if !process::wait_for_end(&keeper, left)? {
+                    process::signal(&keeper, Signal::KILL)?;
+                    process::wait_for_end(&keeper, KILL_LIMIT)?;
+                }
+            }
+            None => match lock::exclusive(&path, PACE) {
+                Ok(lock) => return Ok(lock),
+                Err(lock::Error::Held { .. }) if !left.is_zero() => {}
+                Err(e) => {
+                    return Err(Error::NotKilled { session: named.session.to_string(), why: e.to_string() });
+                }
+            },
+        }
     }
-    process::signal(keeper, Signal::KILL)?;
-    process::wait_for_end(keeper, KILL_LIMIT)?;
-    Ok(())
+}
+
+/// The living keeper: the one on record, or, when it has not come to that yet or the record cannot be read, the one that
+/// the lock names.
+fn keeper_of(named: &Named) -> Result<Option<ProcessId>> {
+    let on_record = record::load(&named.record).ok().flatten().and_then(|agent| agent.keeper);
+    if let Some(keeper) = on_record
+        && process::is_alive(&keeper)?
+    {
+        return Ok(Some(keeper));
+    }
+    let Some(Held::Yes(Some(pid))) = lock::probe(&named.record.keeper_lock())? else { return Ok(None) };
+    // The pid in the file may be an earlier holder's, and belong to anybody now.
+    let Some(holder) = process::identify(pid)? else { return Ok(None) };
+    let words = process::command_line(&holder);
+    let keeps = words.iter().any(|w| w == "__keep") && words.iter().any(|w| w == named.record.0.as_os_str());
+    Ok(keeps.then_some(holder))
 }

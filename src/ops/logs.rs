@@ -63,13 +63,13 @@ pub fn raw(named: &Named) -> Result<Vec<u8>> {
 }
 
 /// Follows the raw output of the agent from its beginning until the agent ends, the reader goes away (`write` says
-/// false), or `stop` completes.
+/// false), or `stop` completes. Whether it was `stop` that ended it.
 pub async fn follow_raw(
     house: &House,
     named: &Named,
     mut write: impl FnMut(&[u8]) -> bool,
     stop: impl Future<Output = ()>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut n = 0;
     let mut tail: Option<spool::Tail> = None;
     let mut watch_raw = |newest: u32| -> Result<bool> {
@@ -89,7 +89,7 @@ pub async fn follow_raw(
     };
     let mut failed = None;
     let mut newest = 0;
-    super::follow::follow(
+    let followed = super::follow::follow(
         house,
         named,
         true,
@@ -105,8 +105,8 @@ pub async fn follow_raw(
         stop,
     )
     .await?;
-    if failed.is_none() {
-        watch_raw(newest)?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(watch_raw(newest)? && followed.is_some_and(|f| f.left)),
     }
-    failed.map_or(Ok(()), Err)
 }

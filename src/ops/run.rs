@@ -58,11 +58,10 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
     if missing.len() == chain.len() {
         return Err(none_installed(&missing, request.chain.is_some()));
     }
-    notes.extend(
-        missing.iter().map(|p| {
-            format!("{} is not installed and will be passed over; install it: {}", p.name, p.install)
-        }),
-    );
+    notes.extend(missing.iter().map(|p| {
+        let install = if p.install.is_empty() { String::new() } else { format!("; install it: {}", p.install) };
+        format!("{} is not installed and will be passed over{install}", p.name)
+    }));
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
     let (repository, commit, base_name) =
         create::starting_point(house, &house.settings.working_dir, request.base.as_deref())?;
@@ -108,14 +107,23 @@ fn installed(house: &House, profile: &Profile) -> bool {
 fn none_installed(missing: &[&Profile], asked: bool) -> Error {
     Error::NoneInstalled {
         asked: if asked { missing.iter().map(|p| p.name.clone()).collect() } else { Vec::new() },
-        install: missing.iter().map(|p| (p.name.clone(), p.install.clone())).collect(),
+        install: missing.iter().map(|p| (p.name.clone(), how_to_install(p))).collect(),
+    }
+}
+
+/// What the profile says; a profile of the user's own may not know it.
+fn how_to_install(profile: &Profile) -> String {
+    if profile.install.is_empty() {
+        format!("put {} into a directory of PATH", profile.command)
+    } else {
+        profile.install.clone()
     }
 }
 
 /// The chain of CLIs, each with its model.
 fn chain(house: &House, catalogue: &Catalogue, request: &Run) -> Result<Vec<Link>> {
     let names = match request.chain.as_ref().or(house.settings.agent_cli.as_ref()) {
-        Some(names) if names.is_empty() => {
+        Some(names) if names.is_empty() || names.iter().any(|n| n.trim().is_empty()) => {
             return Err(Error::usage(
                 "--agent-cli names no agent CLI",
                 "for example: --agent-cli claude,codex",

@@ -21,6 +21,7 @@ pub async fn wait(house: &House, request: &Wait) -> Result<WaitReport> {
         if request.until.is_empty() { state.is_final() } else { request.until.contains(&state) }
     };
     let mut timed_out = false;
+    let mut missed = Vec::new();
     for named in &agents {
         let mut there = false;
         let followed = follow(
@@ -36,11 +37,14 @@ pub async fn wait(house: &House, request: &Wait) -> Result<WaitReport> {
             clock::at(deadline),
         )
         .await?;
+        if !there {
+            missed.push(named.session.clone());
+        }
         timed_out |= !there && followed.is_some_and(|f| f.left);
     }
     let mut reports = Vec::new();
     for named in &agents {
         reports.extend(look::look(places, named)?);
     }
-    Ok(WaitReport { v: VERSION, timed_out, agents: reports })
+    Ok(WaitReport { v: VERSION, timed_out, missed, agents: reports })
 }

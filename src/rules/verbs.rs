@@ -3,7 +3,7 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 17] = [
+const ANNOUNCED: [&str; 18] = [
     "answer",
     "clean",
     "completions",
@@ -21,6 +21,7 @@ const ANNOUNCED: [&str; 17] = [
     "send",
     "serve",
     "task",
+    "undo",
 ];
 
 /// Options of `run` that make a command line without a verb a `run`.

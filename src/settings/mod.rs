@@ -164,7 +164,13 @@ fn text(path: &Path) -> Result<String, Error> {
 }
 
 fn load_config(path: &Path) -> Result<ConfigFile, Error> {
-    toml::from_str(&text(path)?).map_err(|e| Error::Config { path: path.to_owned(), message: e.to_string() })
+    let text = text(path)?;
+    toml::from_str(&text).map_err(|e| {
+        let at = e.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
+        let message = e.message().lines().collect::<Vec<_>>().join(", ");
+        Error::Config { path: path.to_owned(), message: format!("line {line}: {message}") }
+    })
 }
 
 fn absolute(name: &'static str, value: &OsStr) -> Result<PathBuf, Error> {

@@ -127,6 +127,7 @@ impl Server {
             // The server stands, and nothing is in it any more.
             "no current target",
             "no current client",
+            "no current target",
             "server exited",
             "lost server",
         ];
@@ -203,8 +204,18 @@ impl Server {
         Ok(self.ask("end the session", KillSession::new().target_session(target(name)))?.is_some())
     }
 
-    /// Detaches the terminal that was used last in the session `name`, for a key pressed in its pane.
-    pub fn detach_last_client(&self, name: &Session) -> Result<()> {
+    /// Detaches the terminal in which somebody pressed q in the session `name`. Our configuration notes which one before
+    /// the key reaches the pane; what tmux says of its own accord (the time of the last key, in seconds) does not tell two
+    /// people apart.
+    pub fn detach_who_pressed(&self, name: &Session) -> Result<()> {
+        let noted = self.ask(
+            "tell who pressed the key",
+            DisplayMessage::new().print().target_pane(target(name)).message("#{@ai_orch_pressed}"),
+        )?;
+        if let Some(client) = noted.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
+            self.ask("detach the terminal", DetachClient::new().target_client(client.to_owned()))?;
+            return Ok(());
+        }
         let clients = self.ask(
             "list the terminals of the session",
             ListClients::new().target_session(target(name)).format("#{client_activity} #{client_name}"),

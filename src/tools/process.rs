@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -101,6 +102,16 @@ pub fn me() -> Result<ProcessId> {
         .ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
 }
 
+/// The command line of `process`; empty if it has ended or may not be looked at.
+pub fn command_line(process: &ProcessId) -> Vec<OsString> {
+    let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    // Read first, checked then: what was read belongs to this process and to no successor.
+    if !is_alive(process).unwrap_or(false) {
+        return Vec::new();
+    }
+    line.split(|b| *b == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
+}
+
 /// Whether `process` still runs. A zombie does not.
 pub fn is_alive(process: &ProcessId) -> Result<bool> {
     Ok(boot()? == process.boot && runs(process)?)
@@ -165,9 +176,9 @@ fn pids() -> Result<Vec<i32>> {
     Ok(entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The running processes that hold `variable` (`NAME=value`) in the environment they were started with, or belong to
-/// the session that `leader` leads. Processes of other users cannot be read and are not ours.
-pub fn belonging(variable: &str, leader: Option<&ProcessId>) -> Result<Vec<ProcessId>> {
+/// The running processes that hold one of `variables` (`NAME=value`) in the environment they were started with, or
+/// belong to the session that `leader` leads. Processes of other users cannot be read and are not ours.
+pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec<ProcessId>> {
     let boot = boot()?;
     // A session id is a pid: it means this session only while nobody older than its leader is in it.
     let session = leader.filter(|l| l.boot == boot);
@@ -178,16 +189,17 @@ pub fn belonging(variable: &str, leader: Option<&ProcessId>) -> Result<Vec<Proce
             continue;
         }
         let in_session = session.is_some_and(|l| s.session == l.pid && s.start >= l.start);
-        if in_session || environ_holds(pid, variable.as_bytes()) {
+        if in_session || environ_holds(pid, variables) {
             found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
         }
     }
     Ok(found)
 }
 
-fn environ_holds(pid: i32, variable: &[u8]) -> bool {
+fn environ_holds(pid: i32, variables: &[String]) -> bool {
     // Unreadable: of another user, or just ended.
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == variable))
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|env| env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes())))
 }
 
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
@@ -218,11 +230,16 @@ pub fn descendants() -> Result<Vec<ProcessId>> {
 }
 
 /// Collects ended children that nobody waits for (daemons that a sub-reaper inherited), all but `except`.
+///
+/// What is in our own session is a helper program of ours, and whoever started it waits for it; an agent's processes
+/// have sessions of their own and cannot join ours.
 pub fn reap_orphans(except: &[i32]) {
     let Ok(all) = pids() else { return };
     let me = i32::try_from(std::process::id()).unwrap_or(0);
+    let Ok(Some(own)) = stat(me) else { return };
     for pid in all {
-        if except.contains(&pid) || !matches!(stat(pid), Ok(Some(s)) if s.zombie && s.parent == me) {
+        let orphan = |s: &Stat| s.zombie && s.parent == me && s.session != own.session;
+        if except.contains(&pid) || !matches!(stat(pid), Ok(Some(s)) if orphan(&s)) {
             continue;
         }
         if let Some(pid) = Pid::from_raw(pid) {
@@ -234,6 +251,8 @@ pub fn reap_orphans(except: &[i32]) {
 
 /// Ends every process that `find` finds, politely first: TERM, up to `grace`, then KILL until `find` finds none. Returns
 /// all that were found, and whether none is left within `limit` of the KILL.
+///
+/// A process that may not be signalled (it runs as somebody else) is left, and the others are ended all the same.
 pub fn end_all(
     mut find: impl FnMut() -> Result<Vec<ProcessId>>,
     grace: Duration,
@@ -247,12 +266,20 @@ pub fn end_all(
             }
         }
     };
+    let send = |found: &[ProcessId], signals: &[Signal]| {
+        for process in found {
+            for one in signals {
+                if let Err(error) = signal(process, *one) {
+                    tracing::warn!(%error, "could not be signalled");
+                }
+            }
+        }
+    };
     let polite = Instant::now() + grace;
     let mut found = find()?;
     remember(&found);
-    for process in &found {
-        signal(process, Signal::TERM)?;
-    }
+    // One that is stopped hears nothing until it goes on.
+    send(&found, &[Signal::TERM, Signal::CONT]);
     for process in &found {
         wait_for_end(process, polite.saturating_duration_since(Instant::now()))?;
     }
@@ -267,12 +294,8 @@ pub fn end_all(
             return Ok((seen, false));
         }
         // Stopped first, so that none of them can start another while we go through the list.
-        for process in &found {
-            signal(process, Signal::STOP)?;
-        }
-        for process in &found {
-            signal(process, Signal::KILL)?;
-        }
+        send(&found, &[Signal::STOP]);
+        send(&found, &[Signal::KILL]);
         for process in &found {
             wait_for_end(process, end.saturating_duration_since(Instant::now()))?;
         }
@@ -330,10 +353,10 @@ mod tests {
         let mut up = [0; 3];
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
         let (seen, gone) =
-            end_all(|| belonging(&mark, None), Duration::from_millis(50), Duration::from_secs(10)).unwrap();
+            end_all(|| belonging(std::slice::from_ref(&mark), None), Duration::from_millis(50), Duration::from_secs(10)).unwrap();
         assert!(gone);
         assert!(seen.len() >= 2, "{seen:?}");
         child.wait().unwrap();
-        assert!(belonging(&mark, None).unwrap().is_empty());
+        assert!(belonging(&[mark], None).unwrap().is_empty());
     }
 }

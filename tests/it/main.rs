@@ -13,8 +13,14 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod exits;
+mod fakes;
+mod features;
 mod forgotten;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
+mod hostile;
 mod layers;
+mod repositories;
 mod run;
+mod typing;
