@@ -347,7 +347,8 @@ fn finished<T>(done: Result<life::Result<T>, tokio::task::JoinError>) -> life::R
     match done {
         Ok(done) => done,
         Err(error) => {
-            Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }.into())
+            Err(process::Error { action: "finish a step".into(), source: std::io::Error::other(error) }
+                .into())
         }
     }
 }

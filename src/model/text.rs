@@ -84,7 +84,8 @@ pub fn escape_json(json: &str) -> String {
             continue;
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
-            out.push_str(&format!("\\u{unit:04x}"));
+            let escaped = format!("\\u{unit:04x}");
+            out.push_str(&escaped);
         }
     }
     out

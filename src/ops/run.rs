@@ -59,7 +59,8 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
         return Err(none_installed(&missing, request.chain.is_some()));
     }
     notes.extend(missing.iter().map(|p| {
-        let install = if p.install.is_empty() { String::new() } else { format!("; install it: {}", p.install) };
+        let install =
+            if p.install.is_empty() { String::new() } else { format!("; install it: {}", p.install) };
         format!("{} is not installed and will be passed over{install}", p.name)
     }));
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;

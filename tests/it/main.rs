@@ -17,9 +17,9 @@ mod exits;
 mod fakes;
 mod features;
 mod forgotten;
+mod hostile;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
-mod hostile;
 mod layers;
 mod repositories;
 mod run;
