@@ -1,7 +1,7 @@
 //! Repositories of every kind: an agent works in it, or what to type is said; the user's own things stay as they are.
 
 use crate::fakes::{assert_harmless, json_error, names};
-use crate::house::{Done, House};
+use crate::house::House;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -70,7 +70,7 @@ fn works_in(house: &House, dir: &Path, checkout: &Path) -> serde_json::Value {
 }
 
 /// Expects that no agent can work in `dir`: nothing is made, and `hint` is what to type.
-fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) -> Done {
+fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) {
     let done = house.orch(["--json", "run", "--agent-cli", "sh", WORK]).dir(dir).run();
     assert_eq!((done.code, done.stdout.as_str()), (code, ""), "{done}");
     let error = json_error(&done);
@@ -79,7 +79,6 @@ fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) -> D
     assert!(said.stderr.contains(hint), "{said}");
     assert_harmless(&said);
     assert_eq!(names(house), Vec::<String>::new());
-    said
 }
 
 #[test]
