@@ -375,6 +375,19 @@ for name in ("gemini", "codex", "claude"):
     hangs(name)
 
 
+@case("codex-without-sandbox")
+def _(world):
+    """Where codex cannot have its sandbox, as in many containers, it can do nothing: claude takes over."""
+    world.call = ["unshare", "-U", "--map-current-user", "--keep-caps", "sh", "-c",
+                  'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --ambient-caps=-all -- "$0" "$@"', *world.call]
+    world.serve("codex")
+    world.serve("claude")
+    run = world.run("codex,claude", TASK)
+    expect(run, 0, [("codex", "refused"), ("claude", "done")])
+    message(run, 0, "sandbox")
+    world.committed(run, "claude")
+
+
 @case("claude-budget")
 def _(world):
     world.serve("claude", tokens=(200_000, 4000))
