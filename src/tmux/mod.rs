@@ -213,7 +213,8 @@ impl Server {
         if let Some(dir) = self.files.socket.parent() {
             file::make_dirs(dir)?;
         }
-        let failed = |e: process::Error| Error::Failed { action: "make its socket again", why: e.to_string() };
+        let failed =
+            |e: process::Error| Error::Failed { action: "make its socket again", why: e.to_string() };
         process::signal(&server, Signal::USR1).map_err(failed)?;
         let deadline = clock::tick() + CALL_LIMIT;
         while file::ownership(&self.files.socket)?.is_none() {

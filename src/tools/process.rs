@@ -211,8 +211,9 @@ pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec
 
 fn environ_holds(pid: i32, variables: &[String]) -> bool {
     // Unreadable: of another user, or just ended.
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|env| env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes())))
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| {
+        env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes()))
+    })
 }
 
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
@@ -365,8 +366,12 @@ mod tests {
             .unwrap();
         let mut up = [0; 3];
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
-        let (seen, gone) =
-            end_all(|| belonging(std::slice::from_ref(&mark), None), Duration::from_millis(50), Duration::from_secs(10)).unwrap();
+        let (seen, gone) = end_all(
+            || belonging(std::slice::from_ref(&mark), None),
+            Duration::from_millis(50),
+            Duration::from_secs(10),
+        )
+        .unwrap();
         assert!(gone);
         assert!(seen.len() >= 2, "{seen:?}");
         child.wait().unwrap();
