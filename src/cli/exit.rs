@@ -15,6 +15,7 @@ pub(super) const TIME: u8 = 7;
 pub(super) const REFUSED: u8 = 8;
 pub(super) const BUG: u8 = 70;
 pub(super) const LEFT: u8 = 130;
+pub(super) const TERMINATED: u8 = 143;
 
 /// The exit code for an error, by its code word. A word that is not in the table is a bug of ours, and says so.
 pub(super) fn of_error(code: &str) -> u8 {

@@ -7,7 +7,7 @@ use crate::model::report::{
     AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
     VERSION, Verdict,
 };
-use crate::model::text::{Shown, columns, escape_json, fit};
+use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::{clock, terminal};
@@ -111,15 +111,19 @@ impl Screen {
         }
     }
 
-    /// `name  value` lines with the values aligned.
+    /// `name  value` lines with the values aligned; on a terminal a long value goes on below its beginning.
     pub(super) fn fields(&mut self, fields: &[(&str, String)]) {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let room = if self.terminal { self.width.saturating_sub(width + 4).max(20) } else { usize::MAX };
         let mut before = "";
         for (name, value) in fields {
-            let shown = if *name == before { "" } else { name };
+            let mut shown = if *name == before { "" } else { name };
             before = name;
-            let text = format!("  {}  {value}", self.paint("2", &format!("{shown:width$}")));
-            self.line(text.trim_end());
+            for line in wrap(value, room) {
+                let text = format!("  {}  {line}", self.paint("2", &format!("{shown:width$}")));
+                self.line(text.trim_end());
+                shown = "";
+            }
         }
     }
 }
