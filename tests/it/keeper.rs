@@ -156,7 +156,7 @@ fn size(dir: &Path) -> u64 {
 #[test]
 fn output_without_end_costs_bounded_memory_and_disk() {
     let house = House::new();
-    impatient(&house, "loud", &format!("yes \"$(head -c 3999 /dev/zero | tr '\\0' x)\" | head -c 200000000\necho; echo THE-END\ntouch {}\nexec sleep 1000", house.path("ready").display()));
+    impatient(&house, "loud", &format!("yes \"$(head -c 3999 /dev/zero | tr '\\0' x)\" | head -c 100000000\necho; echo THE-END\ntouch {}\nexec sleep 1000", house.path("ready").display()));
     house.start(["--agent-cli", "loud", "--name", "loud", "go"]);
     let record = house.record("loud");
     let deadline = Instant::now() + 3 * PATIENCE;
@@ -257,11 +257,11 @@ fn kill_all_kills_all_and_only_what_runs() {
 #[test]
 fn a_kill_that_meets_the_end_changes_nothing_about_the_truth() {
     let house = House::new();
-    for round in 0..8 {
+    for round in 0..rounds(8) {
         let name = format!("race-{round}");
         // Later each round: before the CLI runs, while it runs, while its work is committed, after the end.
         house.start(["--agent-cli", "sh", "--name", &name, "echo work > work.txt"]);
-        let wait = Duration::from_millis(round * 12);
+        let wait = Duration::from_millis((round % 12) * 12);
         let from = Instant::now();
         while from.elapsed() < wait {
             std::thread::yield_now();
@@ -1012,5 +1012,31 @@ fn a_creator_that_is_killed_leaves_what_can_be_seen_and_killed() {
     assert_eq!(house.listed("cut")["state"], "killed");
     let secret = tree(&house.path("home")).into_iter().any(|(_, bytes)| bytes.windows(8).any(|w| w == b"s3cr3t-v"));
     assert!(!secret, "its environment is removed");
+    nothing_runs(&house);
+}
+
+#[test]
+fn who_takes_over_in_the_middle_of_filling_fills_it_whole() {
+    let house = House::new();
+    let started = house.path("started");
+    // Hangs for the first who fills; then it works.
+    house.cli("slow", &format!("if [ ! -e {0} ]; then echo $$ > {0}; exec sleep 1000; fi; cat", started.display()));
+    house.git(&["config", "filter.slow.smudge", "slow"]);
+    fs::write(house.repo().join(".gitattributes"), "*.slow filter=slow\n").unwrap();
+    for name in ["a.slow", "z.txt"] {
+        fs::write(house.repo().join(name), "x\n").unwrap();
+    }
+    house.git(&["add", "."]);
+    house.git(&["commit", "-q", "-m", "slow"]);
+    house.start(["--agent-cli", "sh", "--name", "fill", "cat a.slow z.txt > both.txt"]);
+    eventually("the tree is being filled", || pids(&started).first().copied());
+    let record = house.record("fill");
+    signal(keeper(&record), "KILL");
+    eventually("the session is gone", || pane_pid(&house, "fill").is_none().then_some(()));
+    take_over(&house, "fill", &record);
+    eventually("it ends", || (house.listed("fill")["ended"].is_string()).then_some(()));
+    let listed = house.listed("fill");
+    assert_eq!(listed["state"], "done", "{listed}");
+    assert_eq!(house.git(&["show", "ai_orch/fill:both.txt"]), "x\nx");
     nothing_runs(&house);
 }
