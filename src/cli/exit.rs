@@ -20,26 +20,13 @@ pub(super) const LEFT: u8 = 130;
 pub(super) fn of_error(code: &str) -> u8 {
     match code {
         // Typed, written in a settings file, or called in a place where it makes no sense.
-        "usage"
-        | "config"
-        | "context"
-        | "no_such_base"
-        | "agent_cli_unknown"
-        | "agent_cli_needs"
-        | "profile_syntax"
-        | "profile_key"
-        | "profile_value"
-        | "model_not_taken"
-        | "no_budget"
-        | "bad_budget"
-        | "cannot_resume"
-        | "working_directory"
-        | "not_a_repository"
-        | "bare_repository"
-        | "inside_git_dir"
-        | "no_commit" => USAGE,
+        "usage" | "config" | "context" | "no_such_base" | "agent_cli_unknown" | "agent_cli_needs"
+        | "profile_syntax" | "profile_key" | "profile_value" | "model_not_taken" | "no_budget"
+        | "bad_budget" | "cannot_resume" | "working_directory" | "not_a_repository" | "bare_repository"
+        | "inside_git_dir" | "no_commit" => USAGE,
         "no_agent"
         | "ambiguous"
+        | "gone"
         | "squatted"
         | "no_name"
         | "repository_not_owned"
@@ -51,25 +38,9 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "ref_taken" => REFUSED,
         "locked" | "program_timed_out" | "tmux_no_answer" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
-        "cli_missing"
-        | "tmux_missing"
-        | "git_missing"
-        | "program_not_found"
-        | "environment"
-        | "tmux"
-        | "session_gone"
-        | "keeper"
-        | "git_failed"
-        | "git_disk"
-        | "program_io"
-        | "program_failed"
-        | "process"
-        | "lock"
-        | "file"
-        | "file_not_found"
-        | "permission"
-        | "read_only"
-        | "disk_full"
+        "cli_missing" | "tmux_missing" | "git_missing" | "program_not_found" | "environment" | "tmux"
+        | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io" | "program_failed"
+        | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only" | "disk_full"
         | "damaged" => ENVIRONMENT,
         _ => BUG,
     }

@@ -154,18 +154,18 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
         Verb::List(list) => {
             let report = ops::list::list(house, list.here)?;
             if json {
-                screen.json(&report)
+                screen.json(&report);
             } else {
-                print::list(&mut screen, &report)
+                print::list(&mut screen, &report);
             }
             Ok(exit::OK)
         }
         Verb::Show(one) => {
             let report = ops::show::show(house, &one.session)?;
             if json {
-                screen.json(&report)
+                screen.json(&report);
             } else {
-                print::show(&mut screen, &report)
+                print::show(&mut screen, &report);
             }
             Ok(exit::OK)
         }
@@ -177,9 +177,9 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
             if json {
-                screen.json(&report)
+                screen.json(&report);
             } else {
-                print::doctor(&mut screen, &report)
+                print::doctor(&mut screen, &report);
             }
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
@@ -353,7 +353,8 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
                 screen.bytes(bytes);
                 !screen.closed
             };
-            let left = ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
+            let left =
+                ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
             return Ok(if left && !screen.closed { exit::LEFT } else { exit::OK });
         }
         screen.bytes(&ops::logs::raw(&named)?);
@@ -389,7 +390,9 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
         match piece {
             Piece::Line(line) if json => screen.json(&line),
             Piece::Line(line) => {
-                wording::lines(&line.event).iter().for_each(|(tone, text)| screen.toned(*tone, text))
+                for (tone, text) in wording::lines(&line.event) {
+                    screen.toned(tone, &text);
+                }
             }
             Piece::Attempt { .. } | Piece::Gap if json => {}
             Piece::Attempt { n, cli } => screen.toned(Tone::Note, &format!("attempt {n}: {}", Shown(&cli))),

@@ -49,7 +49,9 @@ pub fn end_unknown(id: AgentId) -> Result<Vec<ProcessId>> {
 fn end(marks: &[String], leader: Option<&ProcessId>) -> Result<Vec<ProcessId>> {
     let (ended, gone) = process::end_all(|| belonging(marks, leader), GRACE, LIMIT)?;
     if !gone {
-        return Err(Error::StillRunning { pids: belonging(marks, leader)?.into_iter().map(|p| p.pid).collect() });
+        return Err(Error::StillRunning {
+            pids: belonging(marks, leader)?.into_iter().map(|p| p.pid).collect(),
+        });
     }
     Ok(ended)
 }

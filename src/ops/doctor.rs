@@ -105,7 +105,7 @@ fn agent_checks(house: &House) -> Result<Vec<Check>> {
             Ok(Some(report)) if report.state == crate::model::agent::State::Interrupted => interrupted += 1,
             Ok(_) => {}
             Err(error) => {
-                checks.push(check(named.session.as_str(), Verdict::Bad, error.to_string(), error.hint()))
+                checks.push(check(named.session.as_str(), Verdict::Bad, error.to_string(), error.hint()));
             }
         }
     }

@@ -89,12 +89,15 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
     let seen = match look::look_closely(&named.record) {
         Ok(Some((agent, _))) => Ok(agent),
         Ok(None) => {
-            return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
+            return Err(
+                crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into()
+            );
         }
         // Whatever its record says, it must be possible to stop it.
         Err(error) => Err(error),
     };
-    let was_running = seen.as_ref().map_or(true, |agent| agent.conclusion.is_none() && agent.not_created.is_none());
+    let was_running =
+        seen.as_ref().map_or(true, |agent| agent.conclusion.is_none() && agent.not_created.is_none());
     if was_running {
         // What is asked for is on disk before anybody is told: whoever takes over knows it too.
         file::replace(&named.record.stop(), b"kill\n")?;

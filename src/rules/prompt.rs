@@ -98,7 +98,7 @@ pub fn brief(before: &[Before], found: &Found) -> String {
     text.push('\n');
     match &found.changes {
         None => {
-            text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n")
+            text.push_str("\nWhat it changed could not be found out; look with git status and git log.\n");
         }
         Some(changes) if changes.is_empty() => text.push_str("\nNothing has been changed so far.\n"),
         Some(changes) => {

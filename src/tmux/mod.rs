@@ -133,17 +133,10 @@ impl Server {
             return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let absent = [
-            "no server running",
-            "error connecting",
-            "can't find session",
-            // The server stands, and nothing is in it any more.
-            "no current target",
-            "no current client",
-            "server exited",
-            "lost server",
-        ];
-        if absent.iter().any(|a| why.contains(a)) { Ok(None) } else { Err(Error::Failed { action, why }) }
+        if no_server(&why) || nothing_there(&why) || why.contains("no current client") {
+            return Ok(None);
+        }
+        Err(Error::Failed { action, why })
     }
 
     /// Makes the session `name`, whose pane runs `argv` and nothing else, with `variables` in its environment. Starts the
@@ -220,7 +213,8 @@ impl Server {
         if let Some(dir) = self.files.socket.parent() {
             file::make_dirs(dir)?;
         }
-        let failed = |e: process::Error| Error::Failed { action: "make its socket again", why: e.to_string() };
+        let failed =
+            |e: process::Error| Error::Failed { action: "make its socket again", why: e.to_string() };
         process::signal(&server, Signal::USR1).map_err(failed)?;
         let deadline = clock::tick() + CALL_LIMIT;
         while file::ownership(&self.files.socket)?.is_none() {
@@ -242,9 +236,9 @@ impl Server {
             return Ok(Some(true));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if why.contains("can't find session") || why.contains("no current target") {
+        if nothing_there(&why) {
             Ok(Some(false))
-        } else if why.contains("no server running") || why.contains("error connecting") {
+        } else if no_server(&why) {
             Ok(None)
         } else {
             Err(Error::Failed { action, why })
@@ -331,6 +325,16 @@ impl Server {
     fn guard(&self) -> Result<Lock> {
         Ok(lock::exclusive(&self.files.lock, LOCK_LIMIT)?)
     }
+}
+
+/// Whether tmux says that no server runs, or that the one it asked ended before it answered.
+fn no_server(why: &str) -> bool {
+    ["no server running", "error connecting", "server exited", "lost server"].iter().any(|w| why.contains(w))
+}
+
+/// Whether tmux says that there is no such session; the second is what a server says that has none at all.
+fn nothing_there(why: &str) -> bool {
+    ["can't find session", "no current target"].iter().any(|w| why.contains(w))
 }
 
 /// The version that `tmux -V` tells; `None` if tmux is not installed.

@@ -102,6 +102,19 @@ pub fn me() -> Result<ProcessId> {
         .ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
 }
 
+/// The umask of this process; `None` if the kernel does not tell.
+pub fn umask() -> Option<u32> {
+    // Asking by the system call means changing it for a moment, for every thread.
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
+}
+
+/// Sets the umask of this process and of what it starts.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
+}
+
 /// The command line of `process`; empty if it has ended or may not be looked at.
 pub fn command_line(process: &ProcessId) -> Vec<OsString> {
     let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
@@ -198,8 +211,9 @@ pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec
 
 fn environ_holds(pid: i32, variables: &[String]) -> bool {
     // Unreadable: of another user, or just ended.
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|env| env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes())))
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| {
+        env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes()))
+    })
 }
 
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
@@ -352,8 +366,12 @@ mod tests {
             .unwrap();
         let mut up = [0; 3];
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
-        let (seen, gone) =
-            end_all(|| belonging(std::slice::from_ref(&mark), None), Duration::from_millis(50), Duration::from_secs(10)).unwrap();
+        let (seen, gone) = end_all(
+            || belonging(std::slice::from_ref(&mark), None),
+            Duration::from_millis(50),
+            Duration::from_secs(10),
+        )
+        .unwrap();
         assert!(gone);
         assert!(seen.len() >= 2, "{seen:?}");
         child.wait().unwrap();

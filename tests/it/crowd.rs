@@ -37,7 +37,10 @@ fn names_that_begin_alike_never_touch_each_other() {
     std::fs::write(&go, "").unwrap();
     house.ok(["wait", "fix", "fix-10"]);
     for name in ["fix", "fix-10"] {
-        assert_eq!(house.git(&["ls-tree", "--name-only", &format!("ai_orch/{name}")]), format!("README.md\n{name}.txt"));
+        assert_eq!(
+            house.git(&["ls-tree", "--name-only", &format!("ai_orch/{name}")]),
+            format!("README.md\n{name}.txt")
+        );
     }
     nothing_runs(&house);
 }
@@ -109,8 +112,12 @@ fn starts_that_race_with_the_end_of_the_server_never_fail() {
         // Each ends as soon as it has begun, and takes the server along if it is the last: the next one starts right then.
         let children: Vec<_> = (0..4)
             .map(|i| {
-                std::thread::park_timeout(std::time::Duration::from_millis(u64::try_from(7 * i * (round % 5)).unwrap()));
-                house.orch(["run", "--detach", "--agent-cli", "sh", "--name", &format!("r{round}-{i}"), ":"]).spawn()
+                std::thread::park_timeout(std::time::Duration::from_millis(
+                    u64::try_from(7 * i * (round % 5)).unwrap(),
+                ));
+                house
+                    .orch(["run", "--detach", "--agent-cli", "sh", "--name", &format!("r{round}-{i}"), ":"])
+                    .spawn()
             })
             .collect();
         for child in children {

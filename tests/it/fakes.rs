@@ -33,13 +33,18 @@ result 0.01"#,
             dir = dir.display()
         );
         house.cli(name, &body);
-        house.profile(name, &format!("name = \"{name}\"\nextends = \"claude\"\ncommand = \"{name}\"\ninstall = \"get {name}\"\n"));
+        house.profile(
+            name,
+            &format!(
+                "name = \"{name}\"\nextends = \"claude\"\ncommand = \"{name}\"\ninstall = \"get {name}\"\n"
+            ),
+        );
         Self { dir }
     }
 
     /// How often it was started.
     pub fn starts(&self) -> usize {
-        (1..).take_while(|n| self.dir.join(format!("{n}.args")).exists()).count()
+        (1..1000).take_while(|n| self.dir.join(format!("{n}.args")).exists()).count()
     }
 
     /// What it got on standard input at start `n`.
@@ -60,7 +65,9 @@ result 0.01"#,
 
 /// The names that are reserved: every agent there is.
 pub fn names(house: &House) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(house.path("home/.local/state/ai_orch/names")) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(house.path("home/.local/state/ai_orch/names")) else {
+        return Vec::new();
+    };
     entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
 }
 
@@ -113,10 +120,14 @@ pub fn bare_path(house: &House, tools: &[&str]) -> String {
     let dir = house.path("tools");
     std::fs::create_dir_all(&dir).unwrap();
     for tool in tools {
-        let found = ["/usr/local/bin", "/usr/bin", "/bin"].iter().map(|d| Path::new(d).join(tool)).find(|p| p.exists());
+        let found = ["/usr/local/bin", "/usr/bin", "/bin"]
+            .iter()
+            .map(|d| Path::new(d).join(tool))
+            .find(|p| p.exists());
         let link = dir.join(tool);
         if !link.exists() {
-            std::os::unix::fs::symlink(found.unwrap_or_else(|| panic!("{tool} is not installed")), link).unwrap();
+            std::os::unix::fs::symlink(found.unwrap_or_else(|| panic!("{tool} is not installed")), link)
+                .unwrap();
         }
     }
     format!("{}:{}", house.path("bin").display(), dir.display())

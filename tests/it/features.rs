@@ -1,19 +1,36 @@
 //! What `run` promises beyond running: validation and repair, hand-over, environment, permissions, budget of names.
 
-use crate::fakes::{Fake, files, names};
+use crate::fakes::{Fake, assert_harmless, files, names};
 use crate::house::{House, eventually};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn what_the_validation_finds_is_repaired_in_the_same_conversation() {
     let house = House::new();
-    let fake = Fake::claude(&house, "fake", "case $n in 1) echo bad > out;; *) echo good > out;; esac; say \"try $n\"; result 0.0$n");
-    let words = ["run", "--json", "--agent-cli", "fake,sh", "--validate", "cat out; echo 'line two' >&2; grep -q good out", "write out"];
+    let fake = Fake::claude(
+        &house,
+        "fake",
+        "case $n in 1) echo bad > out;; *) echo good > out;; esac; say \"try $n\"; result 0.0$n",
+    );
+    let words = [
+        "run",
+        "--json",
+        "--agent-cli",
+        "fake,sh",
+        "--validate",
+        "cat out; echo 'line two' >&2; grep -q good out",
+        "write out",
+    ];
     let done = house.orch(words).run();
     assert_eq!(done.code, 0, "{done}");
     let agent = &done.json()["agent"];
     assert_eq!(fake.starts(), 2);
-    let turns: Vec<_> = agent["attempts"].as_array().unwrap().iter().map(|a| (a["turn"].clone(), a["result"].clone())).collect();
+    let turns: Vec<_> = agent["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (a["turn"].clone(), a["result"].clone()))
+        .collect();
     assert_eq!(turns, [("task".into(), "done".into()), ("repair".into(), "done".into())]);
     assert_eq!(agent["attempts"][0]["conversation"], agent["attempts"][1]["conversation"]);
     let conversation = agent["attempts"][0]["conversation"].as_str().unwrap();
@@ -24,7 +41,8 @@ fn what_the_validation_finds_is_repaired_in_the_same_conversation() {
         assert!(told.contains(part), "{part} in {told}");
     }
     assert!(!told.starts_with("write out"), "the conversation knows its task: {told}");
-    let checks: Vec<_> = agent["validations"].as_array().unwrap().iter().map(|v| (v["n"].clone(), v["ok"].clone())).collect();
+    let checks: Vec<_> =
+        agent["validations"].as_array().unwrap().iter().map(|v| (v["n"].clone(), v["ok"].clone())).collect();
     assert_eq!(checks, [(1.into(), false.into()), (2.into(), true.into())]);
     // The cost of a conversation that goes on is a total: what was there before is not counted twice.
     assert_eq!(agent["usage"]["cost_usd"], 0.02, "{agent:#}");
@@ -37,7 +55,19 @@ fn repairs_are_counted_and_then_the_chain_goes_on() {
     let first = Fake::claude(&house, "first", "echo \"first $n\" > out");
     let second = Fake::claude(&house, "second", "echo good > out");
     let run = |repairs: &str, chain: &str| {
-        house.orch(["run", "--json", "--agent-cli", chain, "--repairs", repairs, "--validate", "grep -q good out", "write out"]).run()
+        house
+            .orch([
+                "run",
+                "--json",
+                "--agent-cli",
+                chain,
+                "--repairs",
+                repairs,
+                "--validate",
+                "grep -q good out",
+                "write out",
+            ])
+            .run()
     };
     let done = run("0", "first");
     assert_eq!(done.code, 1, "{done}");
@@ -56,11 +86,53 @@ fn repairs_are_counted_and_then_the_chain_goes_on() {
 }
 
 #[test]
+fn what_a_validation_found_is_shown_harmlessly() {
+    let house = House::new();
+    let check = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo \"found $i\"; done; printf 'last \\033[2J line'; exit 9";
+    let words =
+        ["run", "--name", "one", "--agent-cli", "sh", "--repairs", "0", "--validate", check, "echo x > x"];
+    for done in [house.orch(words).run(), house.orch(["show", "one"]).run()] {
+        assert_harmless(&done);
+        let shown: Vec<&str> = done
+            .stdout
+            .lines()
+            .map(str::trim)
+            .filter(|l| l.contains("found ") && !l.contains("echo"))
+            .collect();
+        assert_eq!(
+            (shown.len(), shown.first(), shown.last()),
+            (9, Some(&"found 4"), Some(&"found 12")),
+            "{done}"
+        );
+        assert!(
+            done.stdout.contains("failed with exit 9 after attempt 1")
+                && done.stdout.contains("last ␛[2J line"),
+            "{done}"
+        );
+    }
+    // A check that succeeds in the end has nothing to tell.
+    let done =
+        house.orch(["run", "--agent-cli", "sh", "--validate", "echo found nothing", "echo x > x"]).run();
+    assert!(
+        done.stdout.contains("succeeded after attempt 1") && !done.stdout.contains("found nothing\n"),
+        "{done}"
+    );
+}
+
+#[test]
 fn a_cli_that_cannot_go_on_repairs_with_a_brief() {
     let house = House::new();
     let input = house.path("input");
-    house.agent("plain", &format!("cat > '{}'; if [ -e out ]; then echo good > out; else echo bad > out; fi; echo I did it", input.display()));
-    let done = house.orch(["run", "--json", "--agent-cli", "plain", "--validate", "grep good out", "write out"]).run();
+    house.agent(
+        "plain",
+        &format!(
+            "cat > '{}'; if [ -e out ]; then echo good > out; else echo bad > out; fi; echo I did it",
+            input.display()
+        ),
+    );
+    let done = house
+        .orch(["run", "--json", "--agent-cli", "plain", "--validate", "grep good out", "write out"])
+        .run();
     assert_eq!(done.code, 0, "{done}");
     let told = std::fs::read_to_string(&input).unwrap();
     for part in ["write out", "grep good out", "exited with 1", "1 commits, 1 files"] {
@@ -84,8 +156,18 @@ fn the_next_cli_is_told_who_why_and_what() {
     let done = house.orch(words).run();
     assert_eq!(done.code, 0, "{done}");
     let brief = String::from_utf8(second.input(1)).unwrap();
-    assert!(brief.starts_with("the task\n\nContext file notes.md:\n\n````\nremember ```this```\n````\n"), "{brief}");
-    for part in ["first stopped (quota)", "I was at step two", "1 commits, 2 files changed", "begin it", "a.txt", "b.txt"] {
+    assert!(
+        brief.starts_with("the task\n\nContext file notes.md:\n\n````\nremember ```this```\n````\n"),
+        "{brief}"
+    );
+    for part in [
+        "first stopped (quota)",
+        "I was at step two",
+        "1 commits, 2 files changed",
+        "begin it",
+        "a.txt",
+        "b.txt",
+    ] {
         assert!(brief.contains(part), "{part} in {brief}");
     }
     let branch = done.json()["agent"]["branch"].as_str().unwrap().to_owned();
@@ -107,26 +189,52 @@ fn context_files_are_read_at_once() {
     std::fs::write(&outside, "no line end").unwrap();
     std::fs::write(house.path("repo/a b.txt"), "").unwrap();
     let done = house
-        .orch(["run", "-d", "--agent-cli", "fake", "--name", "one", "--context", outside.to_str().unwrap(), "--context", "a b.txt", "the task"])
+        .orch([
+            "run",
+            "-d",
+            "--agent-cli",
+            "fake",
+            "--name",
+            "one",
+            "--context",
+            outside.to_str().unwrap(),
+            "--context",
+            "a b.txt",
+            "the task",
+        ])
         .run();
     std::fs::remove_file(&outside).unwrap();
     assert_eq!(done.code, 0, "{done}");
     assert_eq!(house.orch(["wait", "one"]).run().code, 0);
     let prompt = String::from_utf8(fake.input(1)).unwrap();
-    let expected = format!("the task\n\nContext file {}:\n\n```\nno line end\n```\n\n\nContext file a b.txt:\n\n```\n\n```\n", outside.display());
+    let expected = format!(
+        "the task\n\nContext file {}:\n\n```\nno line end\n```\n\n\nContext file a b.txt:\n\n```\n\n```\n",
+        outside.display()
+    );
     assert_eq!(prompt, expected);
 }
 
 #[test]
 fn what_is_left_stays_uncommitted_if_so_asked() {
     let house = House::new();
-    let done = house.orch(["run", "--json", "--no-commit", "--agent-cli", "sh", "echo x > x; echo y >> README.md"]).run();
+    let done = house
+        .orch(["run", "--json", "--no-commit", "--agent-cli", "sh", "echo x > x; echo y >> README.md"])
+        .run();
     assert_eq!(done.code, 0, "{done}");
     let agent = &done.json()["agent"];
-    assert_eq!((agent["changes"]["commits"].as_u64(), agent["changes"]["uncommitted"].as_bool()), (Some(0), Some(true)));
+    assert_eq!(
+        (agent["changes"]["commits"].as_u64(), agent["changes"]["uncommitted"].as_bool()),
+        (Some(0), Some(true))
+    );
     let worktree = agent["worktree"].as_str().unwrap();
-    assert_eq!(house.git_in(std::path::Path::new(worktree), &["status", "--porcelain"]), " M README.md\n?? x");
-    assert_eq!(house.git(&["rev-parse", agent["branch"].as_str().unwrap()]), house.git(&["rev-parse", "main"]));
+    assert_eq!(
+        house.git_in(std::path::Path::new(worktree), &["status", "--porcelain"]),
+        " M README.md\n?? x"
+    );
+    assert_eq!(
+        house.git(&["rev-parse", agent["branch"].as_str().unwrap()]),
+        house.git(&["rev-parse", "main"])
+    );
     let said = house.orch(["diff", "--stat", agent["session"].as_str().unwrap()]).run();
     assert!(said.stdout.contains("added") && said.stdout.contains("modified"), "{said}");
 }
@@ -137,13 +245,29 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
     let fake = Fake::claude(&house, "fake", "");
     let secret = "s3cr3t-v4lue-in-no-file";
     let call = house
-        .orch(["run", "--name", "one", "--agent-cli", "fake", "--env", &format!("TOKEN={secret}"), "--env", "EMPTY=", "--env", "LINES2=a\nb=c", "--validate", "[ \"$TOKEN\" = \"$OTHER\" ]", "do it"])
+        .orch([
+            "run",
+            "--name",
+            "one",
+            "--agent-cli",
+            "fake",
+            "--env",
+            &format!("TOKEN={secret}"),
+            "--env",
+            "EMPTY=",
+            "--env",
+            "LINES2=a\nb=c",
+            "--validate",
+            "[ \"$TOKEN\" = \"$OTHER\" ]",
+            "do it",
+        ])
         .env("OTHER", secret)
         .env("OF_THE_CALL", "yes")
         .env("TMUX", "/tmp/other/default,1,0")
         .env("TMUX_PANE", "%7")
         .env("CLAUDECODE", "1")
         .env("CLAUDE_CODE_ENTRYPOINT", "cli")
+        .env("CLAUDE_CODE_CHILD_SESSION", "1")
         .env("CODEX_SANDBOX", "seatbelt")
         .env("GEMINI_CLI", "1")
         .env("CURSOR_AGENT", "1")
@@ -155,10 +279,32 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
     let done = call.run();
     assert_eq!(done.code, 0, "{done}");
     let env = fake.env(1);
-    for line in [&format!("TOKEN={secret}"), "EMPTY=", "LINES2=a", "b=c", "OF_THE_CALL=yes", "AI_ORCH_SESSION=one", "AI_ORCH_ATTEMPT=1", "AI_ORCH_BRANCH=ai_orch/one", "DISABLE_AUTOUPDATER=1"] {
+    for line in [
+        &format!("TOKEN={secret}"),
+        "EMPTY=",
+        "LINES2=a",
+        "b=c",
+        "OF_THE_CALL=yes",
+        "AI_ORCH_SESSION=one",
+        "AI_ORCH_ATTEMPT=1",
+        "AI_ORCH_BRANCH=ai_orch/one",
+        "DISABLE_AUTOUPDATER=1",
+    ] {
         assert!(env.lines().any(|l| l == line), "{line} in {env}");
     }
-    for name in ["TMUX", "TMUX_PANE", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "GEMINI_CLI", "CURSOR_AGENT", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"] {
+    for name in [
+        "TMUX",
+        "TMUX_PANE",
+        "CLAUDECODE",
+        "CLAUDE_CODE_ENTRYPOINT",
+        "CLAUDE_CODE_CHILD_SESSION",
+        "CODEX_SANDBOX",
+        "GEMINI_CLI",
+        "CURSOR_AGENT",
+        "GIT_DIR",
+        "GIT_INDEX_FILE",
+        "GIT_WORK_TREE",
+    ] {
         assert!(!env.lines().any(|l| l.starts_with(&format!("{name}="))), "{name} in {env}");
     }
     // The validation has the same.
@@ -177,7 +323,22 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
     let journal = std::fs::read_to_string(house.record("one").join("journal")).unwrap();
     assert!(journal.contains("TOKEN"));
     // Nor is it left by an agent that is killed before it begins, or fails.
-    assert_eq!(house.orch(["run", "--name", "two", "--agent-cli", "sh", "--env", &format!("TOKEN={secret}"), "exit 1"]).run().code, 1);
+    assert_eq!(
+        house
+            .orch([
+                "run",
+                "--name",
+                "two",
+                "--agent-cli",
+                "sh",
+                "--env",
+                &format!("TOKEN={secret}"),
+                "exit 1"
+            ])
+            .run()
+            .code,
+        1
+    );
     assert!(!house.record("two").join("env").exists());
     for file in files(&house.path("home/.local/state")) {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
@@ -189,7 +350,11 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
 fn levels_of_permissions_become_flags_and_notes() {
     let house = House::new();
     let fake = Fake::claude(&house, "fake", "say looked");
-    for (level, flag) in [("read", "--tools\nRead,Glob,Grep,WebFetch,WebSearch\n"), ("work", "--permission-mode\ndontAsk\n"), ("full", "--dangerously-skip-permissions\n")] {
+    for (level, flag) in [
+        ("read", "--tools\nRead,Glob,Grep,WebFetch,WebSearch\n"),
+        ("work", "--permission-mode\ndontAsk\n"),
+        ("full", "--dangerously-skip-permissions\n"),
+    ] {
         let done = house.orch(["run", "--agent-cli", "fake", "--permissions", level, "do it"]).run();
         assert_eq!(done.code, 0, "{done}");
         assert!(fake.args(fake.starts()).contains(flag), "{level}: {}", fake.args(fake.starts()));
@@ -206,7 +371,10 @@ fn levels_of_permissions_become_flags_and_notes() {
     assert!(done.stderr.contains("note: sh cannot be limited"), "{done}");
     house.cli("gemini", "cat > /dev/null; echo '{\"type\":\"result\",\"status\":\"success\"}'");
     let done = house.orch(["run", "--permissions", "work", "--agent-cli", "gemini", "do it"]).run();
-    assert!(done.stderr.contains("note: gemini has no limited mode: it runs with every tool approved"), "{done}");
+    assert!(
+        done.stderr.contains("note: gemini has no limited mode: it runs with every tool approved"),
+        "{done}"
+    );
     assert_eq!(done.stderr.matches("limited mode").count(), 1, "{done}");
 }
 
@@ -216,10 +384,27 @@ fn a_model_is_for_one_cli_only() {
     let first = Fake::claude(&house, "first", "broke billing_error");
     let second = Fake::claude(&house, "second", "");
     assert_eq!(house.orch(["run", "--agent-cli", "first,second", "--model", "m1", "do it"]).run().code, 0);
-    assert!(first.args(1).contains("--model\nm1\n") && !second.args(1).contains("--model"), "{}", second.args(1));
-    assert_eq!(house.orch(["run", "--agent-cli", "first,second", "--model", "second=x=y/z", "do it"]).run().code, 0);
-    assert!(!first.args(2).contains("--model") && second.args(2).contains("--model\nx=y/z\n"), "{}", second.args(2));
-    assert_eq!(house.orch(["run", "--agent-cli", "first,second", "--model", "a", "--model", "second=b", "do it"]).run().code, 0);
+    assert!(
+        first.args(1).contains("--model\nm1\n") && !second.args(1).contains("--model"),
+        "{}",
+        second.args(1)
+    );
+    assert_eq!(
+        house.orch(["run", "--agent-cli", "first,second", "--model", "second=x=y/z", "do it"]).run().code,
+        0
+    );
+    assert!(
+        !first.args(2).contains("--model") && second.args(2).contains("--model\nx=y/z\n"),
+        "{}",
+        second.args(2)
+    );
+    assert_eq!(
+        house
+            .orch(["run", "--agent-cli", "first,second", "--model", "a", "--model", "second=b", "do it"])
+            .run()
+            .code,
+        0
+    );
     assert!(first.args(3).contains("--model\na\n") && second.args(3).contains("--model\nb\n"));
 }
 
@@ -244,9 +429,20 @@ fn recordings_of_real_clis_are_played() {
         assert_eq!(raw.raw, std::fs::read(model.trim_start_matches("replay=")).unwrap(), "{name}");
     }
     // A chain of recordings: the first has no quota, the second does the work.
-    let done = house.orch(["run", "--json", "--agent-cli", "replay,sh", "--model", &sample("claude/fail-quota"), "echo x > x"]).run();
+    let done = house
+        .orch([
+            "run",
+            "--json",
+            "--agent-cli",
+            "replay,sh",
+            "--model",
+            &sample("claude/fail-quota"),
+            "echo x > x",
+        ])
+        .run();
     assert_eq!((done.code, done.json()["agent"]["cli"].as_str()), (0, Some("sh")), "{done}");
-    let done = house.orch(["run", "--agent-cli", "replay", "--model", "replay=/no/such.jsonl", "do it"]).run();
+    let done =
+        house.orch(["run", "--agent-cli", "replay", "--model", "replay=/no/such.jsonl", "do it"]).run();
     assert_eq!(done.code, 1, "{done}");
     assert!(done.stdout.contains("there is no recording /no/such.jsonl"), "{done}");
 }
@@ -257,10 +453,18 @@ fn the_same_text_twice_is_two_agents() {
     let task = "touch it # the same text";
     for session in ["touch-it-the-same-text", "touch-it-the-same-text-2", "touch-it-the-same-text-3"] {
         let done = house.orch(["run", "-d", "--agent-cli", "sh", task]).run();
-        assert_eq!((done.stdout.trim(), done.stderr.as_str()), (session, ""), "a name made from the task needs no note: {done}");
+        assert_eq!(
+            (done.stdout.trim(), done.stderr.as_str()),
+            (session, ""),
+            "a name made from the task needs no note: {done}"
+        );
     }
-    let done = house.orch(["run", "-d", "--agent-cli", "sh", "--name", "touch-it-the-same-text", "true"]).run();
-    assert_eq!(done.stderr, "note: the name touch-it-the-same-text is taken; this agent is touch-it-the-same-text-4\n");
+    let done =
+        house.orch(["run", "-d", "--agent-cli", "sh", "--name", "touch-it-the-same-text", "true"]).run();
+    assert_eq!(
+        done.stderr,
+        "note: the name touch-it-the-same-text is taken; this agent is touch-it-the-same-text-4\n"
+    );
     // Names are unique over all repositories.
     let other = house.path("other");
     house.make_repository(&other);
@@ -269,7 +473,10 @@ fn the_same_text_twice_is_two_agents() {
     let sessions = names(&house);
     assert_eq!(sessions.len(), 5);
     assert_eq!(house.orch([vec!["wait".to_owned()], sessions].concat()).run().code, 0);
-    assert_eq!(house.git_in(&other, &["branch", "--list", "ai_orch/*", "--format=%(refname:short)"]), "ai_orch/touch-it-the-same-text-5");
+    assert_eq!(
+        house.git_in(&other, &["branch", "--list", "ai_orch/*", "--format=%(refname:short)"]),
+        "ai_orch/touch-it-the-same-text-5"
+    );
     let long = "x".repeat(50);
     let first = house.start(["--agent-cli", "sh", "--name", &long, "true"]);
     let second = house.start(["--agent-cli", "sh", "--name", &long, "true"]);
@@ -296,11 +503,17 @@ fn logs_follow_until_the_end() {
     let output = raw.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "begin 1\nend\nbegin 2\nend\n");
     let output = json.wait_with_output().unwrap();
-    let texts: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let texts: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(texts.iter().any(|l| l["n"] == 2 && l["event"]["text"] == "begin 2"), "{texts:?}");
     // Afterwards the log is the same, with who spoke.
     let after = house.ok(["logs", "one"]);
-    assert!(after.contains("attempt 1: sh") && after.contains("attempt 2: sh") && after.matches("end").count() == 2, "{after}");
+    assert!(
+        after.contains("attempt 1: sh")
+            && after.contains("attempt 2: sh")
+            && after.matches("end").count() == 2,
+        "{after}"
+    );
     assert_eq!(house.ok(["logs", "--raw", "one"]), "begin 1\nend\nbegin 2\nend\n");
     assert_eq!(house.ok(["logs", "-f", "--raw", "one"]), "begin 1\nend\nbegin 2\nend\n");
 }
@@ -342,10 +555,18 @@ fn a_diff_applies_to_the_base() {
         house.git(&["worktree", "add", "-q", "--detach", fresh.to_str().unwrap(), "main"]);
         house.git_in(&fresh, &["apply", "--index", file.to_str().unwrap()]);
         let theirs = house.listed(name)["worktree"].as_str().unwrap().to_owned();
-        let differ = house.command("diff").args(["-r", "--no-dereference", "-x", ".git", &theirs, fresh.to_str().unwrap()]).output().unwrap();
+        let differ = house
+            .command("diff")
+            .args(["-r", "--no-dereference", "-x", ".git", &theirs, fresh.to_str().unwrap()])
+            .output()
+            .unwrap();
         assert!(differ.status.success(), "{}", String::from_utf8_lossy(&differ.stdout));
         let modes = house.git_in(&fresh, &["ls-files", "-s", "run.sh", "crlf.txt", "link"]);
-        assert_eq!(modes.lines().map(|l| &l[..6]).collect::<Vec<_>>(), ["100755", "120000", "100755"], "{modes}");
+        assert_eq!(
+            modes.lines().map(|l| &l[..6]).collect::<Vec<_>>(),
+            ["100755", "120000", "100755"],
+            "{modes}"
+        );
     }
     // Nothing changed is an empty patch, and said on standard error.
     house.start(["--name", "none", "--agent-cli", "sh", "true"]);
@@ -357,7 +578,79 @@ fn a_diff_applies_to_the_base() {
 #[test]
 fn an_agent_that_leaves_its_branch_is_told_of() {
     let house = House::new();
-    let done = house.orch(["run", "--name", "one", "--agent-cli", "sh", "git checkout -q -b elsewhere; echo x > x"]).run();
+    let done = house
+        .orch(["run", "--name", "one", "--agent-cli", "sh", "git checkout -q -b elsewhere; echo x > x"])
+        .run();
     assert_eq!(done.code, 0, "{done}");
     assert!(done.stdout.contains("not committed") && done.stdout.contains("elsewhere"), "{done}");
+}
+
+#[test]
+fn an_agent_is_a_process_like_any_other() {
+    let house = House::new();
+    // It works on, so that the tmux server lives and has the umask of this call.
+    house.start(["--name", "first", "--agent-cli", "sh", "while [ ! -e go ]; do sleep 0.05; done"]);
+    let script = "umask; touch made; stat -c '%a %n' made README.md; yes | head -1; ls /proc/self/fd | wc -l; cat; grep SigBlk /proc/self/status";
+    for (mask, made) in [("027", "640"), ("077", "600"), ("002", "664")] {
+        let name = format!("with-{mask}");
+        let mut command = house.command("sh");
+        command.args(["-c", "umask $1; shift; exec \"$@\"", "sh", mask, env!("CARGO_BIN_EXE_ai_orch")]);
+        command.args(["run", "--name", &name, "--agent-cli", "sh", script]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}");
+        let lines: Vec<&str> = said.lines().map(str::trim).skip(1).take(6).collect();
+        let files = [format!("{made} made"), format!("{made} README.md")];
+        assert_eq!(
+            lines,
+            [&format!("0{mask}"), &files[0], &files[1], "y", "4", "SigBlk:    0000000000000000"],
+            "{said}"
+        );
+    }
+    for file in files(&house.path("home/.local/state")) {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is for its owner only", file.display());
+    }
+}
+
+#[test]
+fn a_task_may_hold_anything_that_standard_input_holds() {
+    let house = House::new();
+    let fake = Fake::claude(&house, "fake", "");
+    let tasks = ["a\0b c", "\n\nthe title comes later\n", "\u{feff}with a mark", "- - -\n", "--help"];
+    for (n, task) in tasks.into_iter().enumerate() {
+        let done = house.orch(["run", "--agent-cli", "fake", "-"]).stdin(task).run();
+        assert_eq!(done.code, 0, "{done}");
+        assert_eq!(fake.input(n + 1), task.as_bytes());
+    }
+    assert_eq!(house.listed("the-title-comes-later")["title"], "the title comes later");
+}
+
+#[test]
+fn an_agent_may_start_another_that_outlives_it() {
+    let house = House::new();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let inner = "while [ ! -e go ]; do sleep 0.05; done; env > env; echo x > x";
+    let outer = format!(
+        "echo mine > mine; git add mine; git commit -qm mine; {own} run -d --name inner --agent-cli sh '{inner}'; touch begun; exec sleep 300"
+    );
+    house.start(["--name", "outer", "--agent-cli", "sh", &outer]);
+    let worktree = |name: &str| house.listed(name)["worktree"].as_str().unwrap().to_owned();
+    eventually("the other one is started", || std::fs::metadata(format!("{}/begun", worktree("outer"))).ok());
+    assert_eq!(house.orch(["kill", "outer"]).run().code, 0);
+    assert_eq!(house.listed("outer")["state"], "killed");
+    std::fs::write(format!("{}/go", worktree("inner")), "").unwrap();
+    assert_eq!(house.orch(["wait", "inner"]).run().code, 0);
+    let inner = house.listed("inner");
+    assert_eq!(
+        (inner["base_name"].as_str(), inner["project"].clone()),
+        (Some("ai_orch/outer"), house.listed("outer")["project"].clone())
+    );
+    assert_eq!(
+        house.git(&["show", "ai_orch/inner:mine"]),
+        "mine",
+        "it starts from what the other one had committed"
+    );
+    let env = house.git(&["show", "ai_orch/inner:env"]);
+    assert!(env.contains("AI_ORCH_SESSION=inner") && !env.contains("=outer"), "{env}");
 }

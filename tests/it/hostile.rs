@@ -4,6 +4,7 @@ use crate::fakes::{Fake, assert_harmless, files, harmless, json_error, names};
 use crate::house::{Done, House};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// What should run nowhere: each would leave a file called `pwned`.
@@ -43,12 +44,25 @@ fn nothing_ran(house: &House) {
 }
 
 fn looks(house: &House, session: &str) {
-    for words in [&["list"][..], &["show", session], &["logs", session], &["diff", "--stat", session], &["attach", session], &["wait", session], &["kill", session]] {
+    for words in [
+        &["list"][..],
+        &["show", session],
+        &["logs", session],
+        &["diff", "--stat", session],
+        &["attach", session],
+        &["wait", session],
+        &["kill", session],
+    ] {
         let done = house.orch(words).run();
         assert_harmless(&done);
         assert_ne!(done.code, 70, "{done}");
     }
-    for words in [&["list", "--json"][..], &["show", session, "--json"], &["logs", session, "--json"], &["diff", session, "--json"]] {
+    for words in [
+        &["list", "--json"][..],
+        &["show", session, "--json"],
+        &["logs", session, "--json"],
+        &["diff", session, "--json"],
+    ] {
         let done = house.orch(words).run();
         assert_eq!(done.code, 0, "{done}");
         // JSON keeps every character; those that steer a terminal are escaped.
@@ -84,7 +98,7 @@ fn a_task_arrives_byte_for_byte_and_runs_nowhere() {
 fn what_an_agent_says_and_does_steers_nothing() {
     let house = House::new();
     // Text, file names, contents, commit messages and stderr, all hostile.
-    let script = r##"
+    let script = r#"
 esc=$(printf '\033'); c1=$(printf '\302\233'); bidi=$(printf '\342\200\256')
 say "${bidi}say #(touch pwned) \\u001b]52;c;x\\u0007 \\u009b2J \\r\\nnext"
 printf 'plain %s]52;c;x\007 %s2J line\n' "$esc" "$c1"
@@ -95,7 +109,7 @@ printf 'x\n' > "${bidi}exe.txt"; printf 'y\n' > "-rf"; printf 'z\n' > 'a"b;c'
 git add -A && git -c user.name=x -c user.email=x@x.invalid commit -q -m "${esc}]0;t${c1} #(touch pwned) ${bidi}subject"
 printf 'w\n' > "un${esc}tracked"
 printf '{"type":"result","subtype":"error","is_error":true,"result":"\\u001b[31mwhy \\u009b $(touch pwned)\\nsecond"}\n'
-exit 1"##;
+exit 1"#;
     Fake::claude(&house, "fake", script);
     let done = house.orch(["run", "--name", "one", "--agent-cli", "fake,sh", "true"]).run();
     assert_eq!(done.code, 0, "{done}");
@@ -103,7 +117,11 @@ exit 1"##;
     assert!(done.stdout.contains("why"), "{done}");
     looks(&house, "one");
     let stat = house.ok(["diff", "--stat", "one"]);
-    assert_eq!(stat.lines().count(), 6, "one line for each file and the sum, whatever the names hold: {stat}");
+    assert_eq!(
+        stat.lines().count(),
+        6,
+        "one line for each file and the sum, whatever the names hold: {stat}"
+    );
     let done = house.orch(["run", "--name", "two", "--agent-cli", "fake", "x y"]).run();
     assert_eq!(done.code, 1, "{done}");
     assert_harmless(&done);
@@ -147,7 +165,10 @@ fn errors_repeat_hostile_words_harmlessly() {
         for words in calls {
             for json in [false, true] {
                 let done = refused(words, json);
-                assert!([2, 8].contains(&done.code) && done.stdout.is_empty() || words[0] == "kill", "{words:?}: {done}");
+                assert!(
+                    [2, 8].contains(&done.code) && done.stdout.is_empty() || words[0] == "kill",
+                    "{words:?}: {done}"
+                );
                 assert_harmless(&done);
                 if json && words[0] != "kill" {
                     json_error(&done);
@@ -157,7 +178,12 @@ fn errors_repeat_hostile_words_harmlessly() {
     }
     // Bytes that are no text at all.
     let odd = OsStr::from_bytes(b"\xff\xfe\x1b[2J");
-    for words in [&[odd][..], &[OsStr::new("show"), odd], &[OsStr::new("run"), odd], &[OsStr::new("run"), OsStr::new("--agent-cli=sh"), OsStr::new("--context"), odd, OsStr::new("x y")]] {
+    for words in [
+        &[odd][..],
+        &[OsStr::new("show"), odd],
+        &[OsStr::new("run"), odd],
+        &[OsStr::new("run"), OsStr::new("--agent-cli=sh"), OsStr::new("--context"), odd, OsStr::new("x y")],
+    ] {
         for json in [false, true] {
             let done = refused(words, json);
             assert_eq!(done.code, if words[0] == "show" { done.code } else { 2 }, "{words:?}: {done}");
@@ -174,7 +200,9 @@ fn long_text(bytes: usize) -> String {
     let mut text = String::new();
     let mut n = 0;
     while text.len() < bytes {
-        text.push_str(&format!("line {n} 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;"));
+        text.push_str("line ");
+        text.push_str(&n.to_string());
+        text.push_str(" 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;");
         n += 1;
     }
     text.push_str("\n\nend without a line end");
@@ -186,10 +214,26 @@ fn a_long_task_arrives_whole_by_every_way() {
     let house = House::new();
     let fake = Fake::claude(&house, "fake", "");
     let argv = house.path("argv");
-    house.cli("byargv", &format!("for last in \"$@\"; do :; done; printf %s \"$last\" > '{}'; touch made", argv.display()));
-    house.profile("byargv", "name = \"byargv\"\ncommand = \"byargv\"\nprompt = \"argv\"\nlast = [\"--\", \"{prompt}\"]\n");
-    house.cli("byfile", &format!("cat \"$1\" > '{}'; touch made; cat > '{}'", house.path("file").display(), house.path("file-stdin").display()));
-    house.profile("byfile", "name = \"byfile\"\ncommand = \"byfile\"\nprompt = \"file\"\nlast = [\"{prompt_file}\"]\n");
+    house.cli(
+        "byargv",
+        &format!("for last in \"$@\"; do :; done; printf %s \"$last\" > '{}'; touch made", argv.display()),
+    );
+    house.profile(
+        "byargv",
+        "name = \"byargv\"\ncommand = \"byargv\"\nprompt = \"argv\"\nlast = [\"--\", \"{prompt}\"]\n",
+    );
+    house.cli(
+        "byfile",
+        &format!(
+            "cat \"$1\" > '{}'; touch made; cat > '{}'",
+            house.path("file").display(),
+            house.path("file-stdin").display()
+        ),
+    );
+    house.profile(
+        "byfile",
+        "name = \"byfile\"\ncommand = \"byfile\"\nprompt = \"file\"\nlast = [\"{prompt_file}\"]\n",
+    );
     let long = long_text(200_000);
     let short = long_text(90_000);
     // On standard input.
@@ -202,10 +246,12 @@ fn a_long_task_arrives_whole_by_every_way() {
     assert_eq!(std::fs::read(house.path("file")).unwrap(), long.as_bytes());
     assert!(std::fs::read(house.path("file-stdin")).unwrap().is_empty());
     let pointer = std::fs::read_to_string(&argv).unwrap();
-    let path = pointer.strip_prefix("Your task is in the file ").and_then(|p| p.split(": read all of it").next()).unwrap();
+    let path = pointer
+        .strip_prefix("Your task is in the file ")
+        .and_then(|p| p.split(": read all of it").next())
+        .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), long.as_bytes(), "{pointer}");
     assert_eq!(pointer.lines().count(), 1);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o077, 0, "the file is private");
     // As an argument: as long as an argument may be.
     let argument = long_text(120_000);
@@ -243,20 +289,41 @@ fn hostile_tasks_as_an_argument_are_one_argument() {
 
 #[test]
 fn hostile_paths_branches_and_contents_work() {
-    for (n, name) in ["#(touch pwned) $(touch pwned) `touch pwned`", "new\nline;", "\x1b]0;x\x07'\"", "bidi\u{202e}\u{9b} é 日本"].iter().enumerate() {
+    for (n, name) in [
+        "#(touch pwned) $(touch pwned) `touch pwned`",
+        "new\nline;",
+        "\x1b]0;x\x07'\"",
+        "bidi\u{202e}\u{9b} é 日本",
+    ]
+    .iter()
+    .enumerate()
+    {
         let house = House::new();
         let repo = house.path(name);
         house.make_repository(&repo);
         let branch = "evil/#(touch-pwned)$(x)`y`;'é";
         house.git_in(&repo, &["checkout", "-q", "-b", branch]);
-        let done = house.orch(["run", "--name", "one", "--agent-cli", "sh", "pwd > where; git rev-parse --abbrev-ref HEAD"]).dir(&repo).run();
+        let done = house
+            .orch([
+                "run",
+                "--name",
+                "one",
+                "--agent-cli",
+                "sh",
+                "pwd > where; git rev-parse --abbrev-ref HEAD",
+            ])
+            .dir(&repo)
+            .run();
         assert_eq!(done.code, 0, "{name:?}: {done}");
         assert_harmless(&done);
         looks(&house, "one");
         let shown = house.show("one");
         assert_eq!(shown["agent"]["base_name"], branch);
         assert_eq!(shown["agent"]["checkout"], std::fs::canonicalize(&repo).unwrap().to_str().unwrap());
-        assert_eq!(house.git_in(&repo, &["show", "ai_orch/one:where"]), shown["agent"]["worktree"].as_str().unwrap());
+        assert_eq!(
+            house.git_in(&repo, &["show", "ai_orch/one:where"]),
+            shown["agent"]["worktree"].as_str().unwrap()
+        );
         let error = house.orch(["run", "--base", "nope", "--agent-cli", "sh", "true"]).dir(&repo).run();
         assert_harmless(&error);
         nothing_ran(&house);
@@ -272,11 +339,63 @@ fn hostile_base_names_are_resolved_as_git_does_and_nothing_else() {
         house.git(&["branch", branch]);
         let done = house.orch(["run", "--json", "--agent-cli", "sh", "--base", branch, "true"]).run();
         assert_eq!(done.code, 0, "{branch}: {done}");
-        assert_eq!((done.json()["agent"]["base_name"].as_str(), done.json()["agent"]["base"].as_str()), (Some(branch), Some(tip.as_str())));
+        assert_eq!(
+            (done.json()["agent"]["base_name"].as_str(), done.json()["agent"]["base"].as_str()),
+            (Some(branch), Some(tip.as_str()))
+        );
     }
     for base in ["HEAD^{/init}", "HEAD~0", "@", &tip[..8]] {
         let done = house.orch(["run", "--json", "--agent-cli", "sh", "--base", base, "true"]).run();
         assert_eq!(done.json()["agent"]["base"], tip, "{base}: {done}");
     }
     nothing_ran(&house);
+}
+
+#[test]
+fn in_a_terminal_only_our_own_sequences_are_written() {
+    let house = House::new();
+    let task = house.path("task");
+    let script = r#"
+printf 'out \033]52;c;x\007 \033[2J \302\2332J \342\200\256 end\n'; printf 'err \033[31m\033c end\n' >&2
+printf 'name \033[2J' > f; printf 'x \033]0;t\007\n' > 'b'; mv f "$(printf 'na\033[2Jme')"
+printf 'no quota \033[2J\n' >&2; exit 3"#;
+    std::fs::write(&task, format!("# \x1b]0;title\x07 \u{9b}2J\n{script}")).unwrap();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let in_terminal = |words: &str| {
+        let call = format!("stty cols 100 rows 24; '{own}' {words}");
+        let output = house
+            .command("script")
+            .args(["-qec", &call, "/dev/null"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).expect("whole characters")
+    };
+    // Colours, and the line that is written over.
+    let ours = |text: &str| {
+        let mut rest = text.replace("\r\n", "\n").replace("\r\x1b[2K", "");
+        for code in ["0", "2", "31", "32", "33", "36"] {
+            rest = rest.replace(&format!("\x1b[{code}m"), "");
+        }
+        rest
+    };
+    let said = in_terminal(&format!("run --name one --agent-cli sh - < '{}'", task.display()));
+    assert!(said.contains("one failed") && said.contains('\x1b'), "{said:?}");
+    harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{why}"));
+    for words in [
+        "list",
+        "show one",
+        "logs one",
+        "logs -f one",
+        "diff one",
+        "diff --stat one",
+        "attach one",
+        "wait one",
+        "kill one",
+        "run --agent-cli \"$(printf 'x\\033[2J')\" 'x y'",
+    ] {
+        let said = in_terminal(words);
+        assert!(!said.is_empty(), "{words}");
+        harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{words}: {why}"));
+    }
 }

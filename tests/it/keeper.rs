@@ -66,7 +66,10 @@ fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             } else if kind.is_file() {
                 found.push((path.clone(), fs::read(&path).unwrap()));
             } else {
-                found.push((path.clone(), fs::read_link(&path).map(|l| l.into_os_string().into_encoded_bytes()).unwrap_or_default()));
+                found.push((
+                    path.clone(),
+                    fs::read_link(&path).map(|l| l.into_os_string().into_encoded_bytes()).unwrap_or_default(),
+                ));
             }
         }
     }
@@ -84,7 +87,14 @@ fn nothing_runs(house: &House) {
 fn killed_without_a_trace(script: &str) -> (House, Done) {
     let house = House::new();
     let ready = house.path("ready");
-    impatient(&house, "bad", &format!("HOUSE={}\necho mine > left.txt\necho more >> README.md\n{script}", house.path("").display()));
+    impatient(
+        &house,
+        "bad",
+        &format!(
+            "HOUSE={}\necho mine > left.txt\necho more >> README.md\n{script}",
+            house.path("").display()
+        ),
+    );
     let name = house.start(["--agent-cli", "bad", "--name", "bad", "go"]);
     eventually("the agent is ready", || there(&ready));
     let record = house.record(&name);
@@ -125,7 +135,8 @@ fn an_agent_that_ignores_every_polite_signal_is_killed() {
 
 #[test]
 fn an_agent_that_has_stopped_itself_is_killed() {
-    let (house, _) = killed_without_a_trace("echo $$ > $HOUSE/pids\ntouch $HOUSE/ready\nkill -STOP $$\nexec sleep 1000");
+    let (house, _) =
+        killed_without_a_trace("echo $$ > $HOUSE/pids\ntouch $HOUSE/ready\nkill -STOP $$\nexec sleep 1000");
     let show = house.listed("bad");
     assert_eq!(show["attempts"][0]["signal"], 15, "it was woken to hear the polite signal: {show}");
 }
@@ -139,7 +150,9 @@ fn binary_garbage_hurts_nobody() {
 
 #[test]
 fn a_silent_agent_is_killed() {
-    drop(killed_without_a_trace("echo $$ > $HOUSE/pids\nexec >/dev/null 2>&1\ntouch $HOUSE/ready\nexec sleep 1000"));
+    drop(killed_without_a_trace(
+        "echo $$ > $HOUSE/pids\nexec >/dev/null 2>&1\ntouch $HOUSE/ready\nexec sleep 1000",
+    ));
 }
 
 /// The most memory that a process ever used, in KiB.
@@ -156,7 +169,14 @@ fn size(dir: &Path) -> u64 {
 #[test]
 fn output_without_end_costs_bounded_memory_and_disk() {
     let house = House::new();
-    impatient(&house, "loud", &format!("yes \"$(head -c 3999 /dev/zero | tr '\\0' x)\" | head -c 100000000\necho; echo THE-END\ntouch {}\nexec sleep 1000", house.path("ready").display()));
+    impatient(
+        &house,
+        "loud",
+        &format!(
+            "yes \"$(head -c 3999 /dev/zero | tr '\\0' x)\" | head -c 100000000\necho; echo THE-END\ntouch {}\nexec sleep 1000",
+            house.path("ready").display()
+        ),
+    );
     house.start(["--agent-cli", "loud", "--name", "loud", "go"]);
     let record = house.record("loud");
     let deadline = Instant::now() + 3 * PATIENCE;
@@ -167,7 +187,9 @@ fn output_without_end_costs_bounded_memory_and_disk() {
         assert!(asked.elapsed() < Duration::from_secs(10), "list waits for nobody");
         std::thread::park_timeout(Duration::from_millis(500));
     }
-    eventually("the keeper has read the end", || house.ok(["logs", "loud"]).contains("THE-END").then_some(()));
+    eventually("the keeper has read the end", || {
+        house.ok(["logs", "loud"]).contains("THE-END").then_some(())
+    });
     let peak = peak(keeper(&record));
     let disk = size(&record);
     println!("keeper peak {peak} KiB, record {disk} bytes");
@@ -219,7 +241,11 @@ fn a_name_must_be_whole_to_be_killed() {
 #[test]
 fn killing_twice_at_once_and_again_later_is_no_error() {
     let house = House::new();
-    impatient(&house, "deaf", &format!("trap '' TERM\ntouch {}\nwhile :; do sleep 1; done", house.path("ready").display()));
+    impatient(
+        &house,
+        "deaf",
+        &format!("trap '' TERM\ntouch {}\nwhile :; do sleep 1; done", house.path("ready").display()),
+    );
     house.start(["--agent-cli", "deaf", "--name", "deaf", "go"]);
     eventually("it is deaf", || there(&house.path("ready")));
     let record = house.record("deaf");
@@ -247,8 +273,12 @@ fn kill_all_kills_all_and_only_what_runs() {
     }
     let done = house.orch(["kill", "--all", "--json"]).run();
     assert_eq!(done.code, 0, "{done}");
-    let killed: Vec<String> =
-        done.json()["killed"].as_array().unwrap().iter().map(|k| k["session"].as_str().unwrap().to_owned()).collect();
+    let killed: Vec<String> = done.json()["killed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|k| k["session"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(killed, ["one", "two", "three"]);
     assert_eq!(house.listed("over")["state"], "done");
     nothing_runs(&house);
@@ -345,7 +375,13 @@ fn a_kill_breaks_off_the_validation() {
 #[test]
 fn a_stopped_keeper_hears_a_kill() {
     let house = House::new();
-    house.start(["--agent-cli", "sh", "--name", "stop", &format!("echo $$ > {}; sleep 1000", house.path("pid").display())]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "stop",
+        &format!("echo $$ > {}; sleep 1000", house.path("pid").display()),
+    ]);
     let pid = eventually("it runs", || pids(&house.path("pid")).first().copied());
     signal(keeper(&house.record("stop")), "STOP");
     let asked = Instant::now();
@@ -362,14 +398,18 @@ fn a_stopped_keeper_hears_a_kill() {
 fn a_kill_ends_what_a_dead_keeper_left() {
     let house = House::new();
     // It ignores the TERM that it gets when its keeper dies, and has left its session.
-    let script = format!("setsid sh -c 'trap \"\" TERM; echo $$ > {}; while :; do sleep 1; done' & wait", house.path("pid").display());
+    let script = format!(
+        "setsid sh -c 'trap \"\" TERM; echo $$ > {}; while :; do sleep 1; done' & wait",
+        house.path("pid").display()
+    );
     house.start(["--agent-cli", "sh", "--name", "left", &script]);
     let pid = eventually("it runs", || pids(&house.path("pid")).first().copied());
     let record = house.record("left");
     let keeper = keeper(&record);
     signal(keeper, "KILL");
     eventually("the keeper is gone", || lock_is_free(&record).then_some(()));
-    let listed = eventually("the list tells", || Some(house.listed("left")).filter(|l| l["state"] == "interrupted"));
+    let listed =
+        eventually("the list tells", || Some(house.listed("left")).filter(|l| l["state"] == "interrupted"));
     assert_eq!(listed["remarks"][0]["what"], "agent_still_running", "{listed}");
     assert!(runs(i32::try_from(listed["remarks"][0]["pid"].as_i64().unwrap()).unwrap()));
     assert!(house.ok(["list"]).contains("interrupted"));
@@ -386,7 +426,13 @@ fn a_kill_ends_what_a_dead_keeper_left() {
 #[test]
 fn a_kill_does_not_need_tmux() {
     let house = House::new();
-    house.start(["--agent-cli", "sh", "--name", "lone", &format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", house.path("pid").display())]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "lone",
+        &format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", house.path("pid").display()),
+    ]);
     let pid = eventually("it runs", || pids(&house.path("pid")).first().copied());
     let record = house.record("lone");
     let server = String::from_utf8(house.tmux(&["display-message", "-p", "#{pid}"]).stdout).unwrap();
@@ -402,7 +448,16 @@ fn a_kill_does_not_need_tmux() {
 /// Starts a keeper for an agent that has none, the way the program does. False if tmux did not take it.
 fn take_over(house: &House, name: &str, record: &Path) {
     let conf = house.path("root/tmux.conf");
-    let words = ["-f", conf.to_str().unwrap(), "new-session", "-d", "-s", name, env!("CARGO_BIN_EXE_ai_orch"), "__keep"];
+    let words = [
+        "-f",
+        conf.to_str().unwrap(),
+        "new-session",
+        "-d",
+        "-s",
+        name,
+        env!("CARGO_BIN_EXE_ai_orch"),
+        "__keep",
+    ];
     let words: Vec<&str> = words.into_iter().chain([record.to_str().unwrap()]).collect();
     eventually("tmux makes the session", || house.tmux(&words).status.success().then_some(()));
 }
@@ -508,7 +563,9 @@ fn pane_pid(house: &House, name: &str) -> Option<i32> {
 fn a_keeper_killed_at_any_moment_loses_nothing() {
     let house = House::new();
     let seed = std::env::var("AI_ORCH_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()).unwrap() | 1
+        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos())
+            .unwrap()
+            | 1
     });
     println!("AI_ORCH_TEST_SEED={seed}");
     let mut dice = Dice(seed);
@@ -541,7 +598,11 @@ fn a_keeper_killed_at_any_moment_loses_nothing() {
         let work = house.git(&["show", &format!("ai_orch/{name}:work.txt")]);
         let attempts = entries(&journal, "attempt_started").len().to_string();
         assert_eq!(work.lines().last(), Some(attempts.as_str()), "the last attempt's work is there: {work}");
-        assert_eq!(house.git(&["rev-list", "--count", &format!("main..ai_orch/{name}")]), "1", "committed once");
+        assert_eq!(
+            house.git(&["rev-list", "--count", &format!("main..ai_orch/{name}")]),
+            "1",
+            "committed once"
+        );
     }
     nothing_runs(&house);
 }
@@ -551,13 +612,24 @@ fn a_followed_run_whose_keeper_dies_says_so_at_once() {
     let house = House::new();
     let pid_file = house.path("pid");
     let follower = house
-        .orch(["run", "--agent-cli", "sh", "--name", "seen", &format!("echo $$ > {}; exec sleep 1000", pid_file.display())])
+        .orch([
+            "run",
+            "--agent-cli",
+            "sh",
+            "--name",
+            "seen",
+            &format!("echo $$ > {}; exec sleep 1000", pid_file.display()),
+        ])
         .spawn();
     let pid = eventually("it runs", || pids(&pid_file).first().copied());
     signal(keeper(&house.record("seen")), "KILL");
     let since = Instant::now();
     let output = follower.wait_with_output().unwrap();
-    assert!(since.elapsed() < Duration::from_secs(4), "promptly, not at the next look: {:?}", since.elapsed());
+    assert!(
+        since.elapsed() < Duration::from_secs(4),
+        "promptly, not at the next look: {:?}",
+        since.elapsed()
+    );
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("interrupted"), "{output:?}");
     eventually("the agent went with its keeper", || (!runs(pid)).then_some(()));
@@ -586,7 +658,10 @@ fn list_writes_nothing() {
     assert!(!house.path("root").exists() && !house.path("home/.local").exists());
     house.start(["--agent-cli", "sh", "--name", "quiet", "exec sleep 1000"]);
     house.start(["--agent-cli", "sh", "--name", "dead", "exec sleep 1000"]);
-    eventually("both work", || (house.listed("quiet")["state"] == "working" && house.listed("dead")["state"] == "working").then_some(()));
+    eventually("both work", || {
+        (house.listed("quiet")["state"] == "working" && house.listed("dead")["state"] == "working")
+            .then_some(())
+    });
     signal(keeper(&house.record("dead")), "KILL");
     eventually("one is gone", || (house.listed("dead")["remarks"][0]["what"] == "keeper_gone").then_some(()));
     let before = everything(&house);
@@ -599,7 +674,8 @@ fn list_writes_nothing() {
 #[test]
 fn a_closed_session_stops_its_agent_and_can_be_gone_on_with() {
     let house = House::new();
-    let script = format!("trap '' TERM HUP; echo $$ > {}; while :; do sleep 1; done", house.path("pid").display());
+    let script =
+        format!("trap '' TERM HUP; echo $$ > {}; while :; do sleep 1; done", house.path("pid").display());
     impatient(&house, "deaf", &script);
     house.start(["--agent-cli", "deaf", "--name", "closed", "go"]);
     let pid = eventually("it runs", || pids(&house.path("pid")).first().copied());
@@ -621,11 +697,20 @@ fn a_killed_tmux_server_interrupts_its_agents() {
     let house = House::new();
     for name in ["a", "b"] {
         let pid = house.path(format!("{name}.pid"));
-        house.start(["--agent-cli", "sh", "--name", name, &format!("echo $$ > {}; exec sleep 1000", pid.display())]);
+        house.start([
+            "--agent-cli",
+            "sh",
+            "--name",
+            name,
+            &format!("echo $$ > {}; exec sleep 1000", pid.display()),
+        ]);
         eventually("it runs", || pids(&pid).first().copied());
     }
-    let server: i32 =
-        String::from_utf8(house.tmux(&["display-message", "-p", "#{pid}"]).stdout).unwrap().trim().parse().unwrap();
+    let server: i32 = String::from_utf8(house.tmux(&["display-message", "-p", "#{pid}"]).stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     signal(server, "KILL");
     for name in ["a", "b"] {
         eventually("it is interrupted", || (house.listed(name)["state"] == "interrupted").then_some(()));
@@ -638,8 +723,11 @@ fn a_tmux_server_that_does_not_answer_holds_nobody_up() {
     let house = House::new();
     house.start(["--agent-cli", "sh", "--name", "mute", "exec sleep 1000"]);
     eventually("it works", || (house.listed("mute")["state"] == "working").then_some(()));
-    let server: i32 =
-        String::from_utf8(house.tmux(&["display-message", "-p", "#{pid}"]).stdout).unwrap().trim().parse().unwrap();
+    let server: i32 = String::from_utf8(house.tmux(&["display-message", "-p", "#{pid}"]).stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     signal(server, "STOP");
     let asked = Instant::now();
     let listed = house.listed("mute");
@@ -655,7 +743,13 @@ fn a_tmux_server_that_does_not_answer_holds_nobody_up() {
 fn a_wiped_root_costs_nothing_but_the_board() {
     let house = House::new();
     let go = house.path("go");
-    let script = |n| format!("echo $$ > {}; while [ ! -e {} ]; do sleep 0.05; done; echo work > work.txt", house.path(format!("{n}.pid")).display(), go.display());
+    let script = |n| {
+        format!(
+            "echo $$ > {}; while [ ! -e {} ]; do sleep 0.05; done; echo work > work.txt",
+            house.path(format!("{n}.pid")).display(),
+            go.display()
+        )
+    };
     for name in ["stays", "goes"] {
         house.start(["--agent-cli", "sh", "--name", name, &script(name)]);
         eventually("it runs", || pids(&house.path(format!("{name}.pid"))).first().copied());
@@ -682,7 +776,13 @@ fn a_damaged_journal_is_told_and_its_agent_can_still_be_killed() {
     let house = House::new();
     for name in ["fine", "hurt"] {
         let pid = house.path(format!("{name}.pid"));
-        house.start(["--agent-cli", "sh", "--name", name, &format!("echo $$ > {}; exec sleep 1000", pid.display())]);
+        house.start([
+            "--agent-cli",
+            "sh",
+            "--name",
+            name,
+            &format!("echo $$ > {}; exec sleep 1000", pid.display()),
+        ]);
         eventually("it runs", || pids(&pid).first().copied());
     }
     let record = house.record("hurt");
@@ -690,7 +790,13 @@ fn a_damaged_journal_is_told_and_its_agent_can_still_be_killed() {
     let text = fs::read_to_string(record.join("journal")).unwrap();
     fs::write(record.join("journal"), text.replacen("worktree_made", "worktree_mode", 1)).unwrap();
     // While the keeper lives its board entry is as good as ever; without the board nothing is left to believe.
-    fs::remove_file(house.path("root").join(house.listed("hurt")["project"].as_str().unwrap()).join("agents/hurt/state.json")).unwrap();
+    fs::remove_file(
+        house
+            .path("root")
+            .join(house.listed("hurt")["project"].as_str().unwrap())
+            .join("agents/hurt/state.json"),
+    )
+    .unwrap();
     let listed = house.listed("hurt");
     assert_eq!(listed["state"], "unknown");
     assert_eq!(listed["remarks"][0]["what"], "damaged", "{listed}");
@@ -708,7 +814,13 @@ fn a_damaged_journal_is_told_and_its_agent_can_still_be_killed() {
 #[test]
 fn a_torn_last_line_is_no_damage() {
     let house = House::new();
-    house.start(["--agent-cli", "sh", "--name", "torn", "[ $AI_ORCH_ATTEMPT = 2 ] || exec sleep 1000; echo 2 > work.txt"]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "torn",
+        "[ $AI_ORCH_ATTEMPT = 2 ] || exec sleep 1000; echo 2 > work.txt",
+    ]);
     let record = house.record("torn");
     eventually("it works", || (house.listed("torn")["state"] == "working").then_some(()));
     let keeper = keeper(&record);
@@ -755,7 +867,10 @@ fn a_cli_that_a_signal_ends_has_crashed_and_the_signal_is_named() {
 fn a_daemon_that_keeps_the_pipe_open_does_not_keep_the_agent() {
     let house = House::new();
     let pid = house.path("pid");
-    let task = format!("setsid sh -c 'trap \"\" TERM HUP; echo $$ > {0}; while :; do sleep 1; done' & while [ ! -s {0} ]; do sleep 0.01; done; echo work > work.txt", pid.display());
+    let task = format!(
+        "setsid sh -c 'trap \"\" TERM HUP; echo $$ > {0}; while :; do sleep 1; done' & while [ ! -s {0} ]; do sleep 0.01; done; echo work > work.txt",
+        pid.display()
+    );
     let (code, agent, took) = ran(&house, &["--agent-cli", "sh", "--name", "pipe", &task]);
     assert_eq!((code, &agent["state"]), (0, &"done".into()));
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -769,7 +884,10 @@ fn a_daemon_that_only_writes_after_the_end_is_not_forgotten() {
     // Twenty processes, each an orphan of its own, all gone before the agent counts as ended.
     let dir = house.path("pids");
     fs::create_dir(&dir).unwrap();
-    let task = format!("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (setsid sh -c 'echo $$ > {0}/'$i'; exec sleep 1000' &); done; while [ $(ls {0} | wc -l) -lt 20 ]; do sleep 0.01; done", dir.display());
+    let task = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (setsid sh -c 'echo $$ > {0}/'$i'; exec sleep 1000' &); done; while [ $(ls {0} | wc -l) -lt 20 ]; do sleep 0.01; done",
+        dir.display()
+    );
     let (code, _, _) = ran(&house, &["--agent-cli", "sh", "--name", "many", &task]);
     assert_eq!(code, 0);
     let left: Vec<i32> = (1..=20).flat_map(|i| pids(&dir.join(i.to_string()))).filter(|p| runs(*p)).collect();
@@ -780,12 +898,18 @@ fn a_daemon_that_only_writes_after_the_end_is_not_forgotten() {
 fn orphans_that_end_are_collected_while_the_agent_works() {
     let house = House::new();
     let ready = house.path("ready");
-    let task = format!("for i in $(seq 100); do (setsid sh -c 'exit 0' &); done; touch {}; exec sleep 1000", ready.display());
+    let task = format!(
+        "for i in $(seq 100); do (setsid sh -c 'exit 0' &); done; touch {}; exec sleep 1000",
+        ready.display()
+    );
     house.start(["--agent-cli", "sh", "--name", "orphans", &task]);
     eventually("all were started", || there(&ready));
     let keeper = keeper(&house.record("orphans"));
     let zombies = || {
-        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| fs::read_to_string(e.path().join("stat")).ok());
+        let all = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|e| fs::read_to_string(e.path().join("stat")).ok());
         all.filter(|stat| {
             let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
             fields[0] == "Z" && fields[1] == keeper.to_string()
@@ -804,7 +928,10 @@ fn the_time_allowed_holds_for_who_ignores_it() {
     assert_eq!(code, 7, "{agent}");
     assert_eq!(agent["failure"]["class"], "timeout");
     assert_eq!(agent["attempts"].as_array().unwrap().len(), 1, "the time is the task's, not one CLI's");
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(15), "1 s and 1 s of grace: {took:?}");
+    assert!(
+        took >= Duration::from_secs(2) && took < Duration::from_secs(15),
+        "1 s and 1 s of grace: {took:?}"
+    );
     nothing_runs(&house);
 }
 
@@ -878,12 +1005,25 @@ fn who_says_nothing_for_too_long_is_stalled() {
 fn an_agent_inherits_nothing_of_its_keeper() {
     let house = House::new();
     let file = house.path("pid");
-    house.start(["--agent-cli", "sh", "--name", "bare", &format!("echo $$ > {}.new; mv {}.new {}; exec sleep 1000", file.display(), file.display(), file.display())]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "bare",
+        &format!(
+            "echo $$ > {}.new; mv {}.new {}; exec sleep 1000",
+            file.display(),
+            file.display(),
+            file.display()
+        ),
+    ]);
     let pid = eventually("it runs", || pids(&file).first().copied());
     let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
     eventually("it became the program", || (name().trim() == "sleep").then_some(()));
-    let mut fds: Vec<String> =
-        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut fds: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     fds.sort();
     assert_eq!(fds, ["0", "1", "2"]);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -897,7 +1037,11 @@ fn an_agent_inherits_nothing_of_its_keeper() {
     assert_eq!(mask("SigIgn") & ours, 0, "{status}");
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    assert_eq!((fields[3], fields[4]), (pid.to_string().as_str(), "0"), "a session of its own, and no terminal");
+    assert_eq!(
+        (fields[3], fields[4]),
+        (pid.to_string().as_str(), "0"),
+        "a session of its own, and no terminal"
+    );
     let worktree = house.listed("bare")["worktree"].as_str().unwrap().to_owned();
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), fs::canonicalize(worktree).unwrap());
 }
@@ -919,7 +1063,8 @@ fn nothing_was_made(house: &House) {
 }
 
 fn refused(house: &House, said: &str) -> Done {
-    let words = ["run", "--detach", "--agent-cli", "sh", "--name", "half", "--env", "KEY=s3cr3t-v", "echo x > x"];
+    let words =
+        ["run", "--detach", "--agent-cli", "sh", "--name", "half", "--env", "KEY=s3cr3t-v", "echo x > x"];
     let done = house.orch(words).run();
     assert_eq!(done.code, 6, "{done}");
     assert!(done.stderr.contains(said), "{done}");
@@ -933,14 +1078,21 @@ fn a_failing_tmux_leaves_nothing_half_made() {
     drop(refused(&house, "it is on fire"));
     fs::remove_file(house.path("bin/tmux")).unwrap();
     nothing_was_made(&house);
-    assert_eq!(house.start(["--agent-cli", "sh", "--name", "half", "echo x > x"]), "half", "the name is free again");
+    assert_eq!(
+        house.start(["--agent-cli", "sh", "--name", "half", "echo x > x"]),
+        "half",
+        "the name is free again"
+    );
     house.ok(["wait", "half"]);
 }
 
 #[test]
 fn a_tmux_that_lies_leaves_nothing_half_made() {
     let house = House::new();
-    house.cli("tmux", "case \"$*\" in *has-session*) echo \"can't find session: half\" >&2; exit 1;; esac; exit 0");
+    house.cli(
+        "tmux",
+        "case \"$*\" in *has-session*) echo \"can't find session: half\" >&2; exit 1;; esac; exit 0",
+    );
     let asked = Instant::now();
     drop(refused(&house, "ended at once"));
     assert!(asked.elapsed() < Duration::from_secs(20), "nobody waits a minute for a keeper that is gone");
@@ -963,10 +1115,12 @@ fn without_tmux_nothing_is_made() {
     let bin = house.path("few");
     fs::create_dir(&bin).unwrap();
     for program in ["git", "sh"] {
-        let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().stdout;
+        let found =
+            Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().stdout;
         std::os::unix::fs::symlink(String::from_utf8(found).unwrap().trim(), bin.join(program)).unwrap();
     }
-    let words = ["run", "--detach", "--agent-cli", "sh", "--name", "half", "--env", "KEY=s3cr3t-v", "echo x > x"];
+    let words =
+        ["run", "--detach", "--agent-cli", "sh", "--name", "half", "--env", "KEY=s3cr3t-v", "echo x > x"];
     let done = house.orch(words).env("PATH", &bin).run();
     assert_eq!(done.code, 6, "{done}");
     assert!(done.stderr.contains("tmux is not installed"), "{done}");
@@ -997,7 +1151,9 @@ fn a_creator_that_is_killed_leaves_what_can_be_seen_and_killed() {
     let house = House::new();
     // A tmux that hangs in new-session: the creator is killed between worktree and session.
     house.cli("tmux", &format!("touch {}; exec sleep 1000", house.path("hangs").display()));
-    let mut child = house.orch(["run", "--detach", "--agent-cli", "sh", "--name", "cut", "--env", "KEY=s3cr3t-v", "echo x"]).spawn();
+    let mut child = house
+        .orch(["run", "--detach", "--agent-cli", "sh", "--name", "cut", "--env", "KEY=s3cr3t-v", "echo x"])
+        .spawn();
     eventually("tmux hangs", || there(&house.path("hangs")));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -1010,7 +1166,8 @@ fn a_creator_that_is_killed_leaves_what_can_be_seen_and_killed() {
     assert_eq!(listed["state"], "interrupted", "{listed}");
     house.ok(["kill", "cut"]);
     assert_eq!(house.listed("cut")["state"], "killed");
-    let secret = tree(&house.path("home")).into_iter().any(|(_, bytes)| bytes.windows(8).any(|w| w == b"s3cr3t-v"));
+    let secret =
+        tree(&house.path("home")).into_iter().any(|(_, bytes)| bytes.windows(8).any(|w| w == b"s3cr3t-v"));
     assert!(!secret, "its environment is removed");
     nothing_runs(&house);
 }
@@ -1020,7 +1177,10 @@ fn who_takes_over_in_the_middle_of_filling_fills_it_whole() {
     let house = House::new();
     let started = house.path("started");
     // Hangs for the first who fills; then it works.
-    house.cli("slow", &format!("if [ ! -e {0} ]; then echo $$ > {0}; exec sleep 1000; fi; cat", started.display()));
+    house.cli(
+        "slow",
+        &format!("if [ ! -e {0} ]; then echo $$ > {0}; exec sleep 1000; fi; cat", started.display()),
+    );
     house.git(&["config", "filter.slow.smudge", "slow"]);
     fs::write(house.repo().join(".gitattributes"), "*.slow filter=slow\n").unwrap();
     for name in ["a.slow", "z.txt"] {

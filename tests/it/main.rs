@@ -14,16 +14,17 @@
 )]
 
 mod crowd;
+mod documents;
 mod exits;
 mod fakes;
 mod features;
 mod forgotten;
-#[allow(dead_code, reason = "the next tests use it")]
-mod house;
 mod hostile;
+mod house;
 mod keeper;
 mod layers;
 mod pane;
 mod repositories;
 mod run;
+mod schemas;
 mod typing;

@@ -23,7 +23,14 @@ impl<'a> Person<'a> {
     }
 
     fn tmux(&self, words: &[&str]) -> Output {
-        self.house.command("tmux").arg("-S").arg(&self.socket).args(["-f", "/dev/null"]).args(words).output().unwrap()
+        self.house
+            .command("tmux")
+            .arg("-S")
+            .arg(&self.socket)
+            .args(["-f", "/dev/null"])
+            .args(words)
+            .output()
+            .unwrap()
     }
 
     /// Presses keys, named as tmux names them.
@@ -54,7 +61,10 @@ impl Drop for Person<'_> {
 /// Starts an agent that counts on its screen and in a file, and answers with the file.
 fn counter(house: &House, name: &str) -> PathBuf {
     let file = house.path(format!("{name}.count"));
-    let task = format!("i=0; while :; do i=$((i + 1)); echo count-$i; echo $i >> {}; sleep 0.02; done", file.display());
+    let task = format!(
+        "i=0; while :; do i=$((i + 1)); echo count-$i; echo $i >> {}; sleep 0.02; done",
+        file.display()
+    );
     house.start(["--agent-cli", "sh", "--name", name, &task]);
     eventually("it counts", || (count(&file) > 0).then_some(()));
     file
@@ -70,7 +80,11 @@ fn goes_on(file: &Path, person: &Person<'_>) {
     eventually("the agent goes on", || (count(file) > now + 5).then_some(()));
     let far = now + 5;
     eventually("the screen goes on", || {
-        let last = person.screen().lines().rev().find_map(|l| l.trim().strip_prefix("count-")?.parse::<usize>().ok());
+        let last = person
+            .screen()
+            .lines()
+            .rev()
+            .find_map(|l| l.trim().strip_prefix("count-")?.parse::<usize>().ok());
         last.is_some_and(|last| last > far).then_some(())
     });
 }

@@ -1,7 +1,7 @@
 //! Repositories of every kind: an agent works in it, or what to type is said; the user's own things stay as they are.
 
 use crate::fakes::{assert_harmless, json_error, names};
-use crate::house::{Done, House};
+use crate::house::House;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,8 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
         for entry in std::fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(checkout).unwrap();
-            let ours = [".git/worktrees", ".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch"];
+            let ours =
+                [".git/worktrees", ".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch"];
             if ours.iter().any(|o| name.starts_with(o)) {
                 continue;
             }
@@ -26,10 +27,16 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
                 dirs.push(path.clone());
                 format!("dir {:o}", meta.mode())
             } else if meta.is_symlink() {
-                format!("link {:?}", std::fs::read_link(&path).unwrap())
+                format!("link {}", std::fs::read_link(&path).unwrap().display())
             } else {
                 let hash = Sha256::digest(std::fs::read(&path).unwrap());
-                format!("file {:o} {}.{} {}", meta.mode(), meta.mtime(), meta.mtime_nsec(), hash.iter().map(|b| format!("{b:02x}")).collect::<String>())
+                format!(
+                    "file {:o} {}.{} {}",
+                    meta.mode(),
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                    hash.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
+                )
             };
             found.insert(String::from_utf8_lossy(name.as_os_str().as_bytes()).into_owned(), told);
         }
@@ -46,7 +53,12 @@ fn works_in(house: &House, dir: &Path, checkout: &Path) -> serde_json::Value {
     let done = house.orch(["run", "--json", "--agent-cli", "sh", WORK]).dir(dir).run();
     assert_eq!(done.code, 0, "{}: {done}", dir.display());
     let after = users(checkout);
-    let changed: Vec<_> = before.iter().filter(|(k, v)| after.get(*k) != Some(v)).map(|(k, _)| k).chain(after.keys().filter(|k| !before.contains_key(*k))).collect();
+    let changed: Vec<_> = before
+        .iter()
+        .filter(|(k, v)| after.get(*k) != Some(v))
+        .map(|(k, _)| k)
+        .chain(after.keys().filter(|k| !before.contains_key(*k)))
+        .collect();
     assert!(changed.is_empty(), "{changed:#?}");
     let agent = done.json()["agent"].clone();
     assert_eq!(agent["state"], "done");
@@ -58,7 +70,7 @@ fn works_in(house: &House, dir: &Path, checkout: &Path) -> serde_json::Value {
 }
 
 /// Expects that no agent can work in `dir`: nothing is made, and `hint` is what to type.
-fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) -> Done {
+fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) {
     let done = house.orch(["--json", "run", "--agent-cli", "sh", WORK]).dir(dir).run();
     assert_eq!((done.code, done.stdout.as_str()), (code, ""), "{done}");
     let error = json_error(&done);
@@ -67,7 +79,6 @@ fn refused_in(house: &House, dir: &Path, code: i32, word: &str, hint: &str) -> D
     assert!(said.stderr.contains(hint), "{said}");
     assert_harmless(&said);
     assert_eq!(names(house), Vec::<String>::new());
-    said
 }
 
 #[test]
@@ -92,10 +103,14 @@ fn where_no_agent_can_work_it_says_what_to_type() {
     assert!(done.stderr.contains("/nowhere/at/all"), "{done}");
     let gone = house.path("gone");
     std::fs::create_dir(&gone).unwrap();
-    let script = format!("cd '{0}' && rmdir '{0}' && exec '{1}' list", gone.display(), env!("CARGO_BIN_EXE_ai_orch"));
+    let script =
+        format!("cd '{0}' && rmdir '{0}' && exec '{1}' list", gone.display(), env!("CARGO_BIN_EXE_ai_orch"));
     let output = house.command("sh").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() != Some(70) && (output.status.success() || said.contains("working directory")), "{said}");
+    assert!(
+        output.status.code() != Some(70) && (output.status.success() || said.contains("working directory")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -104,7 +119,15 @@ fn verbs_that_need_no_repository_work_anywhere() {
     house.start(["--name", "one", "--agent-cli", "sh", WORK]);
     let plain = house.path("plain");
     std::fs::create_dir(&plain).unwrap();
-    for words in [&["wait", "one"][..], &["list"], &["show", "one"], &["logs", "one"], &["diff", "one"], &["doctor"], &["kill", "one"]] {
+    for words in [
+        &["wait", "one"][..],
+        &["list"],
+        &["show", "one"],
+        &["logs", "one"],
+        &["diff", "one"],
+        &["doctor"],
+        &["kill", "one"],
+    ] {
         let done = house.orch(words).dir(&plain).run();
         assert_eq!(done.code, 0, "{words:?}: {done}");
     }
@@ -113,7 +136,9 @@ fn verbs_that_need_no_repository_work_anywhere() {
     assert!(done.stderr.contains("git init"), "{done}");
     let other = house.path("other");
     house.make_repository(&other);
-    let here = |dir: &Path| house.orch(["list", "--here", "--json"]).dir(dir).run().json()["agents"].as_array().unwrap().len();
+    let here = |dir: &Path| {
+        house.orch(["list", "--here", "--json"]).dir(dir).run().json()["agents"].as_array().unwrap().len()
+    };
     assert_eq!((here(&house.repo()), here(&other)), (1, 0));
 }
 
@@ -140,7 +165,11 @@ fn a_dirty_checkout_stays_as_it_is() {
     std::fs::remove_file(repo.join("staged.txt")).unwrap();
     let agent = works_in(&house, &repo, &repo);
     let branch = agent["branch"].as_str().unwrap();
-    assert_eq!(house.git(&["show", &format!("{branch}:README.md")]), "hello\nmore", "it starts from the commit");
+    assert_eq!(
+        house.git(&["show", &format!("{branch}:README.md")]),
+        "hello\nmore",
+        "it starts from the commit"
+    );
     assert_eq!(house.git(&["stash", "list", "--format=%gd"]), "stash@{0}");
     house.ok(["list"]);
     house.ok(["show", agent["session"].as_str().unwrap()]);
@@ -157,7 +186,10 @@ fn head_may_be_anywhere() {
     house.git(&["commit", "-q", "--allow-empty", "-m", "second"]);
     house.git(&["checkout", "-q", "--detach", &first]);
     let agent = works_in(&house, &repo, &repo);
-    assert_eq!((agent["base"].as_str().unwrap(), agent["base_name"].as_str().unwrap()), (first.as_str(), &first[..10]));
+    assert_eq!(
+        (agent["base"].as_str().unwrap(), agent["base_name"].as_str().unwrap()),
+        (first.as_str(), &first[..10])
+    );
     house.git(&["checkout", "-q", "-b", "feature/with/slashes", "master"]);
     assert_eq!(works_in(&house, &repo, &repo)["base_name"], "feature/with/slashes");
     // In the middle of a rebase the checkout is the user's business too.
@@ -174,7 +206,17 @@ fn head_may_be_anywhere() {
 #[test]
 fn odd_places_work() {
     let house = House::new();
-    for name in ["with space", "quo'te\"s", "new\nline", "ünï-日本語", "-dash", "a;b&c|d", "percent%20", "tab\there", "back\\slash"] {
+    for name in [
+        "with space",
+        "quo'te\"s",
+        "new\nline",
+        "ünï-日本語",
+        "-dash",
+        "a;b&c|d",
+        "percent%20",
+        "tab\there",
+        "back\\slash",
+    ] {
         let repo = house.path(name);
         house.make_repository(&repo);
         works_in(&house, &repo, &repo);
@@ -212,7 +254,15 @@ fn submodules_shallow_clones_and_linked_worktrees_work() {
     let house = House::new();
     house.make_repository(&house.path("lib"));
     let repo = house.repo();
-    house.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", house.path("lib").to_str().unwrap(), "lib"]);
+    house.git(&[
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        house.path("lib").to_str().unwrap(),
+        "lib",
+    ]);
     house.git(&["commit", "-q", "-m", "with a submodule"]);
     works_in(&house, &repo, &repo);
     house.git(&["commit", "-q", "--allow-empty", "-m", "more"]);
@@ -272,4 +322,50 @@ fn branches_of_others_are_never_taken() {
     std::fs::write(house.path("home/.config/ai_orch/config.toml"), "branch_prefix = \"agents/\"\n").unwrap();
     let done = house.orch(["run", "--json", "--name", "mine", "--agent-cli", "sh", WORK]).dir(&other).run();
     assert_eq!(done.json()["agent"]["branch"], "agents/mine", "{done}");
+}
+
+#[test]
+fn what_is_gone_is_said_and_everything_else_goes_on() {
+    let house = House::new();
+    for name in ["no-worktree", "no-branch", "no-repo"] {
+        house.start(["--name", name, "--agent-cli", "sh", WORK]);
+    }
+    assert_eq!(house.orch(["wait", "no-worktree", "no-branch", "no-repo"]).run().code, 0);
+    let looks = |name: &str| {
+        for words in [
+            &["show", name][..],
+            &["list"],
+            &["logs", name],
+            &["attach", name],
+            &["wait", name],
+            &["kill", name],
+        ] {
+            let done = house.orch(words).run();
+            assert_eq!(done.code, 0, "{words:?}: {done}");
+        }
+    };
+    let worktree = |name: &str| std::path::PathBuf::from(house.listed(name)["worktree"].as_str().unwrap());
+    std::fs::remove_dir_all(worktree("no-worktree")).unwrap();
+    looks("no-worktree");
+    assert!(house.ok(["show", "no-worktree"]).contains("worktree gone"));
+    let done = house.orch(["diff", "no-worktree"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("the worktree of no-worktree is gone: "), "{done}");
+    // What it says to type works.
+    let typed = done.stderr.lines().find_map(|l| l.split_once(": git ")).unwrap().1.to_owned();
+    assert!(house.git(&typed.split(' ').collect::<Vec<_>>()).contains("+more"));
+    house.git(&["worktree", "remove", "--force", worktree("no-branch").to_str().unwrap()]);
+    house.git(&["branch", "-q", "-D", "ai_orch/no-branch"]);
+    looks("no-branch");
+    // The name stays with the agent that had it.
+    let done = house.orch(["run", "-d", "--name", "no-branch", "--agent-cli", "sh", "true"]).run();
+    assert_eq!(done.stdout, "no-branch-2\n", "{done}");
+    assert_eq!(house.orch(["wait", "no-branch-2"]).run().code, 0);
+    std::fs::rename(house.repo(), house.path("moved")).unwrap();
+    std::fs::create_dir(house.repo()).unwrap();
+    looks("no-repo");
+    let done = house.orch(["diff", "no-repo"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("the repository of no-repo is gone: "), "{done}");
+    assert!(done.stderr.contains("git diff "), "{done}");
 }

@@ -5,22 +5,74 @@ use crate::house::House;
 
 /// Misspellings and what was meant.
 const MISSPELLED: [(&str, &str); 44] = [
-    ("ru", "run"), ("rn", "run"), ("runn", "run"), ("rum", "run"), ("urn", "run"), ("RUN", "run"), ("Run", "run"),
-    ("lst", "list"), ("lis", "list"), ("lits", "list"), ("listt", "list"), ("lsit", "list"), ("LIST", "list"), ("lost", "list"),
-    ("sl", "ls"), ("lss", "ls"),
-    ("shw", "show"), ("sow", "show"), ("shwo", "show"), ("shows", "show"), ("hsow", "show"),
-    ("log", "logs"), ("lgos", "logs"), ("loggs", "logs"), ("ogs", "logs"),
-    ("dif", "diff"), ("dff", "diff"), ("difff", "diff"), ("idff", "diff"),
-    ("atach", "attach"), ("attch", "attach"), ("attahc", "attach"), ("attatch", "attach"), ("att", "attach"),
-    ("kil", "kill"), ("kll", "kill"), ("killl", "kill"), ("ikll", "kill"), ("Kill", "kill"),
-    ("wiat", "wait"), ("wai", "wait"), ("waitt", "wait"),
-    ("docter", "doctor"), ("hlep", "help"),
+    ("ru", "run"),
+    ("rn", "run"),
+    ("runn", "run"),
+    ("rum", "run"),
+    ("urn", "run"),
+    ("RUN", "run"),
+    ("Run", "run"),
+    ("lst", "list"),
+    ("lis", "list"),
+    ("lits", "list"),
+    ("listt", "list"),
+    ("lsit", "list"),
+    ("LIST", "list"),
+    ("lost", "list"),
+    ("sl", "ls"),
+    ("lss", "ls"),
+    ("shw", "show"),
+    ("sow", "show"),
+    ("shwo", "show"),
+    ("shows", "show"),
+    ("hsow", "show"),
+    ("log", "logs"),
+    ("lgos", "logs"),
+    ("loggs", "logs"),
+    ("ogs", "logs"),
+    ("dif", "diff"),
+    ("dff", "diff"),
+    ("difff", "diff"),
+    ("idff", "diff"),
+    ("atach", "attach"),
+    ("attch", "attach"),
+    ("attahc", "attach"),
+    ("attatch", "attach"),
+    ("att", "attach"),
+    ("kil", "kill"),
+    ("kll", "kill"),
+    ("killl", "kill"),
+    ("ikll", "kill"),
+    ("Kill", "kill"),
+    ("wiat", "wait"),
+    ("wai", "wait"),
+    ("waitt", "wait"),
+    ("docter", "doctor"),
+    ("hlep", "help"),
 ];
 
 /// Verbs of the design that this version does not have.
 const NOT_YET: [&str; 20] = [
-    "live", "send", "merge", "resume", "clean", "undo", "dispatcher", "flow", "task", "msg", "mcp", "serve", "dash", "config",
-    "completions", "guide", "answer", "events", "gate", "reply",
+    "live",
+    "send",
+    "merge",
+    "resume",
+    "clean",
+    "undo",
+    "dispatcher",
+    "flow",
+    "task",
+    "msg",
+    "mcp",
+    "serve",
+    "dash",
+    "config",
+    "completions",
+    "guide",
+    "answer",
+    "events",
+    "gate",
+    "reply",
 ];
 
 #[test]
@@ -28,7 +80,8 @@ fn a_misspelled_verb_starts_nothing_and_names_the_verb() {
     let house = House::new();
     let fake = Fake::claude(&house, "claude", "");
     for (typed, meant) in MISSPELLED {
-        for words in [&[typed][..], &[typed, "some-agent"], &[typed, "fix", "the", "bug"], &["--json", typed]] {
+        for words in [&[typed][..], &[typed, "some-agent"], &[typed, "fix", "the", "bug"], &["--json", typed]]
+        {
             let done = house.orch(words).run();
             assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{words:?}: {done}");
             assert!(done.stderr.contains(&format!("did you mean: ai_orch {meant}")), "{words:?}: {done}");
@@ -44,7 +97,8 @@ fn a_verb_of_a_later_version_is_named_as_such_and_not_offered() {
     let house = House::new();
     let fake = Fake::claude(&house, "claude", "");
     let help = house.ok(["--help"]);
-    let listed: Vec<&str> = help.lines().filter_map(|l| l.strip_prefix("  ")?.split_whitespace().next()).collect();
+    let listed: Vec<&str> =
+        help.lines().filter_map(|l| l.strip_prefix("  ")?.split_whitespace().next()).collect();
     assert!(listed.contains(&"attach"), "{listed:?}");
     for verb in NOT_YET {
         let done = house.orch([verb, "x"]).run();
@@ -128,19 +182,44 @@ fn every_mistake_is_answered_with_the_thing_and_the_next_step() {
     let run = |words: &[&'static str]| -> Vec<&'static str> { [&["run"], words, &["do it"]].concat() };
     let table: Vec<(Vec<&str>, i32, &str, &str)> = vec![
         (run(&["--agent-cli", "cluade"]), 2, "cluade", "did you mean claude"),
-        (run(&["--agent-cli", "kubectl"]), 2, "kubectl", "use one of: claude, codex, gemini, cursor-agent, sh, replay"),
+        (
+            run(&["--agent-cli", "kubectl"]),
+            2,
+            "kubectl",
+            "use one of: claude, codex, gemini, cursor-agent, sh, replay",
+        ),
         (run(&["--agent-cli", ""]), 2, "--agent-cli", "for example: --agent-cli claude,codex"),
         (run(&["--agent-cli", "claude,,sh"]), 2, "--agent-cli", "for example: --agent-cli claude,codex"),
         (run(&["--agent-cli"]), 2, "--agent-cli", ""),
-        (run(&["--agent-cli", "plain", "--model", "x"]), 2, "plain takes no model", "leave out --model for plain"),
-        (run(&["--agent-cli", "sh", "--model", "claude=opus"]), 2, "claude is not in the chain", "--agent-cli sh,claude"),
+        (
+            run(&["--agent-cli", "plain", "--model", "x"]),
+            2,
+            "plain takes no model",
+            "leave out --model for plain",
+        ),
+        (
+            run(&["--agent-cli", "sh", "--model", "claude=opus"]),
+            2,
+            "claude is not in the chain",
+            "--agent-cli sh,claude",
+        ),
         (run(&["--agent-cli", "claude", "--model", "cluade=opus"]), 2, "cluade", "did you mean claude"),
         (run(&["--agent-cli", "claude", "--model", ""]), 2, "--model", "--model CLI=MODEL"),
         (run(&["--agent-cli", "claude", "--model", "claude="]), 2, "--model", "--model CLI=MODEL"),
         (run(&["--agent-cli", "replay"]), 2, "replay needs a model", "add --model replay="),
         (run(&["--context", "missing.txt"]), 2, "missing.txt", "readable UTF-8 file"),
-        (run(&["--context", "notes.bin"]), 2, "notes.bin cannot be used: it is not UTF-8", "readable UTF-8 file"),
-        (run(&["--context", "big.txt"]), 2, "big.txt cannot be used: it is larger than 8 MiB", "readable UTF-8 file"),
+        (
+            run(&["--context", "notes.bin"]),
+            2,
+            "notes.bin cannot be used: it is not UTF-8",
+            "readable UTF-8 file",
+        ),
+        (
+            run(&["--context", "big.txt"]),
+            2,
+            "big.txt cannot be used: it is larger than 8 MiB",
+            "readable UTF-8 file",
+        ),
         (run(&["--context", "."]), 2, "the context file . cannot be used", "readable UTF-8 file"),
         (run(&["--context", "/dev/null/x"]), 2, "/dev/null/x", "readable UTF-8 file"),
         (run(&["--name", "Big Name"]), 2, "'Big Name' is not a session name", "for example: --name"),
@@ -163,8 +242,18 @@ fn every_mistake_is_answered_with_the_thing_and_the_next_step() {
         (run(&["--env", "A B=x"]), 2, "--env A B=x", "for example: --env"),
         (run(&["--budget", "0"]), 2, "--budget", ""),
         (run(&["--budget", "lots"]), 2, "--budget", ""),
-        (run(&["--agent-cli", "gemini", "--budget", "1"]), 2, "gemini does not report what it costs", "leave out --budget"),
-        (run(&["--agent-cli", "claude,codex", "--budget", "1"]), 2, "codex does not report what it costs", "leave out --budget"),
+        (
+            run(&["--agent-cli", "gemini", "--budget", "1"]),
+            2,
+            "gemini does not report what it costs",
+            "leave out --budget",
+        ),
+        (
+            run(&["--agent-cli", "claude,codex", "--budget", "1"]),
+            2,
+            "codex does not report what it costs",
+            "leave out --budget",
+        ),
         (run(&["--no-such-flag"]), 2, "--no-such-flag", "Usage"),
         (run(&["--detahc"]), 2, "--detahc", "--detach"),
         (vec!["run"], 2, "TASK", ""),
@@ -214,13 +303,28 @@ fn answered(house: &House, (words, code, message, hint): Wrong<'_>) {
 }
 
 #[test]
+fn attach_without_a_terminal_says_what_to_do_instead() {
+    let house = House::new();
+    house.start(["--agent-cli", "sh", "--name", "one", "while [ ! -e go ]; do sleep 0.05; done"]);
+    answered(&house, (&["attach", "one"], 2, "attach needs a terminal", "ai_orch logs -f one"));
+    answered(&house, (&["attach"], 2, "attach needs a terminal", "ai_orch logs -f one"));
+    house.start(["--agent-cli", "sh", "--name", "two", "while [ ! -e go ]; do sleep 0.05; done"]);
+    answered(&house, (&["attach"], 2, "attach needs the name of an agent", "one of: one, two"));
+}
+
+#[test]
 fn a_name_that_is_close_is_offered() {
     let house = House::new();
     house.start(["--agent-cli", "sh", "--name", "fix-login", "true"]);
     house.start(["--agent-cli", "sh", "--name", "fix-logout", "true"]);
     let wrong: [Wrong<'_>; 4] = [
         (&["show", "fix-lgin"], 8, "there is no agent 'fix-lgin'", "did you mean fix-login"),
-        (&["show", "fix-lo"], 8, "'fix-lo' is the beginning of several names: fix-login, fix-logout", "fix-login"),
+        (
+            &["show", "fix-lo"],
+            8,
+            "'fix-lo' is the beginning of several names: fix-login, fix-logout",
+            "fix-login",
+        ),
         (&["show", "fix-login-2"], 8, "there is no agent 'fix-login-2'", "fix-login"),
         (&["attach"], 8, "no agent is running", "ai_orch list"),
     ];
@@ -231,15 +335,27 @@ fn a_name_that_is_close_is_offered() {
     // Only exact names are killed: the result is told for each.
     let done = house.orch(["kill", "fix-log"]).run();
     assert_eq!(done.code, 8, "{done}");
-    assert!(done.stderr.contains("there is no agent 'fix-log'") && done.stderr.contains("fix-login"), "{done}");
+    assert!(
+        done.stderr.contains("there is no agent 'fix-log'") && done.stderr.contains("fix-login"),
+        "{done}"
+    );
 }
 
 #[test]
 fn an_alias_and_a_cli_twice_are_a_chain_as_typed() {
     let house = House::new();
-    house.cli("cursor-agent", "echo '{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"hi\"}'");
+    house.cli(
+        "cursor-agent",
+        "echo '{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"hi\"}'",
+    );
     let done = house.orch(["run", "--json", "--agent-cli", "cursor", "say hi"]).run();
     assert_eq!(done.json()["agent"]["cli"], "cursor-agent", "{done}");
+    let done = house.orch(["run", "--json", "--agent-cli", " sh , cursor", "true"]).run();
+    assert_eq!(
+        (done.code, done.json()["agent"]["chain"][1]["cli"].as_str()),
+        (0, Some("cursor-agent")),
+        "{done}"
+    );
     let fail = "echo 'rate limit' >&2; exit 1";
     let done = house.orch(["run", "--json", "--agent-cli", "sh,sh", fail]).run();
     assert_eq!(done.code, 1, "{done}");
@@ -249,10 +365,17 @@ fn an_alias_and_a_cli_twice_are_a_chain_as_typed() {
 #[test]
 fn a_cli_that_is_not_installed_is_passed_over_with_a_note() {
     let house = House::new();
-    house.profile("gone", "name = \"gone\"\ncommand = \"no-such-program-here\"\ninstall = \"brew install gone\"\n");
+    house.profile(
+        "gone",
+        "name = \"gone\"\ncommand = \"no-such-program-here\"\ninstall = \"brew install gone\"\n",
+    );
     let done = house.orch(["run", "--agent-cli", "gone,sh", "echo hi > hi.txt"]).run();
     assert_eq!(done.code, 0, "{done}");
-    assert!(done.stderr.contains("note: gone is not installed and will be passed over; install it: brew install gone"), "{done}");
+    assert!(
+        done.stderr
+            .contains("note: gone is not installed and will be passed over; install it: brew install gone"),
+        "{done}"
+    );
     assert!(done.stdout.contains("missing_cli"), "{done}");
     // Where nobody knows how to install it, nothing is made up.
     house.profile("odd", "name = \"odd\"\ncommand = \"no-such-program-here\"\n");
@@ -260,7 +383,10 @@ fn a_cli_that_is_not_installed_is_passed_over_with_a_note() {
     assert!(done.stderr.contains("note: odd is not installed and will be passed over\n"), "{done}");
     let done = house.orch(["run", "--agent-cli", "odd", "true"]).run();
     assert_eq!(done.code, 6, "{done}");
-    assert!(done.stderr.contains("odd is not installed") && done.stderr.contains("no-such-program-here"), "{done}");
+    assert!(
+        done.stderr.contains("odd is not installed") && done.stderr.contains("no-such-program-here"),
+        "{done}"
+    );
 }
 
 #[test]
@@ -269,7 +395,13 @@ fn with_no_cli_at_all_each_way_to_install_one_is_told() {
     let path = bare_path(&house, &["git", "tmux", "sh"]);
     let done = house.orch(["do it"]).env("PATH", &path).run();
     assert_eq!((done.code, done.stdout.as_str()), (6, ""), "{done}");
-    for line in ["claude: npm install -g @anthropic-ai/claude-code", "codex: npm install -g @openai/codex", "gemini: npm install -g @google/gemini-cli", "cursor-agent: curl ", "--agent-cli sh"] {
+    for line in [
+        "claude: npm install -g @anthropic-ai/claude-code",
+        "codex: npm install -g @openai/codex",
+        "gemini: npm install -g @google/gemini-cli",
+        "cursor-agent: curl ",
+        "--agent-cli sh",
+    ] {
         assert!(done.stderr.contains(line), "{line}: {done}");
     }
     let done = house.orch(["--json", "run", "--agent-cli", "gemini,codex", "do it"]).env("PATH", &path).run();
@@ -293,7 +425,11 @@ fn a_wrong_profile_or_setting_is_named_with_its_line() {
     assert_eq!(done.code, 6, "{done}");
     assert!(done.stdout.contains("bad.toml:3"), "{done}");
     std::fs::remove_file(house.path("home/.config/ai_orch/agents/bad.toml")).unwrap();
-    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "branch_prefix = \"x/\"\nagent_clis = [\"sh\"]\n").unwrap();
+    std::fs::write(
+        house.path("home/.config/ai_orch/config.toml"),
+        "branch_prefix = \"x/\"\nagent_clis = [\"sh\"]\n",
+    )
+    .unwrap();
     let done = house.orch(["list"]).run();
     assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done}");
     assert!(done.stderr.contains("config.toml") && done.stderr.contains("agent_clis"), "{done}");
@@ -302,7 +438,20 @@ fn a_wrong_profile_or_setting_is_named_with_its_line() {
     let done = house.orch(["run", "do it"]).run();
     assert_eq!(done.code, 2, "{done}");
     assert!(done.stderr.contains("`nope`"), "{done}");
-    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "agent_cli = [\"sh\"]\nbranch_prefix = \"agents/\"\n").unwrap();
+    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "agent_cli = []\n").unwrap();
+    answered(&house, (&["run", "do it"], 2, "config.toml names no agent CLI", "for example: agent_cli = ["));
+    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "branch_prefix = \"x y/\"\n").unwrap();
+    let done = house.orch(["run", "--agent-cli", "sh", "true"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("\"x y/true\"") && done.stderr.contains("branch_prefix"), "{done}");
+    let done = house.orch(["list"]).env("AI_ORCH_ROOT", "here").run();
+    assert_eq!(done.code, 2, "{done}");
+    assert!(done.stderr.contains("AI_ORCH_ROOT is not an absolute path: 'here'"), "{done}");
+    std::fs::write(
+        house.path("home/.config/ai_orch/config.toml"),
+        "agent_cli = [\"sh\"]\nbranch_prefix = \"agents/\"\n",
+    )
+    .unwrap();
     let done = house.orch(["run", "--name", "set", "true"]).run();
     assert_eq!(done.code, 0, "{done}");
     assert_eq!(house.git(&["branch", "--list", "agents/*", "--format=%(refname:short)"]), "agents/set");

@@ -304,13 +304,13 @@ def arrives(cli):
 def killed(cli):
     @case(cli + "-kill")
     def _(world):
-        # A program of its own: claude does not run a bare `sleep` that is long.
-        sleeper = {"steps": [{"shell": "sh -c 'exec sleep 3217' && touch late.txt"}, {"text": "Done."}]}
+        # No `sleep`: claude does not run a long one.
+        sleeper = {"steps": [{"shell": "tail -f README.md; touch late.txt"}, {"text": "Done."}]}
         world.serve(cli, script=sleeper)
         done, _ = world.orch("run", "--detach", "--json", "--agent-cli", cli, "--name", "victim", TASK)
         check(done.returncode == 0, done.stderr)
         end = time.monotonic() + 60
-        while not any(line.startswith("sleep 3217") for line in world.processes().values()):
+        while not any(line.startswith("tail -f") for line in world.processes().values()):
             check(time.monotonic() < end, "its command never ran:", world.processes())
             time.sleep(0.1)
         [report] = world.json("kill", "victim")["killed"]
@@ -373,6 +373,19 @@ def hangs(cli):
 
 for name in ("gemini", "codex", "claude"):
     hangs(name)
+
+
+@case("codex-without-sandbox")
+def _(world):
+    """Where codex cannot have its sandbox, as in many containers, it can do nothing: claude takes over."""
+    world.call = ["unshare", "-U", "--map-current-user", "--keep-caps", "sh", "-c",
+                  'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --ambient-caps=-all -- "$0" "$@"', *world.call]
+    world.serve("codex")
+    world.serve("claude")
+    run = world.run("codex,claude", TASK)
+    expect(run, 0, [("codex", "refused"), ("claude", "done")])
+    message(run, 0, "sandbox")
+    world.committed(run, "claude")
 
 
 @case("claude-budget")

@@ -62,7 +62,7 @@ class World:
         self.dir = Path(tempfile.mkdtemp(prefix=name + "-", dir=base))
         # A short path of its own: the tmux socket is below it.
         self.root = Path(tempfile.mkdtemp(prefix="orch-"))
-        self.program, self.servers = program, {}
+        self.call, self.servers = [program], {}
         self.codex_builtin = False      # whether codex uses its own provider, which tries WebSockets first
         self.home, self.repo = self.dir / "home", self.dir / "repo"
         for d in ("home/.codex", "home/.gemini", "tmp", "repo"):
@@ -71,7 +71,7 @@ class World:
         self.env = {
             "PATH": ":".join(dict.fromkeys(places + ["/usr/local/bin", "/usr/bin", "/bin"])),
             "HOME": str(self.home), "AI_ORCH_ROOT": str(self.root / "o"), "LANG": "C.UTF-8", "TERM": "xterm-256color",
-            "CLAUDE_CODE_TMPDIR": str(self.dir / "tmp"),
+            "TMPDIR": str(self.dir / "tmp"), "CLAUDE_CODE_TMPDIR": str(self.dir / "tmp"),
             "ANTHROPIC_API_KEY": "sk-ant-dummy", "FAKE_API_KEY": "sk-dummy", "CODEX_API_KEY": "sk-dummy", "GEMINI_API_KEY": "dummy",
             # Nothing but the model servers is there to talk to.
             "DISABLE_TELEMETRY": "1", "DISABLE_ERROR_REPORTING": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -137,7 +137,7 @@ class World:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
             try:
-                done = subprocess.run([self.program, *words], cwd=self.repo, env=self.env, stdout=out, stderr=err, timeout=limit, **given)
+                done = subprocess.run([*self.call, *words], cwd=self.repo, env=self.env, stdout=out, stderr=err, timeout=limit, **given)
             except subprocess.TimeoutExpired:
                 raise Wrong("no end after %d s: ai_orch %s" % (limit, " ".join(words)[:200]))
             seconds = time.monotonic() - began

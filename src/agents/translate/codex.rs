@@ -5,6 +5,9 @@ use crate::model::event::{Event, Usage};
 use serde_json::Value;
 use std::collections::HashSet;
 
+/// How the output of a command begins that was not run, because this machine does not let codex build its sandbox.
+const NO_SANDBOX: [&str; 2] = ["bwrap: ", "error building bubblewrap command"];
+
 #[derive(Debug, Default)]
 pub(super) struct Codex {
     /// Items that began and have not ended.
@@ -127,7 +130,15 @@ impl Codex {
                 let output = ["aggregated_output", "error", "result"]
                     .iter()
                     .find_map(|key| item.get(*key).filter(|v| !v.is_null()));
-                out.push(Event::ToolDone { ok, detail: output_text(output) });
+                let output = output_text(output);
+                if !ok && NO_SANDBOX.iter().any(|begin| output.starts_with(begin)) {
+                    // Nothing it does can work here; a model may say "done" all the same.
+                    out.push(Event::Denied {
+                        name: "a sandbox".to_owned(),
+                        detail: beginning(&output, DETAIL),
+                    });
+                }
+                out.push(Event::ToolDone { ok, detail: output });
             }
             _ => {}
         }

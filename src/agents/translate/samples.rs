@@ -89,7 +89,9 @@ fn judge(sample: &Sample) -> (String, Heard) {
         end: sample.end.clone(),
         stop,
         heard: &heard,
-        changed: Some(!heard.denied.iter().any(|d| d == "Write" || d == "apply_patch")),
+        changed: Some(
+            !heard.denied.iter().any(|d| ["Write", "apply_patch", "a sandbox"].contains(&d.as_str())),
+        ),
         stderr: &sample.stderr,
         rules: &profile.failures,
     });
