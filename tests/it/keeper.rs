@@ -1062,21 +1062,22 @@ fn nothing_was_made(house: &House) {
     nothing_runs(house);
 }
 
-fn refused(house: &House, said: &str) -> Done {
+/// Starts an agent with the helper program `broken` in the way, which must be refused, and then takes that away again.
+fn refused(house: &House, broken: &str, code: i32, said: &str) {
     let words =
         ["run", "--detach", "--agent-cli", "sh", "--name", "half", "--env", "KEY=s3cr3t-v", "echo x > x"];
     let done = house.orch(words).run();
-    assert_eq!(done.code, 6, "{done}");
+    // First of all: a test that fails must still be able to end its house.
+    fs::remove_file(house.path(broken)).unwrap();
+    assert_eq!(done.code, code, "{done}");
     assert!(done.stderr.contains(said), "{done}");
-    done
 }
 
 #[test]
 fn a_failing_tmux_leaves_nothing_half_made() {
     let house = House::new();
     house.cli("tmux", "echo 'it is on fire' >&2; exit 1");
-    drop(refused(&house, "it is on fire"));
-    fs::remove_file(house.path("bin/tmux")).unwrap();
+    refused(&house, "bin/tmux", 6, "it is on fire");
     nothing_was_made(&house);
     assert_eq!(
         house.start(["--agent-cli", "sh", "--name", "half", "echo x > x"]),
@@ -1094,9 +1095,8 @@ fn a_tmux_that_lies_leaves_nothing_half_made() {
         "case \"$*\" in *has-session*) echo \"can't find session: half\" >&2; exit 1;; esac; exit 0",
     );
     let asked = Instant::now();
-    drop(refused(&house, "ended at once"));
+    refused(&house, "bin/tmux", 6, "ended at once");
     assert!(asked.elapsed() < Duration::from_secs(20), "nobody waits a minute for a keeper that is gone");
-    fs::remove_file(house.path("bin/tmux")).unwrap();
     nothing_was_made(&house);
 }
 
@@ -1104,8 +1104,7 @@ fn a_tmux_that_lies_leaves_nothing_half_made() {
 fn a_tmux_that_hangs_leaves_nothing_half_made() {
     let house = House::new();
     house.cli("tmux", "exec sleep 1000");
-    drop(refused(&house, "did not answer"));
-    fs::remove_file(house.path("bin/tmux")).unwrap();
+    refused(&house, "bin/tmux", 7, "did not answer");
     nothing_was_made(&house);
 }
 
@@ -1132,8 +1131,7 @@ fn a_worktree_that_cannot_be_made_leaves_nothing_half_made() {
     let house = House::new();
     fs::create_dir_all(house.path("home/.local/share")).unwrap();
     fs::write(house.path("home/.local/share/ai_orch"), "in the way").unwrap();
-    drop(refused(&house, "ai_orch"));
-    fs::remove_file(house.path("home/.local/share/ai_orch")).unwrap();
+    refused(&house, "home/.local/share/ai_orch", 6, "ai_orch");
     nothing_was_made(&house);
 }
 
@@ -1141,8 +1139,7 @@ fn a_worktree_that_cannot_be_made_leaves_nothing_half_made() {
 fn a_git_that_fails_leaves_nothing_half_made() {
     let house = House::new();
     house.cli("git", "case \"$*\" in *'worktree add'*) echo 'no room at all' >&2; exit 1;; esac; PATH=/usr/local/bin:/usr/bin:/bin; exec git \"$@\"");
-    drop(refused(&house, "no room at all"));
-    fs::remove_file(house.path("bin/git")).unwrap();
+    refused(&house, "bin/git", 6, "no room at all");
     nothing_was_made(&house);
 }
 
