@@ -23,12 +23,14 @@ pub fn attach(house: &House, name: &str) -> Result<Attach> {
     let named = names::require_by_prefix(&house.settings.places, name)?;
     let report = look::look(&house.settings.places, &named)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
+    if report.state.is_final() {
+        // Its session may last a moment longer than its work; there is nothing more to see in it.
+        return Ok(Attach::Ended(Box::new(report)));
+    }
     house.tmux.revive()?;
     match house.tmux.has_session(&named.session)? {
         Some(true) => Ok(Attach::Become { words: words(house, &named.session) }),
-        Some(false) | None
-            if report.state.is_final() || report.state == crate::model::agent::State::Interrupted =>
-        {
+        Some(false) | None if report.state == crate::model::agent::State::Interrupted => {
             Ok(Attach::Ended(Box::new(report)))
         }
         Some(false) | None => Err(Error::SessionGone { session: named.session.to_string() }),

@@ -68,6 +68,8 @@ fn fifty(house: &House, round: usize) {
     assert_eq!(worktrees.len(), many);
     for agent in &mine {
         assert_eq!(agent["state"], "done", "{agent}");
+        assert_eq!(agent["not_committed"], Value::Null, "{agent}");
+        assert_eq!(agent["changes"]["commits"], 1, "{agent}");
         let (name, branch) = (agent["session"].as_str().unwrap(), agent["branch"].as_str().unwrap());
         assert_eq!(house.git(&["show", &format!("{branch}:me-{round}.txt")]), name);
     }
