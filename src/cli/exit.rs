@@ -26,6 +26,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "inside_git_dir" | "no_commit" => USAGE,
         "no_agent"
         | "ambiguous"
+        | "gone"
         | "squatted"
         | "no_name"
         | "repository_not_owned"

@@ -15,6 +15,9 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
 
+/// How many lines of a failed validation are shown.
+const VALIDATION_LINES: usize = 10;
+
 /// Where answers go. A reader that goes away is no error: then there is nobody left to tell.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -314,6 +317,12 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
             validation.exit.map_or_else(|| "failed".to_owned(), |e| format!("failed with exit {e}"))
         };
         fields.push(("validation", format!("{how} after attempt {}", validation.n)));
+    }
+    // What the last one found; the earlier ones were repaired.
+    if let Some(validation) = report.validations.last().filter(|v| !v.ok) {
+        let lines: Vec<String> = crate::model::text::lines(validation.output.trim_end()).collect();
+        let end = lines.iter().skip(lines.len().saturating_sub(VALIDATION_LINES));
+        fields.extend(end.map(|line| ("validation", format!("  {}", fit(line, 200)))));
     }
     if let Some(usage) = &report.usage {
         fields.push(("used", wording::usage(usage)));

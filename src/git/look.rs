@@ -105,7 +105,9 @@ impl BranchProblem {
     /// What to do next, if there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Invalid => Some("git check-ref-format --help tells what a name may be".into()),
+            Self::Invalid => {
+                Some("set another branch_prefix; git check-ref-format --help tells what a name may be".into())
+            }
             Self::Exists(_) => Some("take another name, or work on that branch".into()),
             Self::Above(other) | Self::Below(other) => Some(format!(
                 "set another branch_prefix, or rename the branch: git branch -m '{other}' NEW-NAME"

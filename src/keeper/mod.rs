@@ -8,6 +8,7 @@ use crate::a2a::look::AGENT;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::root;
 use crate::agents::Catalogue;
+use crate::life::create::UMASK;
 use crate::life::{self, House, fence, work};
 use crate::model::entry::{Changes, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
@@ -106,6 +107,14 @@ impl Keeper {
     fn take_over(record: &Record) -> life::Result<Self> {
         let lock = record::take(record)?;
         let mut house = House::load()?;
+        let umask = house
+            .settings
+            .environment
+            .value(UMASK)
+            .and_then(|mask| u32::from_str_radix(mask.to_str()?, 8).ok());
+        if let Some(umask) = umask {
+            process::set_umask(umask);
+        }
         let places = house.settings.places.clone();
         let mut pen = Pen::open(record, &lock)?;
         // Our git commands carry the agent's mark as well: one that outlives us is found and ended like the agent.

@@ -128,7 +128,10 @@ impl View {
     fn understand(&mut self, typed: &[u8]) -> Option<Key> {
         // A pasted text or a function key arrives in one piece and is no command.
         match typed {
-            b"q" | b"Q" | b"d" => return Some(Key::Detach),
+            // Two people may type at once: a short piece may hold somebody else's keys as well.
+            [before @ .., b'q' | b'Q' | b'd'] if before.len() < 3 && !before.contains(&0x1b) => {
+                return Some(Key::Detach);
+            }
             b"?" | b"h" => {
                 let session = self.session.clone();
                 self.line(Tone::Note, "q leaves the agent running; nothing you type here reaches it");

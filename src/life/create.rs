@@ -32,6 +32,9 @@ const LOG_END: usize = 300;
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 
+/// The variable that tells a keeper the umask of the call that made its agent, in octal digits.
+pub const UMASK: &str = "AI_ORCH_UMASK";
+
 /// Why an agent could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -269,9 +272,12 @@ fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
         .map(|word| word.map(str::to_owned))
         .collect();
     let argv = argv.ok_or_else(|| crate::settings::Error::NotUtf8(record.0.clone()))?;
+    let mut variables = house.settings.environment.for_session();
+    // The tmux server has the umask of whoever started it; the agent's files get that of their own call.
+    variables.extend(process::umask().map(|mask| (UMASK.to_owned(), format!("{mask:o}"))));
     let started = house
         .tmux
-        .new_session(&spec.session, &argv, &house.settings.environment.for_session())
+        .new_session(&spec.session, &argv, &variables)
         .map_err(super::Error::from)
         .and_then(|()| wait_for_keeper(house, spec, record));
     if let Err(error) = started {

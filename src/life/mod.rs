@@ -111,7 +111,13 @@ impl House {
         let environment: Vec<(OsString, OsString)> =
             settings.environment.plain().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let places = &settings.places;
-        let tmux = Server::new(&settings.tmux_socket, &places.tmux_conf(), &places.tmux_lock(), environment);
+        let files = tmux::Files {
+            socket: settings.tmux_socket.clone(),
+            conf: places.tmux_conf(),
+            lock: places.tmux_lock(),
+            known: places.tmux_server(),
+        };
+        let tmux = Server::new(files, environment);
         Self { settings, tmux }
     }
 
@@ -127,11 +133,19 @@ impl House {
 
     /// git, hardened, with the environment of this process.
     pub fn git(&self) -> Result<GitEnv> {
+        file::make_dirs(&self.scratch())?;
+        self.git_to_look()
+    }
+
+    /// Like [`Self::git`], for verbs that write nothing at all.
+    pub fn git_to_look(&self) -> Result<GitEnv> {
         let program = self.find_program("git").ok_or(Error::NoGit)?;
         let vars = self.settings.environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let scratch = self.settings.places.state.join("scratch");
-        file::make_dirs(&scratch)?;
-        Ok(GitEnv::new(program, vars, scratch))
+        Ok(GitEnv::new(program, vars, self.scratch()))
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.settings.places.state.join("scratch")
     }
 
     /// Every agent CLI that can be named, the user's own profiles included.

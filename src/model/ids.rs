@@ -176,10 +176,14 @@ pub mod path {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::path::{Path, PathBuf};
 
-    #[derive(Deserialize)]
+    /// A path in JSON.
+    #[derive(Deserialize, schemars::JsonSchema)]
     #[serde(untagged)]
-    enum Form {
+    #[schemars(rename = "Path")]
+    pub enum Form {
+        /// As text.
         Text(String),
+        /// As bytes, where it is no text.
         Bytes(Vec<u8>),
     }
 

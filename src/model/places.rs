@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! <root>/  (under /tmp)          the live board; may be wiped at any time and costs nothing but time
-//!   VERSION  tmux.conf  tmux.sock  tmux.lock
+//!   VERSION  tmux.conf  tmux.sock
 //!   <project>/agents/<session>/state.json
 //! <state>/ (XDG state)           the truth
+//!   tmux.lock  tmux-server       guard of the tmux server, and who it is
 //!   names/<session>              link to the agent's record; reserves the name
 //!   <project>/lock               held while a worktree is added
 //!   <project>/agents/<id>/       journal  keeper.lock  task  context  env  git-config  stop  keeper.log
@@ -42,8 +43,15 @@ impl Places {
     }
 
     /// Held while a session is made, and while the server is ended with its last session.
+    ///
+    /// Not in the root: after that was wiped, two locks of one name would let two in.
     pub fn tmux_lock(&self) -> PathBuf {
-        self.root.join("tmux.lock")
+        self.state.join("tmux.lock")
+    }
+
+    /// Who the tmux server is, for when its socket was removed under it.
+    pub fn tmux_server(&self) -> PathBuf {
+        self.state.join("tmux-server")
     }
 
     /// The links that reserve session names.

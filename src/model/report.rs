@@ -146,7 +146,7 @@ pub struct AgentReport {
     pub project: Project,
     /// The checkout that `run` was called in.
     #[serde(with = "path")]
-    #[schemars(with = "String")]
+    #[schemars(with = "path::Form")]
     pub checkout: PathBuf,
     /// The agent's branch.
     pub branch: String,
@@ -156,7 +156,7 @@ pub struct AgentReport {
     pub base_name: String,
     /// The agent's worktree.
     #[serde(with = "path")]
-    #[schemars(with = "String")]
+    #[schemars(with = "path::Form")]
     pub worktree: PathBuf,
     /// What is on the branch, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +210,7 @@ pub struct ShowReport {
     pub evidence: Vec<Evidence>,
     /// The directory of the record.
     #[serde(with = "path")]
-    #[schemars(with = "String")]
+    #[schemars(with = "path::Form")]
     pub record: PathBuf,
 }
 

@@ -84,8 +84,7 @@ pub fn escape_json(json: &str) -> String {
             continue;
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
-            let escaped = format!("\\u{unit:04x}");
-            out.push_str(&escaped);
+            write!(out, "\\u{unit:04x}").ok();
         }
     }
     out

@@ -23,6 +23,7 @@ pub fn attach(house: &House, name: &str) -> Result<Attach> {
     let named = names::require_by_prefix(&house.settings.places, name)?;
     let report = look::look(&house.settings.places, &named)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
+    house.tmux.revive()?;
     match house.tmux.has_session(&named.session)? {
         Some(true) => Ok(Attach::Become { words: words(house, &named.session) }),
         Some(false) | None

@@ -1,12 +1,12 @@
 //! `diff`: what an agent changed, committed or not.
 
-use super::Result;
+use super::{Error, Result};
 use crate::a2a::{names, record};
 use crate::git::{self, CommitId};
 use crate::life::{self, House};
-use crate::model::entry::Changes;
 use crate::model::report::{CommitLine, DiffReport, FileChange, VERSION};
 use crate::model::text::Shown;
+use crate::tools::file;
 
 /// How much of a patch is shown, in bytes.
 const PATCH_MAX: usize = 64 << 20;
@@ -32,6 +32,17 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
     })?;
     let base = CommitId::parse(&spec.base)
         .ok_or_else(|| git::Error::Answer { doing: "read the base commit", answer: spec.base.clone() })?;
+    for (what, path) in [("repository", &spec.common_dir), ("worktree", &worktree.path)] {
+        if !file::is_dir(path)? {
+            return Err(Error::Gone {
+                session: spec.session.to_string(),
+                what,
+                path: path.clone(),
+                base: spec.base.clone(),
+                branch: spec.branch.clone(),
+            });
+        }
+    }
     let env = house.git()?;
     let difference = git::history::difference(&env, &worktree, &base, PATCH_MAX)?;
     let commits = git::history::commits(&env, &worktree, &base, 1000)?;
@@ -48,19 +59,19 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
         session: spec.session.clone(),
         branch: spec.branch.clone(),
         base: spec.base.clone(),
-        changes: Changes { ..changes },
+        changes,
         commits: commits
             .iter()
             .map(|c| CommitLine { id: c.id.as_str().to_owned(), subject: c.subject.clone() })
             .collect(),
-        files: difference.files.iter().map(file).collect(),
+        files: difference.files.iter().map(change).collect(),
         patch: String::from_utf8_lossy(&difference.patch).into_owned(),
         notes,
     };
     Ok(Diff { report, patch: difference.patch })
 }
 
-fn file(file: &git::history::FileDiff) -> FileChange {
+fn change(file: &git::history::FileDiff) -> FileChange {
     let number = |n: Option<usize>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     FileChange {
         path: Shown(&file.path.to_string_lossy()).to_string(),

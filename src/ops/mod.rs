@@ -58,6 +58,20 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// What an agent worked in is not there any more.
+    #[error("the {what} of {session} is gone: {}", Shown(&.path.to_string_lossy()))]
+    Gone {
+        /// The agent.
+        session: String,
+        /// What is gone.
+        what: &'static str,
+        /// Where it was.
+        path: PathBuf,
+        /// What its branch starts from.
+        base: String,
+        /// Its branch.
+        branch: String,
+    },
     /// There is nothing to choose from.
     #[error("no agent is running")]
     NothingRunning,
@@ -88,6 +102,7 @@ impl Error {
             Self::Context { .. } => "context",
             Self::SessionGone { .. } => "session_gone",
             Self::NotKilled { .. } => "not_killed",
+            Self::Gone { .. } => "gone",
             Self::NothingRunning => "no_agent",
             Self::Life(e) => e.code(),
         }
@@ -108,6 +123,9 @@ impl Error {
             Self::Context { .. } => Some("give a readable UTF-8 file".to_owned()),
             Self::SessionGone { session } => Some(format!("ai_orch kill {session}")),
             Self::NotKilled { session, .. } => Some(format!("ai_orch show {session}")),
+            Self::Gone { base, branch, .. } => {
+                Some(format!("what it committed, in its repository: git diff {base} {branch}"))
+            }
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())
             }

@@ -11,6 +11,7 @@ use crate::model::entry::Link;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
 use crate::model::request::Run;
+use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::tools::file;
@@ -121,17 +122,24 @@ fn how_to_install(profile: &Profile) -> String {
     }
 }
 
+/// The names as meant, without the spaces that people put behind commas; `None` if there is none, or an empty one.
+fn named(names: &[String]) -> Option<Vec<String>> {
+    let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
+    (!names.is_empty() && names.iter().all(|name| !name.is_empty())).then_some(names)
+}
+
 /// The chain of CLIs, each with its model.
 fn chain(house: &House, catalogue: &Catalogue, request: &Run) -> Result<Vec<Link>> {
-    let names = match request.chain.as_ref().or(house.settings.agent_cli.as_ref()) {
-        Some(names) if names.is_empty() || names.iter().any(|n| n.trim().is_empty()) => {
-            return Err(Error::usage(
-                "--agent-cli names no agent CLI",
-                "for example: --agent-cli claude,codex",
-            ));
-        }
-        Some(names) => names.clone(),
-        None => {
+    let names = match (&request.chain, &house.settings.agent_cli) {
+        (Some(names), _) => named(names).ok_or_else(|| {
+            Error::usage("--agent-cli has an empty name", "for example: --agent-cli claude,codex")
+        })?,
+        (None, Some(names)) => named(names).ok_or_else(|| {
+            let file = house.settings.places.config.join("config.toml");
+            let what = format!("agent_cli in {} names no agent CLI", Shown(&file.to_string_lossy()));
+            Error::usage(what, "for example: agent_cli = [\"claude\", \"codex\"]")
+        })?,
+        (None, None) => {
             let known: Vec<&Profile> = DEFAULTS.iter().filter_map(|name| catalogue.find(name)).collect();
             match known.iter().find(|p| installed(house, p)) {
                 Some(profile) => vec![profile.name.clone()],

@@ -6,11 +6,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Marks of a surrounding tmux, agent CLI or git command. An agent that inherited them would take itself for a part of
 /// what surrounds us, or work on another repository.
-const MARKS: [&str; 31] = [
+const MARKS: [&str; 32] = [
     "TMUX",
     "TMUX_PANE",
     "STY",
     "CLAUDECODE",
+    "CLAUDE_CODE_CHILD_SESSION",
     "CLAUDE_CODE_ENTRYPOINT",
     "CLAUDE_CODE_SESSION_ID",
     "CLAUDE_CODE_SSE_PORT",

@@ -3,10 +3,11 @@
 //! Names in here are [`Session`]s, which tmux can neither expand nor mistake for a pattern; targets are always `=name:`,
 //! because a bare `-t name` matches the beginning of other names. Commands are argument vectors, never shell text.
 
-use crate::model::ids::Session;
+use crate::model::ids::{ProcessId, Session};
 use crate::tools::lock::{self, Lock};
 use crate::tools::program::{self, Output, Program};
-use crate::tools::{file, process};
+use crate::tools::{clock, file, process};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use tmux_interface::{
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long to wait for others who start a session.
 const LOCK_LIMIT: Duration = Duration::from_mins(1);
+/// How often to look for the socket that a server makes again.
+const REVIVE_PACE: Duration = Duration::from_millis(5);
 /// The configuration of our server.
 const CONF: &str = include_str!("../../shell/tmux.conf");
 
@@ -76,27 +79,37 @@ impl Error {
 /// Result of a tmux call.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Where the files of our tmux server lie.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// Its socket; in a directory that may be wiped.
+    pub socket: PathBuf,
+    /// Its configuration, written when needed; beside the socket.
+    pub conf: PathBuf,
+    /// Held while a session is made and while the server is ended; where nothing is wiped.
+    pub lock: PathBuf,
+    /// Who the server is, for when its socket was removed under it; where nothing is wiped.
+    pub known: PathBuf,
+}
+
 /// Our tmux server, running or not.
 #[derive(Debug, Clone)]
 pub struct Server {
-    socket: PathBuf,
-    conf: PathBuf,
-    lock: PathBuf,
+    files: Files,
     environment: Vec<(OsString, OsString)>,
 }
 
 impl Server {
-    /// The server at `socket`, configured by the file `conf` that is written when needed, guarded by `lock`, with
-    /// `environment` for the server and its sessions.
-    pub fn new(socket: &Path, conf: &Path, lock: &Path, environment: Vec<(OsString, OsString)>) -> Self {
-        Self { socket: socket.to_owned(), conf: conf.to_owned(), lock: lock.to_owned(), environment }
+    /// The server whose files are `files`, with `environment` for the server and its sessions.
+    pub fn new(files: Files, environment: Vec<(OsString, OsString)>) -> Self {
+        Self { files, environment }
     }
 
     fn base(&self) -> Tmux<'static> {
         Tmux::new()
             .force_utf8()
-            .socket_path(self.socket.to_string_lossy().into_owned())
-            .file(self.conf.to_string_lossy().into_owned())
+            .socket_path(self.files.socket.to_string_lossy().into_owned())
+            .file(self.files.conf.to_string_lossy().into_owned())
     }
 
     fn call<'a>(&self, action: &'static str, command: impl Into<TmuxCommand<'a>>) -> Result<Output> {
@@ -120,26 +133,19 @@ impl Server {
             return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let absent = [
-            "no server running",
-            "error connecting",
-            "can't find session",
-            // The server stands, and nothing is in it any more.
-            "no current target",
-            "no current client",
-            "no current target",
-            "server exited",
-            "lost server",
-        ];
-        if absent.iter().any(|a| why.contains(a)) { Ok(None) } else { Err(Error::Failed { action, why }) }
+        if no_server(&why) || nothing_there(&why) || why.contains("no current client") {
+            return Ok(None);
+        }
+        Err(Error::Failed { action, why })
     }
 
     /// Makes the session `name`, whose pane runs `argv` and nothing else, with `variables` in its environment. Starts the
     /// server if there is none.
     pub fn new_session(&self, name: &Session, argv: &[String], variables: &[(String, String)]) -> Result<()> {
         let _guard = self.guard()?;
-        if file::read(&self.conf)?.as_deref() != Some(CONF.as_bytes()) {
-            file::post(&self.conf, CONF.as_bytes())?;
+        self.revive()?;
+        if file::read(&self.files.conf)?.as_deref() != Some(CONF.as_bytes()) {
+            file::post(&self.files.conf, CONF.as_bytes())?;
         }
         let action = "make the session";
         let command = || {
@@ -155,12 +161,12 @@ impl Server {
         };
         let output = self.call(action, command())?;
         if output.status.success() {
-            return Ok(());
+            return self.know();
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         // A server that was just ending, or a client that lost its answer: look before trying once more.
         if self.has_session(name)? == Some(true) {
-            return Ok(());
+            return self.know();
         }
         if !(why.contains("server exited") || why.contains("lost server") || why.contains("error connecting"))
         {
@@ -168,9 +174,58 @@ impl Server {
         }
         let output = self.call(action, command())?;
         if output.status.success() {
-            return Ok(());
+            return self.know();
         }
         Err(Error::Failed { action, why: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+    }
+
+    /// The server that was put on record last; `None` if it has ended.
+    fn known(&self) -> Result<Option<ProcessId>> {
+        let bytes = file::read(&self.files.known)?.unwrap_or_default();
+        let known: Option<ProcessId> = serde_json::from_slice(&bytes).ok();
+        Ok(known.filter(|server| process::is_alive(server).unwrap_or(false)))
+    }
+
+    /// Who the server is that answers at the socket.
+    fn server(&self) -> Result<Option<ProcessId>> {
+        let pid = self.ask("tell its pid", DisplayMessage::new().print().message("#{pid}"))?;
+        Ok(pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten()))
+    }
+
+    /// Puts on record who the server is, if that is not known.
+    fn know(&self) -> Result<()> {
+        if self.known()?.is_some() {
+            return Ok(());
+        }
+        if let Some(json) = self.server()?.and_then(|server| serde_json::to_vec(&server).ok()) {
+            file::post(&self.files.known, &json)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a server whose socket was removed make it again; whether there is a socket now. Cleaners of /tmp take the
+    /// socket of a server that lives, and with it every session would be out of reach.
+    pub fn revive(&self) -> Result<bool> {
+        if file::ownership(&self.files.socket)?.is_some() {
+            return Ok(true);
+        }
+        let Some(server) = self.known()? else { return Ok(false) };
+        if let Some(dir) = self.files.socket.parent() {
+            file::make_dirs(dir)?;
+        }
+        let failed =
+            |e: process::Error| Error::Failed { action: "make its socket again", why: e.to_string() };
+        process::signal(&server, Signal::USR1).map_err(failed)?;
+        let deadline = clock::tick() + CALL_LIMIT;
+        while file::ownership(&self.files.socket)?.is_none() {
+            if process::wait_for_end(&server, REVIVE_PACE).map_err(failed)? {
+                return Ok(false);
+            }
+            if clock::tick() > deadline {
+                return Err(Error::NoAnswer { action: "make its socket again" });
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the session `name` exists; `None` if no server runs.
@@ -181,9 +236,9 @@ impl Server {
             return Ok(Some(true));
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if why.contains("can't find session") || why.contains("no current target") {
+        if nothing_there(&why) {
             Ok(Some(false))
-        } else if why.contains("no server running") || why.contains("error connecting") {
+        } else if no_server(&why) {
             Ok(None)
         } else {
             Err(Error::Failed { action, why })
@@ -192,7 +247,7 @@ impl Server {
 
     /// The names of all sessions; `None` if no server runs. Asks nothing if there is not even a socket.
     pub fn sessions(&self) -> Result<Option<Vec<String>>> {
-        if file::ownership(&self.socket)?.is_none() {
+        if file::ownership(&self.files.socket)?.is_none() {
             return Ok(None);
         }
         let listed = self.ask("list its sessions", ListSessions::new().format("#{session_name}"))?;
@@ -201,6 +256,7 @@ impl Server {
 
     /// Ends the session `name`; false if it was not there. The programs in it get a hang-up, nothing more.
     pub fn kill_session(&self, name: &Session) -> Result<bool> {
+        self.revive()?;
         Ok(self.ask("end the session", KillSession::new().target_session(target(name)))?.is_some())
     }
 
@@ -230,13 +286,12 @@ impl Server {
     /// Ends the server if `name` is its only session. Whoever makes a session meanwhile waits, and gets a new server.
     pub fn end_with(&self, name: &Session) -> Result<()> {
         let _guard = self.guard()?;
+        self.revive()?;
         let Some(sessions) = self.sessions()? else { return Ok(()) };
         if sessions.iter().any(|s| s != name.as_str()) {
             return Ok(());
         }
-        let pid = self.ask("tell its pid", DisplayMessage::new().print().message("#{pid}"))?;
-        let server =
-            pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten());
+        let server = self.server()?;
         self.ask("end", KillServer::new())?;
         if let Some(server) = server {
             // A socket whose server is about to end takes no sessions; nobody may meet it.
@@ -264,12 +319,22 @@ impl Server {
 
     /// The socket.
     pub fn socket(&self) -> &Path {
-        &self.socket
+        &self.files.socket
     }
 
     fn guard(&self) -> Result<Lock> {
-        Ok(lock::exclusive(&self.lock, LOCK_LIMIT)?)
+        Ok(lock::exclusive(&self.files.lock, LOCK_LIMIT)?)
     }
+}
+
+/// Whether tmux says that no server runs, or that the one it asked ended before it answered.
+fn no_server(why: &str) -> bool {
+    ["no server running", "error connecting", "server exited", "lost server"].iter().any(|w| why.contains(w))
+}
+
+/// Whether tmux says that there is no such session; the second is what a server says that has none at all.
+fn nothing_there(why: &str) -> bool {
+    ["can't find session", "no current target"].iter().any(|w| why.contains(w))
 }
 
 /// The version that `tmux -V` tells; `None` if tmux is not installed.
@@ -311,7 +376,8 @@ mod tests {
             let at = |name: &str| dir.path().join(name);
             let environment = [("PATH", std::env::var_os("PATH").unwrap()), ("LC_CTYPE", "C.UTF-8".into())];
             let environment = environment.map(|(k, v)| (OsString::from(k), v)).to_vec();
-            let server = Server::new(&at("s"), &at("conf"), &at("lock"), environment);
+            let files = Files { socket: at("s"), conf: at("conf"), lock: at("lock"), known: at("known") };
+            let server = Server::new(files, environment);
             Self { dir, server }
         }
     }

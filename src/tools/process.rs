@@ -102,6 +102,19 @@ pub fn me() -> Result<ProcessId> {
         .ok_or_else(|| Error::new("find this process in /proc", io::Error::from(io::ErrorKind::NotFound)))
 }
 
+/// The umask of this process; `None` if the kernel does not tell.
+pub fn umask() -> Option<u32> {
+    // Asking by the system call means changing it for a moment, for every thread.
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
+}
+
+/// Sets the umask of this process and of what it starts.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
+}
+
 /// The command line of `process`; empty if it has ended or may not be looked at.
 pub fn command_line(process: &ProcessId) -> Vec<OsString> {
     let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();

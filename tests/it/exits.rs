@@ -146,6 +146,45 @@ fn time_over_is_7() {
 }
 
 #[test]
+fn the_validation_has_no_more_time_than_the_task() {
+    let house = House::new();
+    let words = [
+        "run",
+        "--name",
+        "one",
+        "--agent-cli",
+        "sh,sh",
+        "--timeout",
+        "1s",
+        "--validate",
+        "exec sleep 300",
+        "echo x > x",
+    ];
+    let done = house.orch(words).run();
+    assert_eq!(done.code, 7, "{done}");
+    assert!(done.stdout.contains("one failed (timeout)") && done.stdout.contains("validation"), "{done}");
+    assert_eq!(house.git(&["show", "ai_orch/one:x"]), "x", "what was done is committed");
+    // Nor does it survive a kill.
+    house.start([
+        "--name",
+        "two",
+        "--agent-cli",
+        "sh",
+        "--validate",
+        "touch validating; exec sleep 300",
+        "true",
+    ]);
+    eventually("it validates", || {
+        let worktree = house.listed("two")["worktree"].as_str().unwrap().to_owned();
+        std::fs::metadata(format!("{worktree}/validating")).ok()
+    });
+    assert_eq!(house.orch(["kill", "two"]).run().code, 0);
+    assert_eq!(house.listed("two")["state"], "killed");
+    let left: Vec<_> = house.processes().into_iter().filter(|p| p.1.contains("sleep")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_state_that_cannot_come_any_more_is_no_success() {
     let house = House::new();
     house.start(["--name", "quick", "--agent-cli", "sh", "true"]);
@@ -219,6 +258,15 @@ fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
         let_go(&house, name);
         assert_eq!(house.orch(["wait", name]).run().code, 0);
     }
+    // A program gets the document all the same, with the state as it is.
+    let child = house.orch(["run", "--json", "--name", "json", "--agent-cli", "sh", UNTIL_GO]).spawn();
+    eventually("the agent is on record", || house.ok(["list", "--json"]).contains("\"json\"").then_some(()));
+    begun(&house, "json");
+    assert!(house.command("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), report["agent"]["state"].as_str()), (Some(130), Some("working")));
+    assert_eq!(report["next"], serde_json::json!(["ai_orch attach json", "ai_orch logs -f json"]));
     // The same for those who only look.
     house.start(["--name", "three", "--agent-cli", "sh", &format!("echo here; {UNTIL_GO}")]);
     begun(&house, "three");

@@ -1,6 +1,6 @@
 //! What `run` promises beyond running: validation and repair, hand-over, environment, permissions, budget of names.
 
-use crate::fakes::{Fake, files, names};
+use crate::fakes::{Fake, assert_harmless, files, names};
 use crate::house::{House, eventually};
 use std::os::unix::fs::PermissionsExt;
 
@@ -83,6 +83,40 @@ fn repairs_are_counted_and_then_the_chain_goes_on() {
     for part in ["first stopped (validation)", "So far:", "out"] {
         assert!(brief.contains(part), "{part} in {brief}");
     }
+}
+
+#[test]
+fn what_a_validation_found_is_shown_harmlessly() {
+    let house = House::new();
+    let check = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo \"found $i\"; done; printf 'last \\033[2J line'; exit 9";
+    let words =
+        ["run", "--name", "one", "--agent-cli", "sh", "--repairs", "0", "--validate", check, "echo x > x"];
+    for done in [house.orch(words).run(), house.orch(["show", "one"]).run()] {
+        assert_harmless(&done);
+        let shown: Vec<&str> = done
+            .stdout
+            .lines()
+            .map(str::trim)
+            .filter(|l| l.contains("found ") && !l.contains("echo"))
+            .collect();
+        assert_eq!(
+            (shown.len(), shown.first(), shown.last()),
+            (9, Some(&"found 4"), Some(&"found 12")),
+            "{done}"
+        );
+        assert!(
+            done.stdout.contains("failed with exit 9 after attempt 1")
+                && done.stdout.contains("last ␛[2J line"),
+            "{done}"
+        );
+    }
+    // A check that succeeds in the end has nothing to tell.
+    let done =
+        house.orch(["run", "--agent-cli", "sh", "--validate", "echo found nothing", "echo x > x"]).run();
+    assert!(
+        done.stdout.contains("succeeded after attempt 1") && !done.stdout.contains("found nothing\n"),
+        "{done}"
+    );
 }
 
 #[test]
@@ -233,6 +267,7 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
         .env("TMUX_PANE", "%7")
         .env("CLAUDECODE", "1")
         .env("CLAUDE_CODE_ENTRYPOINT", "cli")
+        .env("CLAUDE_CODE_CHILD_SESSION", "1")
         .env("CODEX_SANDBOX", "seatbelt")
         .env("GEMINI_CLI", "1")
         .env("CURSOR_AGENT", "1")
@@ -262,6 +297,7 @@ fn the_environment_is_that_of_the_call_less_what_surrounds_it() {
         "TMUX_PANE",
         "CLAUDECODE",
         "CLAUDE_CODE_ENTRYPOINT",
+        "CLAUDE_CODE_CHILD_SESSION",
         "CODEX_SANDBOX",
         "GEMINI_CLI",
         "CURSOR_AGENT",
@@ -547,4 +583,74 @@ fn an_agent_that_leaves_its_branch_is_told_of() {
         .run();
     assert_eq!(done.code, 0, "{done}");
     assert!(done.stdout.contains("not committed") && done.stdout.contains("elsewhere"), "{done}");
+}
+
+#[test]
+fn an_agent_is_a_process_like_any_other() {
+    let house = House::new();
+    // It works on, so that the tmux server lives and has the umask of this call.
+    house.start(["--name", "first", "--agent-cli", "sh", "while [ ! -e go ]; do sleep 0.05; done"]);
+    let script = "umask; touch made; stat -c '%a %n' made README.md; yes | head -1; ls /proc/self/fd | wc -l; cat; grep SigBlk /proc/self/status";
+    for (mask, made) in [("027", "640"), ("077", "600"), ("002", "664")] {
+        let name = format!("with-{mask}");
+        let mut command = house.command("sh");
+        command.args(["-c", "umask $1; shift; exec \"$@\"", "sh", mask, env!("CARGO_BIN_EXE_ai_orch")]);
+        command.args(["run", "--name", &name, "--agent-cli", "sh", script]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}");
+        let lines: Vec<&str> = said.lines().map(str::trim).skip(1).take(6).collect();
+        let files = [format!("{made} made"), format!("{made} README.md")];
+        assert_eq!(
+            lines,
+            [&format!("0{mask}"), &files[0], &files[1], "y", "4", "SigBlk:    0000000000000000"],
+            "{said}"
+        );
+    }
+    for file in files(&house.path("home/.local/state")) {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is for its owner only", file.display());
+    }
+}
+
+#[test]
+fn a_task_may_hold_anything_that_standard_input_holds() {
+    let house = House::new();
+    let fake = Fake::claude(&house, "fake", "");
+    let tasks = ["a\0b c", "\n\nthe title comes later\n", "\u{feff}with a mark", "- - -\n", "--help"];
+    for (n, task) in tasks.into_iter().enumerate() {
+        let done = house.orch(["run", "--agent-cli", "fake", "-"]).stdin(task).run();
+        assert_eq!(done.code, 0, "{done}");
+        assert_eq!(fake.input(n + 1), task.as_bytes());
+    }
+    assert_eq!(house.listed("the-title-comes-later")["title"], "the title comes later");
+}
+
+#[test]
+fn an_agent_may_start_another_that_outlives_it() {
+    let house = House::new();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let inner = "while [ ! -e go ]; do sleep 0.05; done; env > env; echo x > x";
+    let outer = format!(
+        "echo mine > mine; git add mine; git commit -qm mine; {own} run -d --name inner --agent-cli sh '{inner}'; touch begun; exec sleep 300"
+    );
+    house.start(["--name", "outer", "--agent-cli", "sh", &outer]);
+    let worktree = |name: &str| house.listed(name)["worktree"].as_str().unwrap().to_owned();
+    eventually("the other one is started", || std::fs::metadata(format!("{}/begun", worktree("outer"))).ok());
+    assert_eq!(house.orch(["kill", "outer"]).run().code, 0);
+    assert_eq!(house.listed("outer")["state"], "killed");
+    std::fs::write(format!("{}/go", worktree("inner")), "").unwrap();
+    assert_eq!(house.orch(["wait", "inner"]).run().code, 0);
+    let inner = house.listed("inner");
+    assert_eq!(
+        (inner["base_name"].as_str(), inner["project"].clone()),
+        (Some("ai_orch/outer"), house.listed("outer")["project"].clone())
+    );
+    assert_eq!(
+        house.git(&["show", "ai_orch/inner:mine"]),
+        "mine",
+        "it starts from what the other one had committed"
+    );
+    let env = house.git(&["show", "ai_orch/inner:env"]);
+    assert!(env.contains("AI_ORCH_SESSION=inner") && !env.contains("=outer"), "{env}");
 }

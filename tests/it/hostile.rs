@@ -4,6 +4,7 @@ use crate::fakes::{Fake, assert_harmless, files, harmless, json_error, names};
 use crate::house::{Done, House};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// What should run nowhere: each would leave a file called `pwned`.
@@ -199,7 +200,9 @@ fn long_text(bytes: usize) -> String {
     let mut text = String::new();
     let mut n = 0;
     while text.len() < bytes {
-        text.push_str(&format!("line {n} 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;"));
+        text.push_str("line ");
+        text.push_str(&n.to_string());
+        text.push_str(" 'quoted' \"x\" $(touch pwned) é\u{1b}[0m \\ %s \r\n\n\ttab;");
         n += 1;
     }
     text.push_str("\n\nend without a line end");
@@ -249,7 +252,6 @@ fn a_long_task_arrives_whole_by_every_way() {
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), long.as_bytes(), "{pointer}");
     assert_eq!(pointer.lines().count(), 1);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o077, 0, "the file is private");
     // As an argument: as long as an argument may be.
     let argument = long_text(120_000);
@@ -347,4 +349,53 @@ fn hostile_base_names_are_resolved_as_git_does_and_nothing_else() {
         assert_eq!(done.json()["agent"]["base"], tip, "{base}: {done}");
     }
     nothing_ran(&house);
+}
+
+#[test]
+fn in_a_terminal_only_our_own_sequences_are_written() {
+    let house = House::new();
+    let task = house.path("task");
+    let script = r#"
+printf 'out \033]52;c;x\007 \033[2J \302\2332J \342\200\256 end\n'; printf 'err \033[31m\033c end\n' >&2
+printf 'name \033[2J' > f; printf 'x \033]0;t\007\n' > 'b'; mv f "$(printf 'na\033[2Jme')"
+printf 'no quota \033[2J\n' >&2; exit 3"#;
+    std::fs::write(&task, format!("# \x1b]0;title\x07 \u{9b}2J\n{script}")).unwrap();
+    let own = env!("CARGO_BIN_EXE_ai_orch");
+    let in_terminal = |words: &str| {
+        let call = format!("stty cols 100 rows 24; '{own}' {words}");
+        let output = house
+            .command("script")
+            .args(["-qec", &call, "/dev/null"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).expect("whole characters")
+    };
+    // Colours, and the line that is written over.
+    let ours = |text: &str| {
+        let mut rest = text.replace("\r\n", "\n").replace("\r\x1b[2K", "");
+        for code in ["0", "2", "31", "32", "33", "36"] {
+            rest = rest.replace(&format!("\x1b[{code}m"), "");
+        }
+        rest
+    };
+    let said = in_terminal(&format!("run --name one --agent-cli sh - < '{}'", task.display()));
+    assert!(said.contains("one failed") && said.contains('\x1b'), "{said:?}");
+    harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{why}"));
+    for words in [
+        "list",
+        "show one",
+        "logs one",
+        "logs -f one",
+        "diff one",
+        "diff --stat one",
+        "attach one",
+        "wait one",
+        "kill one",
+        "run --agent-cli \"$(printf 'x\\033[2J')\" 'x y'",
+    ] {
+        let said = in_terminal(words);
+        assert!(!said.is_empty(), "{words}");
+        harmless(ours(&said).as_bytes()).unwrap_or_else(|why| panic!("{words}: {why}"));
+    }
 }

@@ -27,7 +27,7 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
                 dirs.push(path.clone());
                 format!("dir {:o}", meta.mode())
             } else if meta.is_symlink() {
-                format!("link {:?}", std::fs::read_link(&path).unwrap())
+                format!("link {}", std::fs::read_link(&path).unwrap().display())
             } else {
                 let hash = Sha256::digest(std::fs::read(&path).unwrap());
                 format!(
@@ -35,7 +35,7 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
                     meta.mode(),
                     meta.mtime(),
                     meta.mtime_nsec(),
-                    hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+                    hash.iter().map(u8::to_string).collect::<Vec<_>>().join(".")
                 )
             };
             found.insert(String::from_utf8_lossy(name.as_os_str().as_bytes()).into_owned(), told);
@@ -322,4 +322,50 @@ fn branches_of_others_are_never_taken() {
     std::fs::write(house.path("home/.config/ai_orch/config.toml"), "branch_prefix = \"agents/\"\n").unwrap();
     let done = house.orch(["run", "--json", "--name", "mine", "--agent-cli", "sh", WORK]).dir(&other).run();
     assert_eq!(done.json()["agent"]["branch"], "agents/mine", "{done}");
+}
+
+#[test]
+fn what_is_gone_is_said_and_everything_else_goes_on() {
+    let house = House::new();
+    for name in ["no-worktree", "no-branch", "no-repo"] {
+        house.start(["--name", name, "--agent-cli", "sh", WORK]);
+    }
+    assert_eq!(house.orch(["wait", "no-worktree", "no-branch", "no-repo"]).run().code, 0);
+    let looks = |name: &str| {
+        for words in [
+            &["show", name][..],
+            &["list"],
+            &["logs", name],
+            &["attach", name],
+            &["wait", name],
+            &["kill", name],
+        ] {
+            let done = house.orch(words).run();
+            assert_eq!(done.code, 0, "{words:?}: {done}");
+        }
+    };
+    let worktree = |name: &str| std::path::PathBuf::from(house.listed(name)["worktree"].as_str().unwrap());
+    std::fs::remove_dir_all(worktree("no-worktree")).unwrap();
+    looks("no-worktree");
+    assert!(house.ok(["show", "no-worktree"]).contains("worktree gone"));
+    let done = house.orch(["diff", "no-worktree"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("the worktree of no-worktree is gone: "), "{done}");
+    // What it says to type works.
+    let typed = done.stderr.lines().find_map(|l| l.split_once(": git ")).unwrap().1.to_owned();
+    assert!(house.git(&typed.split(' ').collect::<Vec<_>>()).contains("+more"));
+    house.git(&["worktree", "remove", "--force", worktree("no-branch").to_str().unwrap()]);
+    house.git(&["branch", "-q", "-D", "ai_orch/no-branch"]);
+    looks("no-branch");
+    // The name stays with the agent that had it.
+    let done = house.orch(["run", "-d", "--name", "no-branch", "--agent-cli", "sh", "true"]).run();
+    assert_eq!(done.stdout, "no-branch-2\n", "{done}");
+    assert_eq!(house.orch(["wait", "no-branch-2"]).run().code, 0);
+    std::fs::rename(house.repo(), house.path("moved")).unwrap();
+    std::fs::create_dir(house.repo()).unwrap();
+    looks("no-repo");
+    let done = house.orch(["diff", "no-repo"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("the repository of no-repo is gone: "), "{done}");
+    assert!(done.stderr.contains("git diff "), "{done}");
 }

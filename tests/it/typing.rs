@@ -303,6 +303,16 @@ fn answered(house: &House, (words, code, message, hint): Wrong<'_>) {
 }
 
 #[test]
+fn attach_without_a_terminal_says_what_to_do_instead() {
+    let house = House::new();
+    house.start(["--agent-cli", "sh", "--name", "one", "while [ ! -e go ]; do sleep 0.05; done"]);
+    answered(&house, (&["attach", "one"], 2, "attach needs a terminal", "ai_orch logs -f one"));
+    answered(&house, (&["attach"], 2, "attach needs a terminal", "ai_orch logs -f one"));
+    house.start(["--agent-cli", "sh", "--name", "two", "while [ ! -e go ]; do sleep 0.05; done"]);
+    answered(&house, (&["attach"], 2, "attach needs the name of an agent", "one of: one, two"));
+}
+
+#[test]
 fn a_name_that_is_close_is_offered() {
     let house = House::new();
     house.start(["--agent-cli", "sh", "--name", "fix-login", "true"]);
@@ -340,6 +350,12 @@ fn an_alias_and_a_cli_twice_are_a_chain_as_typed() {
     );
     let done = house.orch(["run", "--json", "--agent-cli", "cursor", "say hi"]).run();
     assert_eq!(done.json()["agent"]["cli"], "cursor-agent", "{done}");
+    let done = house.orch(["run", "--json", "--agent-cli", " sh , cursor", "true"]).run();
+    assert_eq!(
+        (done.code, done.json()["agent"]["chain"][1]["cli"].as_str()),
+        (0, Some("cursor-agent")),
+        "{done}"
+    );
     let fail = "echo 'rate limit' >&2; exit 1";
     let done = house.orch(["run", "--json", "--agent-cli", "sh,sh", fail]).run();
     assert_eq!(done.code, 1, "{done}");
@@ -422,6 +438,15 @@ fn a_wrong_profile_or_setting_is_named_with_its_line() {
     let done = house.orch(["run", "do it"]).run();
     assert_eq!(done.code, 2, "{done}");
     assert!(done.stderr.contains("`nope`"), "{done}");
+    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "agent_cli = []\n").unwrap();
+    answered(&house, (&["run", "do it"], 2, "config.toml names no agent CLI", "for example: agent_cli = ["));
+    std::fs::write(house.path("home/.config/ai_orch/config.toml"), "branch_prefix = \"x y/\"\n").unwrap();
+    let done = house.orch(["run", "--agent-cli", "sh", "true"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("\"x y/true\"") && done.stderr.contains("branch_prefix"), "{done}");
+    let done = house.orch(["list"]).env("AI_ORCH_ROOT", "here").run();
+    assert_eq!(done.code, 2, "{done}");
+    assert!(done.stderr.contains("AI_ORCH_ROOT is not an absolute path: 'here'"), "{done}");
     std::fs::write(
         house.path("home/.config/ai_orch/config.toml"),
         "agent_cli = [\"sh\"]\nbranch_prefix = \"agents/\"\n",
