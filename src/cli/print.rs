@@ -166,7 +166,8 @@ pub(super) fn remark(remark: &Remark) -> String {
         Remark::SessionGone => "session gone".to_owned(),
         Remark::TmuxUnknown { why } => fit(why, 80),
         Remark::BoardMissing => "read from its journal".to_owned(),
-        Remark::Damaged { why } => fit(why, 120),
+        // The word first: a path can be longer than the room there is.
+        Remark::Damaged { why } => fit(&format!("damaged: {why}"), 120),
         Remark::WorktreeGone => "worktree gone".to_owned(),
         Remark::Newer => "written by a newer ai_orch".to_owned(),
     }
