@@ -37,12 +37,12 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "path_taken"
         | "not_our_worktree"
         | "ref_taken" => REFUSED,
-        "locked" | "program_timed_out" | "tmux_no_answer" | "not_killed" | "still_running" => TIME,
+        "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
-        "cli_missing" | "tmux_missing" | "git_missing" | "program_not_found" | "environment" | "tmux"
-        | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io" | "program_failed"
-        | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only" | "disk_full"
-        | "damaged" => ENVIRONMENT,
+        "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"
+        | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io"
+        | "program_failed" | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only"
+        | "disk_full" | "damaged" => ENVIRONMENT,
         _ => BUG,
     }
 }
