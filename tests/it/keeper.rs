@@ -1104,7 +1104,7 @@ fn a_tmux_that_lies_leaves_nothing_half_made() {
 fn a_tmux_that_hangs_leaves_nothing_half_made() {
     let house = House::new();
     house.cli("tmux", "exec sleep 1000");
-    refused(&house, "bin/tmux", 7, "did not answer");
+    refused(&house, "bin/tmux", 6, "did not answer");
     nothing_was_made(&house);
 }
 
