@@ -13,14 +13,15 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod attack;
 mod documents;
 mod exits;
 mod fakes;
 mod features;
 mod forgotten;
+mod hostile;
 #[allow(dead_code, reason = "the next tests use it")]
 mod house;
-mod hostile;
 mod layers;
 mod repositories;
 mod run;
