@@ -303,6 +303,11 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
     if pen.agent.keeper.is_some() {
         return Ok(());
     }
+    // Killed before its keeper came to life: that is on record, and a killed agent keeps its name.
+    if pen.agent.conclusion.is_some() {
+        file::remove(&record.env())?;
+        return Ok(());
+    }
     house.tmux.kill_session(&spec.session).ok();
     file::remove(&record.env())?;
     if let Some(worktree) = super::worktree(&pen.agent) {

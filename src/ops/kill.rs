@@ -104,6 +104,11 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
             file::link(&named.record.stop(), Path::new("kill")).ok();
         }
     }
+    if seen.as_ref().is_ok_and(|agent| agent.keeper.is_none() && agent.worktree.is_none()) {
+        // Until the worktree is there its creator writes the journal, under the lock of the project. Waiting for that
+        // leaves one writer, and no worktree appears after we said that the agent is at its end.
+        drop(lock::exclusive(&house.settings.places.project_lock(&named.project), KEEPER_LIMIT));
+    }
     let lock = lock_after_keeper(named)?;
     // The environment that a keeper never came to read may hold secrets.
     file::remove(&named.record.env())?;

@@ -1,6 +1,6 @@
 //! What a hostile reviewer found: failures that looked like success, and ways out of the worktree.
 
-use crate::house::House;
+use crate::house::{House, eventually};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
@@ -115,4 +115,45 @@ fn a_name_whose_creator_died_at_once_is_seen_and_given_back() {
     assert!(!state.join("names/ghost").is_symlink());
     let again = house.start(["--agent-cli", "sh", "--name", "ghost", "true ok"]);
     assert_eq!(again, "ghost");
+}
+
+#[test]
+fn a_kill_beside_a_creation_waits_for_its_writer() {
+    let house = House::new();
+    let (adding, go) = (house.path("adding"), house.path("go"));
+    let wait =
+        format!("touch '{}'; while [ ! -e '{}' ]; do sleep 0.01; done", adding.display(), go.display());
+    house.cli(
+        "git",
+        &format!("PATH=${{PATH#*:}}\ncase \"$*\" in *'worktree add'*) {wait};; esac\nexec git \"$@\""),
+    );
+    let run =
+        house.orch(["run", "-d", "--agent-cli", "sh", "--name", "slow", "touch ran; sleep 1000"]).spawn();
+    eventually("the worktree is being added", || adding.exists().then_some(()));
+    let record = house.record("slow");
+    let kill = house.orch(["kill", "slow"]).spawn();
+    eventually("the kill was asked for", || record.join("stop").exists().then_some(()));
+    std::fs::write(&go, "").unwrap();
+    let kill = kill.wait_with_output().unwrap();
+    assert!(kill.status.success(), "{kill:?}");
+    run.wait_with_output().unwrap();
+    let journal = std::fs::read_to_string(record.join("journal")).unwrap();
+    let at = |entry: &str| {
+        journal.find(&format!("\"entry\":\"{entry}\"")).unwrap_or_else(|| panic!("{entry}: {journal}"))
+    };
+    assert!(at("worktree_made") < at("ended"), "{journal}");
+    assert!(!journal.contains("attempt_started"), "{journal}");
+    assert_eq!(house.listed("slow")["state"], "killed");
+}
+
+#[test]
+fn an_agent_is_killed_when_its_root_is_gone() {
+    let house = House::new();
+    let words = ["run", "--agent-cli", "sh", "--name", "lost", "kill -9 $PPID; sleep 1000"];
+    assert_eq!(house.orch(words).run().code, 1);
+    house.tmux(&["kill-server"]);
+    std::fs::remove_dir_all(house.path("root")).unwrap();
+    let kill = house.orch(["kill", "lost"]).run();
+    assert_eq!(kill.code, 0, "{kill}");
+    assert_eq!(house.listed("lost")["state"], "killed");
 }
