@@ -41,6 +41,16 @@ pub fn look(places: &Places, named: &Named) -> Result<Option<AgentReport>> {
     Ok(Some(known))
 }
 
+/// Whether `named` is only a name: its creator died before the first entry of the journal. A creator at work holds the
+/// lock of its project from before the name is reserved until after that entry.
+pub fn cut_off(places: &Places, named: &Named) -> Result<bool> {
+    // In this order: whoever lets go of the lock after the first question has written before it.
+    let free = !matches!(lock::probe(&places.project_lock(&named.project))?, Some(Held::Yes(_)));
+    Ok(free
+        && super::names::find(places, &named.session)?.as_ref() == Some(named)
+        && record::load(&named.record)?.is_none())
+}
+
 /// What is known about an agent from its journal, whatever the board says, and what its keeper does.
 pub fn look_closely(record: &Record) -> Result<Option<(Agent, Keeper)>> {
     let Some(agent) = record::load(record)? else { return Ok(None) };

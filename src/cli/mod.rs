@@ -150,14 +150,32 @@ fn help(verb: Option<&str>, json: bool) -> u8 {
 
 fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     let mut screen = Screen::new(&house.settings.environment);
+    let code = carry_out_on(&mut screen, house, verb, json)?;
+    Ok(match screen.broken {
+        // What was asked for did not arrive: a full disk under a redirected output is no success.
+        Some(error) if code == exit::OK => {
+            print::error(
+                "file",
+                &format!("cannot write to standard output: {error}"),
+                None,
+                exit::ENVIRONMENT,
+                json,
+            );
+            exit::ENVIRONMENT
+        }
+        _ => code,
+    })
+}
+
+fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> Result<u8> {
     match verb {
-        Verb::Run(run) => start(house, *run, json, &mut screen),
+        Verb::Run(run) => start(house, *run, json, screen),
         Verb::List(list) => {
             let report = ops::list::list(house, list.here)?;
             if json {
                 screen.json(&report);
             } else {
-                print::list(&mut screen, &report);
+                print::list(screen, &report);
             }
             Ok(exit::OK)
         }
@@ -166,21 +184,21 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
             if json {
                 screen.json(&report);
             } else {
-                print::show(&mut screen, &report);
+                print::show(screen, &report);
             }
             Ok(exit::OK)
         }
-        Verb::Logs(logs) => log(house, &logs, json, &mut screen),
-        Verb::Diff(diff) => difference(house, &diff, json, &mut screen),
-        Verb::Attach(attach) => enter(house, attach.session, json, &mut screen),
-        Verb::Kill(kill) => stop(house, &kill, json, &mut screen),
-        Verb::Wait(wait) => wait_for(house, wait, json, &mut screen),
+        Verb::Logs(logs) => log(house, &logs, json, screen),
+        Verb::Diff(diff) => difference(house, &diff, json, screen),
+        Verb::Attach(attach) => enter(house, attach.session, json, screen),
+        Verb::Kill(kill) => stop(house, &kill, json, screen),
+        Verb::Wait(wait) => wait_for(house, wait, json, screen),
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
             if json {
                 screen.json(&report);
             } else {
-                print::doctor(&mut screen, &report);
+                print::doctor(screen, &report);
             }
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
@@ -281,7 +299,7 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     let report = followed.report;
     if followed.left && screen.closed {
         // The reader has what it wanted; the agent goes on.
-        return Ok(exit::OK);
+        return Ok(if screen.broken.is_some() { exit::LEFT } else { exit::OK });
     }
     if json {
         let next = print::next_commands(&report);

@@ -27,8 +27,10 @@ pub(super) struct Screen {
     pub width: usize,
     colour: bool,
     status_shown: bool,
-    /// Nobody reads any more.
+    /// Nobody reads any more, or nothing more can be written.
     pub closed: bool,
+    /// Why nothing more can be written, where that is not a reader who has what it wanted.
+    pub broken: Option<io::Error>,
 }
 
 impl Screen {
@@ -43,6 +45,7 @@ impl Screen {
             colour: terminal && !set("NO_COLOR") && !dumb,
             status_shown: false,
             closed: false,
+            broken: None,
         }
     }
 
@@ -56,8 +59,9 @@ impl Screen {
             return;
         }
         let mut out = io::stdout().lock();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
             self.closed = true;
+            self.broken = Some(error).filter(|e| e.kind() != io::ErrorKind::BrokenPipe);
         }
     }
 
@@ -342,6 +346,10 @@ pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
     match report.state {
         State::Done if report.changes.as_ref().is_some_and(Changes::is_empty) => {
             vec![format!("ai_orch logs {session}")]
+        }
+        // The branch does not hold the work, so merging it is not the next thing to do.
+        State::Done if report.not_committed.is_some() => {
+            vec![format!("ai_orch diff {session}"), format!("ai_orch show {session}")]
         }
         State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
         State::Failed | State::Killed => {

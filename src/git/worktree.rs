@@ -170,6 +170,19 @@ pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     Ok(())
 }
 
+/// Fails if something other than a directory is where the worktree was. A link that an agent left there leads to
+/// somebody else's files, the user's own checkout for one: they would be shown and committed as the agent's work, and the
+/// next agent would work on them. A worktree that is gone is no other one.
+pub fn in_place(worktree: &Worktree) -> Result<()> {
+    match disk::look(&worktree.path)? {
+        Some(meta) if !meta.is_dir() || disk::real(&worktree.path)? != worktree.path => {
+            let what = "something else is in its place".to_owned();
+            Err(Error::NotOurWorktree { path: worktree.path.clone(), what })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Does a link file (`prefix`, path, newline) written in `dir` lead to `target`?
 fn leads_to(content: &[u8], prefix: &[u8], dir: &Path, target: &Path) -> bool {
     let written = content.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(b"\n"));
@@ -184,6 +197,7 @@ pub fn head(env: &GitEnv, worktree: &Worktree) -> Result<Head> {
 
 /// The questions of the seam, asked in the worktree: by libgit2 where it can open it.
 pub(super) fn eyes(env: &GitEnv, worktree: &Worktree) -> Result<Box<dyn Eyes>> {
+    in_place(worktree)?;
     let by_git = by_git(env, worktree)?;
     // libgit2 looks for this file in the worktree's own git directory, and takes the parents that a shallow clone does
     // not have for lost ones.

@@ -161,6 +161,12 @@ impl Keeper {
             }
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
+            // A link that an agent left in place of its worktree may lead to the user's checkout.
+            if matches!(step, Step::Attempt { .. } | Step::Validate { .. })
+                && let Err(error) = work::in_place(&self.pen.agent)
+            {
+                return self.end(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await;
+            }
             let done = match step {
                 Step::Fill => self.fill().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
@@ -226,8 +232,11 @@ impl Keeper {
         let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
         let committed = match self.aside(move || work::commit(&house, &agent, &record)).await {
             Ok(committed) => committed,
+            // The work stays in the worktree, but it is not on the branch: that is no good end, whatever the CLI said.
+            // Nothing says "committed", so whoever takes over from us tries again.
             Err(life::Error::Git(error)) => {
-                work::Committed { commit: None, skipped: Some(error.to_string()) }
+                let why = format!("what the agent left could not be committed: {error}");
+                return self.conclude(Final::Failed, Some(Failure::new(Class::Git, why))).await;
             }
             Err(error) => return Err(error),
         };

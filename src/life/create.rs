@@ -158,6 +158,10 @@ pub fn create(
     order: &Order,
 ) -> Result<Created> {
     let places = &house.settings.places;
+    // Before anything is made: no session can be told to keep a record whose path tmux cannot be given.
+    if places.state.to_str().is_none() {
+        return Err(crate::settings::Error::NotUtf8(places.state.clone()).into());
+    }
     root::prepare(&places.root, house.settings.uid)?;
     if let Some(socket_dir) = house.settings.tmux_socket.parent().filter(|dir| *dir != places.root) {
         root::prepare(socket_dir, house.settings.uid)?;
@@ -245,20 +249,24 @@ fn begin(
             &serde_json::to_vec(&order.context).map_err(crate::a2a::Error::Json)?,
         )?;
     }
-    file::replace(&record.env(), &order.environment.to_bytes())?;
     let config = ConfigSnapshot::take(repository)?;
     file::replace(&record.git_config(), &serde_json::to_vec(&config).map_err(crate::a2a::Error::Json)?)?;
     let by = process::me()?;
     let mut pen = Pen::begin(record, Entry::Created { spec: Box::new(spec.clone()), by })?;
-    if let Some(parent) = spec.worktree.parent() {
-        file::make_dirs(parent)?;
-    }
-    let made = git::worktree::add(repository, &spec.worktree, &spec.branch, commit);
-    let worktree = match made {
+    let add = || -> Result<git::Worktree> {
+        // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
+        file::replace(&record.env(), &order.environment.to_bytes())?;
+        if let Some(parent) = spec.worktree.parent() {
+            file::make_dirs(parent)?;
+        }
+        Ok(git::worktree::add(repository, &spec.worktree, &spec.branch, commit)?)
+    };
+    let worktree = match add() {
         Ok(worktree) => worktree,
         Err(error) => {
-            pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) })?;
-            return Err(error.into());
+            // If this cannot be written either, the first error is still the one to tell.
+            pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) }).ok();
+            return Err(error);
         }
     };
     pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
@@ -293,6 +301,11 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
     let Ok(held) = record::take(record) else { return Ok(()) };
     let mut pen = Pen::open(record, &held)?;
     if pen.agent.keeper.is_some() {
+        return Ok(());
+    }
+    // Killed before its keeper came to life: that is on record, and a killed agent keeps its name.
+    if pen.agent.conclusion.is_some() {
+        file::remove(&record.env())?;
         return Ok(());
     }
     house.tmux.kill_session(&spec.session).ok();

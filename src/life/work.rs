@@ -41,6 +41,11 @@ pub fn fill(house: &House, agent: &Agent) -> Result<()> {
     Ok(git::worktree::verify(&env, &worktree)?)
 }
 
+/// Fails if something else is where the worktree of `agent` was: nobody may be started there.
+pub fn in_place(agent: &Agent) -> Result<()> {
+    Ok(worktree(agent).map_or(Ok(()), |worktree| git::worktree::in_place(&worktree))?)
+}
+
 /// What is on the branch of `agent` and in its worktree. `None` if it never had a worktree.
 pub fn changes(house: &House, agent: &Agent) -> Result<Option<Changes>> {
     let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {

@@ -13,6 +13,7 @@ use crate::rules::report::{Keeper, report};
 use crate::tools::lock::{self, Held, Lock};
 use crate::tools::{clock, file, process};
 use rustix::process::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a keeper may take to stop its agent: the profile's grace, the kill, and looking at the branch.
@@ -51,7 +52,7 @@ pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
     for named in names::all(&house.settings.places)? {
         let running = match look::look(&house.settings.places, &named) {
             Ok(Some(report)) => !report.state.is_final() || !report.remarks.is_empty(),
-            Ok(None) => false,
+            Ok(None) => look::cut_off(&house.settings.places, &named)?,
             Err(_) => true,
         };
         if running {
@@ -88,11 +89,7 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
 fn one(house: &House, named: &Named) -> Result<Killed> {
     let seen = match look::look_closely(&named.record) {
         Ok(Some((agent, _))) => Ok(agent),
-        Ok(None) => {
-            return Err(
-                crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into()
-            );
-        }
+        Ok(None) => return only_a_name(house, named),
         // Whatever its record says, it must be possible to stop it.
         Err(error) => Err(error),
     };
@@ -100,7 +97,17 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
         seen.as_ref().map_or(true, |agent| agent.conclusion.is_none() && agent.not_created.is_none());
     if was_running {
         // What is asked for is on disk before anybody is told: whoever takes over knows it too.
-        file::replace(&named.record.stop(), b"kill\n")?;
+        if let Err(error) = file::replace(&named.record.stop(), b"kill\n") {
+            // A full disk still takes a link, which needs no room for content. Without even that the agent is stopped all
+            // the same: it costs money while it runs, and what it prints may be what fills the disk.
+            tracing::warn!(%error, "the request to stop could not be written");
+            file::link(&named.record.stop(), Path::new("kill")).ok();
+        }
+    }
+    if seen.as_ref().is_ok_and(|agent| agent.keeper.is_none() && agent.worktree.is_none()) {
+        // Until the worktree is there its creator writes the journal, under the lock of the project. Waiting for that
+        // leaves one writer, and no worktree appears after we said that the agent is at its end.
+        drop(lock::exclusive(&house.settings.places.project_lock(&named.project), KEEPER_LIMIT));
     }
     let lock = lock_after_keeper(named)?;
     // The environment that a keeper never came to read may hold secrets.
@@ -127,6 +134,25 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
     house.tmux.kill_session(&named.session)?;
     house.tmux.end_with(&named.session)?;
     Ok(Killed { state: state?, was_running, ended: ended.into_iter().map(|p| p.pid).collect() })
+}
+
+/// Gives a name back whose creator died before anything was on record. One that is still at work is waited for.
+fn only_a_name(house: &House, named: &Named) -> Result<Killed> {
+    let places = &house.settings.places;
+    let path = places.project_lock(&named.project);
+    file::make_dirs(path.parent().unwrap_or(&places.state))?;
+    let guard = lock::exclusive(&path, KEEPER_LIMIT)?;
+    if record::load(&named.record)?.is_some() {
+        drop(guard);
+        return one(house, named);
+    }
+    // Its creator may have failed and given the name back, and another agent may have it now.
+    if names::find(places, &named.session)?.as_ref() != Some(named) {
+        return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
+    }
+    file::remove(&named.record.env())?;
+    names::free(places, &named.session)?;
+    Ok(Killed { state: State::Killed, was_running: false, ended: Vec::new() })
 }
 
 /// Asks the keeper to stop its agent, waits for it, and takes its lock. One that does not answer in time is killed; what

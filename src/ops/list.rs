@@ -20,8 +20,16 @@ pub fn list(house: &House, here: bool) -> Result<ListReport> {
         }
         match look::look(&house.settings.places, &named) {
             Ok(Some(report)) => agents.push(report),
-            // Reserved a moment ago, and not yet on record.
-            Ok(None) => {}
+            // Reserved a moment ago, and not yet on record; or never to be, and then it must be seen to be given back.
+            Ok(None) => {
+                if look::cut_off(&house.settings.places, &named)? {
+                    let why = crate::rules::replay::Error::Empty;
+                    unreadable.push((
+                        named.clone(),
+                        crate::a2a::Error::Record { path: named.record.journal(), why },
+                    ));
+                }
+            }
             Err(error) => unreadable.push((named, error)),
         }
     }

@@ -69,7 +69,7 @@ impl Error {
             Self::Relative { name, .. } => {
                 Some(format!("give {name} a path that begins with /, or unset it"))
             }
-            Self::NotUtf8(_) => Some("set AI_ORCH_ROOT to another directory".to_owned()),
+            Self::NotUtf8(_) => Some("give AI_ORCH_ROOT and XDG_STATE_HOME paths that are UTF-8".to_owned()),
             Self::Config { path, .. } => Some(format!("edit {}", path.display())),
             Self::File(e) => e.hint(),
             Self::WorkingDirectory(_) => Some("cd to a directory that exists".to_owned()),

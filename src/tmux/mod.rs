@@ -285,8 +285,11 @@ impl Server {
 
     /// Ends the server if `name` is its only session. Whoever makes a session meanwhile waits, and gets a new server.
     pub fn end_with(&self, name: &Session) -> Result<()> {
+        // After a reboot, or when /tmp was cleaned, there is nothing to end and no directory for the lock either.
+        if !self.revive()? {
+            return Ok(());
+        }
         let _guard = self.guard()?;
-        self.revive()?;
         let Some(sessions) = self.sessions()? else { return Ok(()) };
         if sessions.iter().any(|s| s != name.as_str()) {
             return Ok(());

@@ -13,6 +13,7 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod attack;
 mod crowd;
 mod documents;
 mod exits;
