@@ -46,19 +46,20 @@ impl Watch {
         Self { bell, complete: watcher.is_some(), watcher, watched: Vec::new() }
     }
 
-    /// Watches the directory `dir` as well, if it exists and is not watched yet.
-    pub fn add(&mut self, dir: &Path) -> Result<()> {
+    /// Watches the directory `dir` as well, if it exists and is not watched yet. True if the watch begins now: what
+    /// happened in it before must be looked for.
+    pub fn add(&mut self, dir: &Path) -> Result<bool> {
         if self.watched.iter().any(|w| w == dir) || !crate::tools::file::is_dir(dir)? {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        let Some(watcher) = &mut self.watcher else { return Ok(false) };
         if watcher.watch(dir, RecursiveMode::NonRecursive).is_ok() {
             self.watched.push(dir.to_owned());
-        } else {
-            // Out of watches: the poll has to do.
-            self.complete = false;
+            return Ok(true);
         }
-        Ok(())
+        // Out of watches: the poll has to do.
+        self.complete = false;
+        Ok(false)
     }
 
     /// Returns when something may have changed, and every few seconds.

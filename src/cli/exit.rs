@@ -15,6 +15,7 @@ pub(super) const TIME: u8 = 7;
 pub(super) const REFUSED: u8 = 8;
 pub(super) const BUG: u8 = 70;
 pub(super) const LEFT: u8 = 130;
+pub(super) const TERMINATED: u8 = 143;
 
 /// The exit code for an error, by its code word. A word that is not in the table is a bug of ours, and says so.
 pub(super) fn of_error(code: &str) -> u8 {
@@ -36,12 +37,12 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "path_taken"
         | "not_our_worktree"
         | "ref_taken" => REFUSED,
-        "locked" | "program_timed_out" | "tmux_no_answer" | "not_killed" | "still_running" => TIME,
+        "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
-        "cli_missing" | "tmux_missing" | "git_missing" | "program_not_found" | "environment" | "tmux"
-        | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io" | "program_failed"
-        | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only" | "disk_full"
-        | "damaged" => ENVIRONMENT,
+        "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"
+        | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io"
+        | "program_failed" | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only"
+        | "disk_full" | "damaged" => ENVIRONMENT,
         _ => BUG,
     }
 }

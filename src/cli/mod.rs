@@ -12,6 +12,7 @@ use crate::rules::wording::{self, Tone};
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
 use print::Screen;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -262,17 +263,19 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
             &Shown(&format!("{session}: {} on branch {}", chain.join(", then "), spec.branch)).to_string(),
         );
     }
+    let code = Cell::new(exit::LEFT);
+    let mut attempt = 0;
     let followed = ops::runtime()?.block_on(ops::follow::follow(
         house,
         &named,
         true,
         |news| {
             if !json {
-                tell_news(screen, &news);
+                tell_news(screen, &news, &mut attempt);
             }
             !screen.closed
         },
-        interrupted(),
+        interrupted(&code),
     ))?;
     let Some(followed) = followed else { return Ok(exit::FAILED) };
     let report = followed.report;
@@ -294,11 +297,12 @@ fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Resu
     } else {
         print::summary(screen, &report);
     }
-    Ok(if followed.left { exit::LEFT } else { exit::of_agent(&report) })
+    Ok(if followed.left { code.get() } else { exit::of_agent(&report) })
 }
 
-/// Completes at Ctrl-C, or when the terminal is gone: the agent goes on, only the follower ends.
-async fn interrupted() {
+/// Completes at Ctrl-C, when the terminal is gone, or at TERM: the agent goes on, only the follower ends. `code` becomes
+/// the exit code that says which.
+async fn interrupted(code: &Cell<u8>) {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = || -> io::Result<_> {
         Ok((
@@ -311,15 +315,20 @@ async fn interrupted() {
         Ok((mut interrupt, mut hang_up, mut terminate)) => tokio::select! {
             _ = interrupt.recv() => {}
             _ = hang_up.recv() => {}
-            _ = terminate.recv() => {}
+            _ = terminate.recv() => code.set(exit::TERMINATED),
         },
         Err(_) => std::future::pending().await,
     }
 }
 
-fn tell_news(screen: &mut Screen, news: &News<'_>) {
+/// Shows what happens, as it happens: each attempt under its own line, what the agent does, and one line that moves.
+fn tell_news(screen: &mut Screen, news: &News<'_>, attempt: &mut u32) {
     match news {
-        News::Event(line) => {
+        News::Event(line, cli) => {
+            if line.n != *attempt {
+                *attempt = line.n;
+                screen.toned(Tone::Note, &format!("attempt {}: {}", line.n, Shown(cli)));
+            }
             for (tone, text) in wording::lines(&line.event) {
                 screen.toned(tone, &text);
             }
@@ -334,9 +343,9 @@ fn tell_news(screen: &mut Screen, news: &News<'_>) {
                 .unwrap_or_default();
             let time =
                 std::time::Duration::from_millis(crate::tools::clock::now().millis_since(report.created));
-            let attempt = report.attempts.len().max(1);
+            let number = report.attempts.len().max(1);
             screen.status(&format!(
-                "{} {}, attempt {attempt}  {}{used}  {doing}",
+                "{} {}, attempt {number}  {}{used}  {doing}",
                 report.cli,
                 report.state,
                 wording::duration(time)
@@ -346,6 +355,7 @@ fn tell_news(screen: &mut Screen, news: &News<'_>) {
 }
 
 fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Result<u8> {
+    let code = Cell::new(exit::LEFT);
     let named = ops::logs::find(house, &logs.session)?;
     if logs.raw {
         if logs.follow {
@@ -354,8 +364,8 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
                 !screen.closed
             };
             let left =
-                ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted()))?;
-            return Ok(if left && !screen.closed { exit::LEFT } else { exit::OK });
+                ops::runtime()?.block_on(ops::logs::follow_raw(house, &named, write, interrupted(&code)))?;
+            return Ok(if left && !screen.closed { code.get() } else { exit::OK });
         }
         screen.bytes(&ops::logs::raw(&named)?);
         return Ok(exit::OK);
@@ -367,24 +377,16 @@ fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Screen) -> Res
             &named,
             true,
             |news| {
-                if let News::Event(line) = &news {
-                    if json {
-                        screen.json(line);
-                    } else {
-                        if line.n != attempt {
-                            attempt = line.n;
-                            screen.toned(Tone::Note, &format!("attempt {attempt}"));
-                        }
-                        for (tone, text) in wording::lines(&line.event) {
-                            screen.toned(tone, &text);
-                        }
-                    }
+                match &news {
+                    News::Event(line, _) if json => screen.json(line),
+                    News::Event(..) => tell_news(screen, &news, &mut attempt),
+                    News::State(_) | News::Time(_) => {}
                 }
                 !screen.closed
             },
-            interrupted(),
+            interrupted(&code),
         ))?;
-        return Ok(if followed.is_some_and(|f| f.left) && !screen.closed { exit::LEFT } else { exit::OK });
+        return Ok(if followed.is_some_and(|f| f.left) && !screen.closed { code.get() } else { exit::OK });
     }
     for piece in ops::logs::logs(&named)? {
         match piece {
@@ -543,14 +545,15 @@ fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Re
 }
 
 fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut Screen) -> Result<u8> {
+    let code = Cell::new(exit::LEFT);
     let request = request::Wait { sessions: wait.sessions, until: wait.until, timeout: wait.timeout };
     let report = ops::runtime()?.block_on(async {
         tokio::select! {
             report = ops::wait::wait(house, &request) => report.map(Some),
-            () = interrupted() => Ok(None),
+            () = interrupted(&code) => Ok(None),
         }
     })?;
-    let Some(report) = report else { return Ok(exit::LEFT) };
+    let Some(report) = report else { return Ok(code.get()) };
     let code = if report.timed_out {
         exit::TIME
     } else {

@@ -7,7 +7,7 @@ use crate::model::report::{
     AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
     VERSION, Verdict,
 };
-use crate::model::text::{Shown, columns, escape_json, fit};
+use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::{clock, terminal};
@@ -111,15 +111,19 @@ impl Screen {
         }
     }
 
-    /// `name  value` lines with the values aligned.
+    /// `name  value` lines with the values aligned; on a terminal a long value goes on below its beginning.
     pub(super) fn fields(&mut self, fields: &[(&str, String)]) {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let room = if self.terminal { self.width.saturating_sub(width + 4).max(20) } else { usize::MAX };
         let mut before = "";
         for (name, value) in fields {
-            let shown = if *name == before { "" } else { name };
+            let mut shown = if *name == before { "" } else { name };
             before = name;
-            let text = format!("  {}  {value}", self.paint("2", &format!("{shown:width$}")));
-            self.line(text.trim_end());
+            for line in wrap(value, room) {
+                let text = format!("  {}  {line}", self.paint("2", &format!("{shown:width$}")));
+                self.line(text.trim_end());
+                shown = "";
+            }
         }
     }
 }
@@ -162,7 +166,8 @@ pub(super) fn remark(remark: &Remark) -> String {
         Remark::SessionGone => "session gone".to_owned(),
         Remark::TmuxUnknown { why } => fit(why, 80),
         Remark::BoardMissing => "read from its journal".to_owned(),
-        Remark::Damaged { why } => fit(why, 120),
+        // The word first: a path can be longer than the room there is.
+        Remark::Damaged { why } => fit(&format!("damaged: {why}"), 120),
         Remark::WorktreeGone => "worktree gone".to_owned(),
         Remark::Newer => "written by a newer ai_orch".to_owned(),
     }

@@ -90,6 +90,33 @@ pub fn escape_json(json: &str) -> String {
     out
 }
 
+/// `text` in pieces of at most `room` terminal columns, broken at spaces where it can be. Never no piece at all.
+pub fn wrap(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        if used > 0 && used + word.trim_end().width() > room {
+            lines.push(String::new());
+            used = 0;
+        }
+        for c in word.chars() {
+            let w = c.width().unwrap_or(0);
+            if used + w > room && c != ' ' {
+                lines.push(String::new());
+                used = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                line.push(c);
+            }
+            used += w;
+        }
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
+    }
+    lines
+}
+
 /// The terminal columns that `text` takes.
 pub fn columns(text: &str) -> usize {
     text.width()
@@ -137,7 +164,23 @@ mod tests {
         assert_eq!(fit("abcd", 0), "");
     }
 
+    #[test]
+    fn long_text_is_broken_at_spaces_where_it_can_be() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("onetwothree", 4), ["onet", "woth", "ree"]);
+        assert_eq!(wrap("  indented", 20), ["  indented"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+
     proptest! {
+        #[test]
+        fn wrapped_text_fits_and_loses_nothing(words in prop::collection::vec("[a-z漢]{1,12}", 0..12), room in 2usize..30) {
+            let text = words.join(" ");
+            let lines = wrap(&text, room);
+            prop_assert!(lines.iter().all(|l| columns(l) <= room));
+            prop_assert_eq!(lines.concat().replace(' ', ""), words.concat());
+        }
+
         #[test]
         fn shown_text_has_no_control_character(raw in any::<String>()) {
             let shown = Shown(&raw).to_string();

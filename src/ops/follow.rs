@@ -15,8 +15,8 @@ use std::time::Duration;
 pub enum News<'a> {
     /// The agent's state, or what it does, changed.
     State(&'a AgentReport),
-    /// The agent did something.
-    Event(&'a LogLine),
+    /// The agent did something, by this agent CLI.
+    Event(&'a LogLine, &'a str),
     /// Some time has passed; for clocks on the screen.
     Time(&'a AgentReport),
 }
@@ -56,13 +56,13 @@ pub async fn follow(
     let mut stop = std::pin::pin!(stop);
     loop {
         let Some(report) = look::look(places, named)? else { return Ok(None) };
-        watch.add(&places.board(&named.project, &named.session))?;
+        let mut unseen = watch.add(&places.board(&named.project, &named.session))?;
         if let Some(attempt) = report.attempts.last() {
-            watch.add(&named.record.attempt(attempt.n).0)?;
+            unseen |= watch.add(&named.record.attempt(attempt.n).0)?;
         }
         let mut wanted = true;
         for line in events.read(named, &report)? {
-            wanted &= show(News::Event(&line));
+            wanted &= show(News::Event(&line, cli(&report, line.n)));
         }
         if last.as_ref() != Some(&report) {
             wanted &= show(News::State(&report));
@@ -72,9 +72,13 @@ pub async fn follow(
         let over = report.state.is_final() || report.state == crate::model::agent::State::Interrupted;
         if over || !wanted {
             for line in events.read(named, &report)? {
-                show(News::Event(&line));
+                show(News::Event(&line, cli(&report, line.n)));
             }
             return Ok(Some(Followed { report, left: !over }));
+        }
+        if unseen {
+            // What happened before the watch began rang no bell.
+            continue;
         }
         tokio::select! {
             () = watch.changed() => {}
@@ -85,6 +89,11 @@ pub async fn follow(
             () = &mut stop => return Ok(Some(Followed { report, left: true })),
         }
     }
+}
+
+/// The agent CLI that made attempt `n`.
+fn cli(report: &AgentReport, n: u32) -> &str {
+    report.attempts.iter().find(|a| a.n == n).map_or("?", |a| a.cli.as_str())
 }
 
 /// Completes when the keeper that is on record has ended, so that nobody waits for a dead one.

@@ -384,7 +384,12 @@ mod tests {
 
     impl Drop for Private {
         fn drop(&mut self) {
+            let running = self.server.server().ok().flatten();
             self.server.ask("end", KillServer::new()).ok();
+            // It removes its socket; the directory can only be removed after that.
+            if let Some(running) = running {
+                process::wait_for_end(&running, CALL_LIMIT).ok();
+            }
         }
     }
 

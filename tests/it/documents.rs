@@ -621,8 +621,10 @@ fn a_summary_says_what_happened_and_what_to_type() {
     }
     insta::assert_snapshot!(text, @r#"
     ! one: fake, then sh on branch ai_orch/one
+    ! attempt 1: fake
     ● I looked at it
     ✗ billing error
+    ! attempt 2: sh
       working
 
     ✓ one done  0s

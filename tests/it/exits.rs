@@ -231,7 +231,7 @@ fn refused_for_safety_is_8() {
 #[test]
 fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
     let house = House::new();
-    for (signal, name) in [("INT", "one"), ("TERM", "two")] {
+    for (signal, name, code) in [("INT", "one", 130), ("TERM", "two", 143), ("HUP", "gone", 130)] {
         let child = house.orch(["run", "--name", name, "--agent-cli", "sh", UNTIL_GO]).spawn();
         eventually("the agent is on record", || {
             house.ok(["list", "--json"]).contains(&format!("\"{name}\"")).then_some(())
@@ -247,7 +247,7 @@ fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
         );
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!((output.status.code(), output.status.signal()), (Some(130), None), "{said}");
+        assert_eq!((output.status.code(), output.status.signal()), (Some(code), None), "{said}");
         assert!(said.contains(&format!("{name} goes on")), "{said}");
         assert!(
             said.contains(&format!("ai_orch attach {name}"))

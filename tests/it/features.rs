@@ -599,7 +599,7 @@ fn an_agent_is_a_process_like_any_other() {
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{said}");
-        let lines: Vec<&str> = said.lines().map(str::trim).skip(1).take(6).collect();
+        let lines: Vec<&str> = said.lines().map(str::trim).skip(2).take(6).collect();
         let files = [format!("{made} made"), format!("{made} README.md")];
         assert_eq!(
             lines,
