@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long lines are counted for a summary, in a worktree with many changes.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 /// How long to wait for others who add a worktree to the same repository.
-const ALONE_LIMIT: Duration = Duration::from_secs(120);
+const ALONE_LIMIT: Duration = Duration::from_mins(2);
 /// How many commits are counted.
 const COMMITS: usize = 10_000;
 /// How many commits and files a brief names.
