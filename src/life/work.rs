@@ -7,11 +7,13 @@ use crate::model::entry::Changes;
 use crate::model::places::Record;
 use crate::rules::naming;
 use crate::rules::prompt::Found;
-use crate::tools::file;
+use crate::tools::{file, lock};
 use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
+/// How long to wait for others who add a worktree to the same repository.
+const ALONE_LIMIT: Duration = Duration::from_mins(2);
 /// How many commits are counted.
 const COMMITS: usize = 10_000;
 /// How many commits and files a brief names.
@@ -106,7 +108,18 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
     };
     let subject = naming::subject_for(&agent.spec.title);
     let message = format!("{subject}\n\nLeft uncommitted by {}, committed by ai_orch.\n", agent.cli());
-    let saved = git::commit::commit_all(&env, &worktree, &config, &message)?;
+    let save = || git::commit::commit_all(&env, &worktree, &config, &message);
+    let saved = match save() {
+        Ok(saved) => saved,
+        Err(error) => {
+            // git lists the worktrees of the repository, and fails at one that somebody else is just adding. Under the
+            // lock that adding takes, there is none; whatever fails then is a failure.
+            tracing::warn!(%error, "could not commit; once more, alone");
+            let _alone =
+                lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), ALONE_LIMIT)?;
+            save()?
+        }
+    };
     let mut committed = Committed::default();
     match saved.outcome {
         git::commit::Outcome::Nothing => {}

@@ -73,7 +73,8 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let text = std::str::from_utf8(bytes.get(close + 1..)?).ok()?;
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
     Some(Stat {
-        zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
+        // One whose first thread has ended shows Z while its others still run, and hold its files and locks.
+        zombie: matches!(*fields.first()?, "Z" | "X" | "x") && fields.get(17)?.parse::<u32>().ok()? <= 1,
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
@@ -331,6 +332,8 @@ mod tests {
         let line = b"12 (a) b (c)) S 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 2";
         assert_eq!(parse_stat(line), Some(Stat { zombie: false, parent: 1, session: 7, start: 4711 }));
         assert_eq!(parse_stat(b"garbage"), None);
+        let line = b"12 (a) Z 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 4711 0 0";
+        assert!(parse_stat(line).is_some_and(|s| !s.zombie), "two threads still run");
     }
 
     #[test]
