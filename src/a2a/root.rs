@@ -29,9 +29,13 @@ pub fn prepare(root: &Path, uid: u32) -> Result<()> {
 /// Whether the root is there; an error if it is there and not ours alone.
 pub fn check(root: &Path, uid: u32) -> Result<bool> {
     let squatted = |why: String| Error::Squatted { path: root.to_owned(), why };
-    let Some((_, _, is_dir)) = file::ownership(root)? else { return Ok(false) };
+    let Some((owner, _, is_dir)) = file::ownership(root)? else { return Ok(false) };
     if !is_dir {
         return Err(squatted("it is a link or a file".to_owned()));
+    }
+    // Of somebody else's closed directory not even the owner can be asked after opening it.
+    if owner != uid {
+        return Err(squatted(format!("it belongs to user {owner}")));
     }
     // Opened without following links, so that what is checked is what is used, whatever the name means a moment later.
     let dir = file::open_dir(root)?;

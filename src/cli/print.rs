@@ -315,6 +315,9 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
         }
         None => fields.push(("branch", branch)),
     }
+    if let Some(elsewhere) = report.changes.as_ref().and_then(|c| c.elsewhere.as_ref()) {
+        fields.push(("branch", format!("the agent left it: its work is on {}", Shown(elsewhere))));
+    }
     if let Some(why) = &report.not_committed {
         fields.push(("not committed", Shown(why).to_string()));
     }

@@ -91,7 +91,7 @@ pub enum Error {
         name: String,
     },
     /// git could not be run, failed, or took too long.
-    #[error(transparent)]
+    #[error("{}", command_failed(.0))]
     Program(#[from] program::Error),
     /// libgit2 failed.
     #[error("could not {doing}: {message}")]
@@ -117,6 +117,31 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a git command said, without the twenty settings that every command of ours begins with.
+fn command_failed(error: &program::Error) -> String {
+    let (program::Error::Failed { args, .. } | program::Error::TimedOut { args, .. }) = error else {
+        return error.to_string();
+    };
+    let mut words = args.iter().map(String::as_str);
+    let mut verb = "";
+    while let Some(word) = words.next() {
+        if word == "-c" {
+            words.next();
+        } else if !word.starts_with('-') {
+            verb = word;
+            break;
+        }
+    }
+    match error {
+        program::Error::Failed { stderr, .. } => {
+            let said =
+                stderr.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or("it said nothing");
+            format!("git {verb} failed: {said}")
+        }
+        _ => format!("git {verb} did not end in time"),
+    }
 }
 
 impl Error {

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const STDERR_LINES: usize = 40;
 /// A CLI that said it was finished and does not end is stopped after this.
 const LINGER: Duration = Duration::from_secs(20);
+/// Memory that is kept for events about to be written.
+const TOLD: usize = 64 << 10;
 /// Lines on standard error longer than this are cut, in bytes: they are for people and rules, not for machines.
 const STDERR_LINE: usize = 4000;
 
@@ -54,6 +56,8 @@ pub(super) struct Ear<'a> {
     events: Spool,
     patience: Patience,
     finished_at: Option<Instant>,
+    /// Events that are about to be kept: written a piece of output at a time, not one by one.
+    told: Vec<u8>,
     board: &'a mut Board,
     /// What all events came to.
     pub heard: Heard,
@@ -88,6 +92,7 @@ impl<'a> Ear<'a> {
             events: Spool::create(&places.events())?,
             patience: Patience::default(),
             finished_at: None,
+            told: Vec::new(),
             board,
             heard: Heard::default(),
             stderr_tail: VecDeque::new(),
@@ -105,6 +110,7 @@ impl<'a> Ear<'a> {
         for event in self.translator.end() {
             self.event(event, view);
         }
+        self.keep_told();
         self.board.flush();
     }
 
@@ -163,10 +169,15 @@ impl<'a> Ear<'a> {
             _ => {}
         }
         let line = LogLine { v: VERSION, n: self.n, at: clock::now(), event };
-        if let Ok(mut json) = serde_json::to_vec(&line) {
-            json.push(b'\n');
-            keep(&mut self.events, &json, "events");
+        if serde_json::to_writer(&mut self.told, &line).is_ok() {
+            self.told.push(b'\n');
         }
+    }
+
+    fn keep_told(&mut self) {
+        keep(&mut self.events, &self.told, "events");
+        self.told.clear();
+        self.told.shrink_to(TOLD);
     }
 
     fn since_start(&self, deadline: Duration) -> Option<Instant> {
@@ -206,8 +217,9 @@ impl Sink for Ear<'_> {
         self.patience.output(clock::tick().saturating_duration_since(self.began));
         keep(&mut self.stdout, bytes, "stdout");
         let mut lines = std::mem::take(&mut self.out_lines);
-        lines.push(bytes, |line| self.line(line, view));
+        view.together(|view| lines.push(bytes, |line| self.line(line, view)));
         self.out_lines = lines;
+        self.keep_told();
         self.board.settle();
     }
 
@@ -215,8 +227,9 @@ impl Sink for Ear<'_> {
         self.patience.output(clock::tick().saturating_duration_since(self.began));
         keep(&mut self.stderr, bytes, "stderr");
         let mut lines = std::mem::take(&mut self.err_lines);
-        lines.push(bytes, |line| self.stderr_line(line, view));
+        view.together(|view| lines.push(bytes, |line| self.stderr_line(line, view)));
         self.err_lines = lines;
+        self.keep_told();
         self.board.settle();
     }
 

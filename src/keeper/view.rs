@@ -28,6 +28,8 @@ pub(super) struct View {
     raw: Option<Raw>,
     pending: VecDeque<u8>,
     left_out: bool,
+    /// Lines are being put together and not written one by one.
+    together: bool,
     session: String,
 }
 
@@ -39,7 +41,22 @@ impl View {
         #[expect(deprecated, reason = "its successor needs unsafe code; a File is the case that is sound")]
         let terminal =
             opened.ok().and_then(|t| AsyncFd::with_interest(t, Interest::READABLE | Interest::WRITABLE).ok());
-        Self { terminal, raw, pending: VecDeque::new(), left_out: false, session: session.to_owned() }
+        Self {
+            terminal,
+            raw,
+            pending: VecDeque::new(),
+            left_out: false,
+            together: false,
+            session: session.to_owned(),
+        }
+    }
+
+    /// Shows the lines that `say` says, written in one piece.
+    pub(super) fn together(&mut self, say: impl FnOnce(&mut Self)) {
+        self.together = true;
+        say(self);
+        self.together = false;
+        self.flush();
     }
 
     /// Shows a line. `text` must be harmless already.
@@ -58,7 +75,9 @@ impl View {
             self.pending.extend(b"\x1b[0m\r\n... lines left out; all of them: ai_orch logs\r\n");
         }
         self.pending.extend(line.as_bytes());
-        self.flush();
+        if !self.together {
+            self.flush();
+        }
     }
 
     /// Writes what the terminal takes now.

@@ -65,7 +65,10 @@ fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId) -> Result<Chang
         Some(tip) => git::stat::stat(env, worktree, tip, Duration::ZERO)?.diff.files > 0,
         None => live.diff.files > 0,
     };
+    let elsewhere = (head.branch() != Some(worktree.branch.as_str()))
+        .then(|| head.branch().unwrap_or("(no branch)").to_owned());
     Ok(Changes {
+        elsewhere,
         tip: tip.map(|t| t.as_str().to_owned()),
         commits: number(commits),
         files: number(live.diff.files),

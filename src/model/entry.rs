@@ -126,10 +126,10 @@ pub enum Final {
     Killed,
 }
 
-/// What is on an agent's branch.
+/// What is on an agent's branch, or wherever the agent took its worktree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Changes {
-    /// The commit the branch points at.
+    /// The commit the worktree's HEAD is at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<String>,
     /// Commits since the base.
@@ -142,6 +142,9 @@ pub struct Changes {
     pub deletions: u32,
     /// Whether the worktree holds changes that are on no branch.
     pub uncommitted: bool,
+    /// Where the work is, if the agent left its branch: another branch, or `(no branch)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
 }
 
 impl Changes {

@@ -54,8 +54,11 @@ fn harmless(c: char) -> Option<char> {
 
 /// `text` made harmless and cut to at most `columns` terminal columns, with `…` where it was cut.
 pub fn fit(text: &str, columns: usize) -> String {
-    let clean = Shown(text).to_string();
-    if clean.width() <= columns {
+    // A longer text cannot fit whatever it holds, but for marks without a width: it is cut before it is made harmless.
+    let room = columns.saturating_mul(8).saturating_add(64);
+    let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
+    let clean = Shown(text.get(..end).unwrap_or(text)).to_string();
+    if end == text.len() && clean.width() <= columns {
         return clean;
     }
     let mut cut = String::new();

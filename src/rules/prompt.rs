@@ -175,6 +175,7 @@ mod tests {
                     deletions: 4,
                     uncommitted: true,
                     tip: None,
+                    elsewhere: None,
                 }),
                 commits: vec!["abc1234 begin".into()],
                 files: vec!["M src/a.rs".into()],

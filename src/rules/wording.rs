@@ -1,8 +1,11 @@
 //! What an agent does, in one line for people: the same words in the pane, in `run`, in `logs` and on the board.
 
 use crate::model::event::{Event, Usage};
-use crate::model::text::Shown;
+use crate::model::text::{Shown, fit};
 use std::time::Duration;
+
+/// The longest line of a plain-text agent that is shown, in columns; `logs --raw` has all of it.
+const LONGEST: usize = 4000;
 
 /// What kind of line it is; printers choose sign and colour by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub fn lines(event: &Event) -> Vec<(Tone, String)> {
             let why = trouble.as_ref().map_or("", |t| t.message.as_str());
             one(Tone::Bad, if why.is_empty() { "ended with an error".to_owned() } else { first_line(why) })
         }
-        Event::Line { text } => one(Tone::Raw, Shown(text).to_string()),
+        Event::Line { text } => one(Tone::Raw, fit(text, LONGEST)),
     }
 }
 
