@@ -102,6 +102,15 @@ impl Screen {
         }
     }
 
+    /// Writes `report`: as JSON for a program, else as `show` does for a person.
+    pub(super) fn answer<T: Serialize>(&mut self, json: bool, report: &T, show: impl FnOnce(&mut Self, &T)) {
+        if json {
+            self.json(report);
+        } else {
+            show(self, report);
+        }
+    }
+
     /// Writes one JSON document.
     pub(super) fn json(&mut self, document: &impl Serialize) {
         match serde_json::to_string(document) {

@@ -1,0 +1,128 @@
+//! `run`: the request that was typed, and following the agent as it works.
+
+use super::follow::{interrupted, tell_news};
+use super::print::{self, Screen};
+use super::{args, exit};
+use crate::life::House;
+use crate::model::report::{RunReport, VERSION};
+use crate::model::request;
+use crate::model::text::Shown;
+use crate::ops::{self, Error, Result};
+use crate::rules::wording::Tone;
+use std::cell::Cell;
+use std::io::{self, Read};
+
+/// The largest task that is read from standard input, in bytes.
+const TASK_MAX: u64 = 8 << 20;
+
+/// The task as typed, or from standard input for `-`.
+fn task(words: &[String]) -> Result<String> {
+    if words != ["-"] {
+        return Ok(words.join(" "));
+    }
+    let mut text = String::new();
+    let unreadable = |why: String| {
+        Error::usage(format!("the task on standard input cannot be used: {why}"), "ai_orch run - < FILE")
+    };
+    io::stdin().take(TASK_MAX + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+    if text.len() as u64 > TASK_MAX {
+        return Err(unreadable(format!("it is larger than {} MiB", TASK_MAX >> 20)));
+    }
+    Ok(text)
+}
+
+fn request(run: args::Run) -> Result<request::Run> {
+    let models = run.model.into_iter().map(|m| match m.split_once('=') {
+        // A model's own name may hold a '=' only behind a CLI's name; no CLI's name holds a '/'.
+        Some((cli, model)) if !cli.contains(['/', ':']) => (Some(cli.to_owned()), model.to_owned()),
+        _ => (None, m),
+    });
+    let env = run.env.iter().map(|text| {
+        crate::settings::assignment(text).ok_or_else(|| {
+            Error::usage(
+                format!("--env {}: not NAME=VALUE", Shown(&text.to_string_lossy())),
+                "for example: --env RUST_LOG=debug",
+            )
+        })
+    });
+    Ok(request::Run {
+        task: task(&run.task)?,
+        chain: run.agent_cli,
+        models: models.collect(),
+        context: run.context,
+        name: run.name,
+        base: run.base,
+        timeout: run.timeout,
+        permissions: run.permissions.map(Into::into),
+        validate: run.validate,
+        repairs: run.repairs,
+        env: env.collect::<Result<_>>()?,
+        budget_usd: run.budget,
+        commit: !run.no_commit,
+    })
+}
+
+pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Result<u8> {
+    let detach = run.detach;
+    let started = ops::run::run(house, &request(run)?)?;
+    if !json {
+        for note in &started.notes {
+            print::note(note);
+        }
+    }
+    let session = started.created.spec.session.clone();
+    let named = ops::logs::find(house, session.as_str())?;
+    if detach {
+        let report = ops::run::report(house, &named)?;
+        if json {
+            let next = print::next_commands(&report);
+            screen.json(&RunReport { v: VERSION, agent: report, notes: started.notes, next });
+        } else {
+            screen.line(session.as_str());
+        }
+        return Ok(exit::OK);
+    }
+    if !json {
+        let spec = &started.created.spec;
+        let chain: Vec<&str> = spec.chain.iter().map(|l| l.cli.as_str()).collect();
+        screen.toned(
+            Tone::Note,
+            &Shown(&format!("{session}: {} on branch {}", chain.join(", then "), spec.branch)).to_string(),
+        );
+    }
+    let code = Cell::new(exit::LEFT);
+    let mut attempt = 0;
+    let followed = ops::runtime()?.block_on(ops::follow::follow(
+        house,
+        &named,
+        true,
+        |news| {
+            if !json {
+                tell_news(screen, &news, &mut attempt);
+            }
+            !screen.closed
+        },
+        interrupted(&code),
+    ))?;
+    let Some(followed) = followed else { return Ok(exit::FAILED) };
+    let report = followed.report;
+    if followed.left && screen.closed {
+        // The reader has what it wanted; the agent goes on.
+        return Ok(if screen.broken.is_some() { exit::LEFT } else { exit::OK });
+    }
+    if json {
+        let next = print::next_commands(&report);
+        screen.json(&RunReport { v: VERSION, agent: report.clone(), notes: started.notes, next });
+    } else if followed.left {
+        screen.line("");
+        screen.toned(
+            Tone::Note,
+            &format!(
+                "{session} goes on. Come back: ai_orch attach {session}   stop it: ai_orch kill {session}"
+            ),
+        );
+    } else {
+        print::summary(screen, &report);
+    }
+    Ok(if followed.left { code.get() } else { exit::of_agent(&report) })
+}
