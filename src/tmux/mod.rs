@@ -179,11 +179,12 @@ impl Server {
         Err(Error::Failed { action, why: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
     }
 
-    /// The server that was put on record last; `None` if it has ended.
+    /// The server that was put on record last; `None` if it has ended, or belongs to another socket.
     fn known(&self) -> Result<Option<ProcessId>> {
         let bytes = file::read(&self.files.known)?.unwrap_or_default();
-        let known: Option<ProcessId> = serde_json::from_slice(&bytes).ok();
-        Ok(known.filter(|server| process::is_alive(server).unwrap_or(false)))
+        let known: Option<Known> = serde_json::from_slice(&bytes).ok();
+        let ours = known.filter(|known| known.socket == self.files.socket).map(|known| known.server);
+        Ok(ours.filter(|server| process::is_alive(server).unwrap_or(false)))
     }
 
     /// Who the server is that answers at the socket.
@@ -197,7 +198,8 @@ impl Server {
         if self.known()?.is_some() {
             return Ok(());
         }
-        if let Some(json) = self.server()?.and_then(|server| serde_json::to_vec(&server).ok()) {
+        let known = self.server()?.map(|server| Known { socket: self.files.socket.clone(), server });
+        if let Some(json) = known.and_then(|known| serde_json::to_vec(&known).ok()) {
             file::post(&self.files.known, &json)?;
         }
         Ok(())
@@ -330,6 +332,15 @@ impl Server {
     }
 }
 
+/// Who the server at a socket is.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Known {
+    /// With another root, the same user has another server.
+    #[serde(with = "crate::model::ids::path")]
+    socket: PathBuf,
+    server: ProcessId,
+}
+
 /// Whether tmux says that no server runs, or that the one it asked ended before it answered.
 fn no_server(why: &str) -> bool {
     ["no server running", "error connecting", "server exited", "lost server"].iter().any(|w| why.contains(w))
@@ -410,6 +421,17 @@ mod tests {
         assert_eq!(private.server.sessions().unwrap(), None);
         assert_eq!(private.server.has_session(&name("a")).unwrap(), None);
         assert!(!private.server.kill_session(&name("a")).unwrap());
+    }
+
+    #[test]
+    fn the_server_of_another_root_is_not_ours() {
+        let private = Private::new();
+        private.server.new_session(&name("one"), &sleeper(), &[]).unwrap();
+        let mut other = private.server.clone();
+        other.files.socket = private.dir.path().join("other");
+        assert!(!other.revive().unwrap(), "there is no server at the other socket, and nobody is waited for");
+        assert_eq!(other.sessions().unwrap(), None);
+        assert!(private.server.revive().unwrap());
     }
 
     #[test]
