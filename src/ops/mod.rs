@@ -1,6 +1,6 @@
 //! Floor 5: what each verb does, one file per verb. Nothing in here knows about command lines or prints.
 
-use crate::life::{self, House};
+use crate::life;
 use crate::model::text::Shown;
 use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
@@ -165,6 +165,3 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()
         .map_err(|source| crate::tools::process::Error { action: "start waiting".to_owned(), source }.into())
 }
-
-/// The keepers' registry and everything else of a user, behind one handle.
-pub type Orchestrator = House;

@@ -120,7 +120,7 @@ impl House {
             .clone()
     }
 
-    /// The only process that `ps` would show with `words` in its command line, in this house.
+    /// The directory of an agent's record.
     pub fn record(&self, session: &str) -> PathBuf {
         PathBuf::from(self.show(session)["record"].as_str().unwrap())
     }
