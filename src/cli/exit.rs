@@ -96,6 +96,38 @@ mod tests {
     }
 
     #[test]
+    fn what_an_agent_came_to_has_its_exit_code() {
+        use crate::model::failure::Failure;
+        let json = include_str!("../../tests/samples/report.json");
+        let mut report: AgentReport = serde_json::from_str(json).unwrap();
+        for state in State::ALL {
+            report.state = state;
+            report.failure = None;
+            let code = match state {
+                State::Done => 0,
+                State::Waiting => 4,
+                State::Failed | State::Killed | State::Interrupted | State::Unknown => 1,
+                _ => 130,
+            };
+            assert_eq!(of_agent(&report), code, "{state}");
+        }
+        report.state = State::Failed;
+        for class in Class::ALL {
+            report.failure = Some(Failure::new(class, "why"));
+            let code = match class {
+                Class::Budget => 5,
+                Class::MissingCli => 6,
+                Class::Timeout => 7,
+                _ => 1,
+            };
+            assert_eq!(of_agent(&report), code, "{class}");
+        }
+        assert_eq!(of_all([1, 1]), 1);
+        assert_eq!(of_all([0, 1]), 3);
+        assert_eq!(of_all([]), 0);
+    }
+
+    #[test]
     fn every_code_word_has_its_exit_code_and_none_is_left_over() {
         let mut found = BTreeSet::new();
         words(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
