@@ -101,6 +101,11 @@ pub fn found(house: &House, agent: &Agent) -> Found {
     found
 }
 
+/// Where what the last attempt of `agent` left is saved when it cannot be committed.
+fn rescue_ref(agent: &Agent) -> String {
+    format!("refs/ai_orch/rescue/{}/{}", agent.spec.id, agent.last_attempt().map_or(0, |a| a.n))
+}
+
 /// Commits what attempt `n` of `agent` left, on the agent's branch.
 pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed> {
     let Some(worktree) = worktree(agent) else { return Ok(Committed::default()) };
@@ -127,7 +132,15 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
     match saved.outcome {
         git::commit::Outcome::Nothing => {}
         git::commit::Outcome::Committed { commit, .. } => committed.commit = Some(commit.as_str().to_owned()),
-        git::commit::Outcome::NotCommitted(obstacle) => committed.skipped = Some(obstacle.to_string()),
+        git::commit::Outcome::NotCommitted(obstacle) => {
+            // The branch is no place for it; a ref of its own is.
+            let name = rescue_ref(agent);
+            let rescued = git::commit::snapshot(&env, &worktree, &config, &name, &message)?;
+            committed.skipped = Some(match rescued {
+                Some(_) => format!("{obstacle}; what it left is saved as {name}"),
+                None => obstacle.to_string(),
+            });
+        }
     }
     if saved.head.branch() != Some(agent.spec.branch.as_str()) {
         let at = saved.head.branch().map_or_else(|| "no branch".to_owned(), |b| format!("the branch {b}"));

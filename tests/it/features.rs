@@ -654,3 +654,25 @@ fn an_agent_may_start_another_that_outlives_it() {
     let env = house.git(&["show", "ai_orch/inner:env"]);
     assert!(env.contains("AI_ORCH_SESSION=inner") && !env.contains("=outer"), "{env}");
 }
+
+#[test]
+fn in_the_middle_of_a_merge_the_work_goes_to_a_rescue_ref_and_that_is_said() {
+    let house = House::new();
+    let script = "git checkout -q -b side; echo a > README.md; git commit -qam a; git checkout -q ai_orch/merge; \
+        echo b > README.md; git commit -qam b; git merge side; echo new > new.txt; true";
+    let done = house.orch(["run", "--name", "merge", "--agent-cli", "sh", script]).run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = house.listed("merge");
+    let id = agent["id"].as_str().unwrap();
+    let saved = format!("refs/ai_orch/rescue/{id}/1");
+    let said = agent["not_committed"].as_str().unwrap();
+    assert!(said.contains("in the middle of a merge") && said.contains(&saved), "{said}");
+    assert!(done.stdout.replace(['\n', ' '], "").contains(&saved), "{done}");
+    assert_eq!(house.git(&["show", &format!("{saved}:new.txt")]), "new");
+    assert_eq!(
+        house.git(&["log", "-1", "--format=%s", "ai_orch/merge"]),
+        "b",
+        "the branch is as the agent left it"
+    );
+    assert!(!done.stdout.contains("git merge ai_orch/merge"), "nobody is told to merge half a merge: {done}");
+}
