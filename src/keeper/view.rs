@@ -147,8 +147,8 @@ impl View {
     fn understand(&mut self, typed: &[u8]) -> Option<Key> {
         // A pasted text or a function key arrives in one piece and is no command.
         match typed {
-            // Two people may type at once: a short piece may hold somebody else's keys as well.
-            [before @ .., b'q' | b'Q' | b'd'] if before.len() < 3 && !before.contains(&0x1b) => {
+            // Two people may type at once: a short piece may hold somebody else's keys as well, before it or behind it.
+            keys if keys.len() <= 3 && !keys.contains(&0x1b) && keys.iter().any(|k| b"qQd".contains(k)) => {
                 return Some(Key::Detach);
             }
             b"?" | b"h" => {
