@@ -1,9 +1,10 @@
 //! What an agent did, commit by commit and file by file, committed or not. Runs nothing that a repository configures.
 
 use super::eyes_git2::{failed, tree};
+use super::stat::all_there_is;
 use super::worktree::{Worktree, eyes, open};
 use super::{Commit, CommitId, GitEnv, Result};
-use git2::{Delta, Diff, DiffFindOptions, DiffFormat, DiffOptions, Repository};
+use git2::{Delta, Diff, DiffFindOptions, DiffFormat, Repository};
 use std::path::PathBuf;
 
 /// How a file differs.
@@ -61,13 +62,8 @@ pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize
 fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
-    let mut options = DiffOptions::new();
+    let mut options = all_there_is();
     options
-        .include_untracked(true)
-        .recurse_untracked_dirs(true)
-        .show_untracked_content(true)
-        .ignore_submodules(true)
-        .update_index(false)
         // Else git apply would refuse the whole patch because of one picture in it.
         .show_binary(true)
         .id_abbrev(u16::try_from(base.as_str().len()).unwrap_or(40));

@@ -36,6 +36,18 @@ pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration
     }
 }
 
+/// What counts as a difference of a worktree: all that is on disk, tracked or not, without writing its index.
+pub(super) fn all_there_is() -> DiffOptions {
+    let mut options = DiffOptions::new();
+    options
+        .include_untracked(true)
+        .recurse_untracked_dirs(true)
+        .show_untracked_content(true)
+        .ignore_submodules(true)
+        .update_index(false);
+    options
+}
+
 fn by_git2(
     repository: &Repository,
     worktree: &Worktree,
@@ -45,14 +57,8 @@ fn by_git2(
     let deadline = clock::tick() + within;
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
-    let mut options = DiffOptions::new();
-    options
-        .include_untracked(true)
-        .recurse_untracked_dirs(true)
-        .show_untracked_content(true)
-        .ignore_submodules(true)
-        .update_index(false)
-        .max_size(LARGEST);
+    let mut options = all_there_is();
+    options.max_size(LARGEST);
     let base = tree(repository, base)?;
     let diff =
         repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;

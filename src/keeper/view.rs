@@ -147,10 +147,7 @@ impl View {
     fn understand(&mut self, typed: &[u8]) -> Option<Key> {
         // A pasted text or a function key arrives in one piece and is no command.
         match typed {
-            // Two people may type at once: a short piece may hold somebody else's keys as well, before it or behind it.
-            keys if keys.len() <= 3 && !keys.contains(&0x1b) && keys.iter().any(|k| b"qQd".contains(k)) => {
-                return Some(Key::Detach);
-            }
+            keys if leaves(keys) => return Some(Key::Detach),
             b"?" | b"h" => {
                 let session = self.session.clone();
                 self.line(Tone::Note, "q leaves the agent running; nothing you type here reaches it");
@@ -169,5 +166,26 @@ impl View {
             _ => {}
         }
         None
+    }
+}
+
+/// Whether somebody pressed `q`. Two people may type at once: a short piece may hold somebody else's keys as well, before it
+/// or behind it. A longer one is pasted text, and one with an escape a function key.
+fn leaves(keys: &[u8]) -> bool {
+    keys.len() <= 3 && !keys.contains(&0x1b) && keys.iter().any(|key| b"qQd".contains(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_is_heard_among_the_keys_of_others_and_not_in_what_is_pasted() {
+        for keys in ["q", "Q", "d", "xq", "qx", "xqx"] {
+            assert!(leaves(keys.as_bytes()), "{keys}");
+        }
+        for keys in ["", "x", "\x03", "quit", "\x1bq", "a word and a q"] {
+            assert!(!leaves(keys.as_bytes()), "{keys:?}");
+        }
     }
 }
