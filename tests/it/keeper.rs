@@ -1152,7 +1152,11 @@ fn a_creator_that_is_killed_leaves_what_can_be_seen_and_killed() {
     let mut child = house
         .orch(["run", "--detach", "--agent-cli", "sh", "--name", "cut", "--env", "KEY=s3cr3t-v", "echo x"])
         .spawn();
-    eventually("tmux hangs", || there(&house.path("hangs")));
+    // Not before the stand-in has become the sleep: what is looked for below is that.
+    eventually("tmux hangs", || {
+        there(&house.path("hangs"))?;
+        house.processes().iter().any(|(_, words)| words.starts_with("sleep")).then_some(())
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     fs::remove_file(house.path("bin/tmux")).unwrap();
