@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tmux_interface::{
     AttachSession, DetachClient, DisplayMessage, HasSession, KillServer, KillSession, ListClients,
-    ListSessions, NewSession, SwitchClient, Tmux, TmuxCommand,
+    ListSessions, NewSession, SetOption, SwitchClient, Tmux, TmuxCommand,
 };
 
 /// How long one tmux call may take. A server short of file descriptors never answers.
@@ -22,6 +22,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 const LOCK_LIMIT: Duration = Duration::from_mins(1);
 /// How often to look for the socket that a server makes again.
 const REVIVE_PACE: Duration = Duration::from_millis(5);
+/// The option of a session whose keeper is about to end.
+const ENDING: &str = "@ai_orch_ending";
 /// The configuration of our server.
 const CONF: &str = include_str!("../../shell/tmux.conf");
 
@@ -285,15 +287,23 @@ impl Server {
         Ok(())
     }
 
-    /// Ends the server if `name` is its only session. Whoever makes a session meanwhile waits, and gets a new server.
+    /// Ends the server if `name` is its only session, or all others are about to end as well: each caller leaves a mark on
+    /// its session, else two that end at the same moment would each leave the server to the other. Whoever makes a session
+    /// meanwhile waits, and gets a new server.
     pub fn end_with(&self, name: &Session) -> Result<()> {
         // After a reboot, or when /tmp was cleaned, there is nothing to end and no directory for the lock either.
         if !self.revive()? {
             return Ok(());
         }
         let _guard = self.guard()?;
-        let Some(sessions) = self.sessions()? else { return Ok(()) };
-        if sessions.iter().any(|s| s != name.as_str()) {
+        let mark = SetOption::new().target_pane(target(name)).option(ENDING).value("1");
+        self.ask("note that the session ends", mark)?;
+        let format = format!("#{{session_name}} #{{{ENDING}}}");
+        let Some(sessions) = self.ask("list its sessions", ListSessions::new().format(format))? else {
+            return Ok(());
+        };
+        let stays = |line: &str| matches!(line.split_once(' '), Some((s, "")) if s != name.as_str());
+        if sessions.lines().any(stays) {
             return Ok(());
         }
         let server = self.server()?;
@@ -346,9 +356,10 @@ fn no_server(why: &str) -> bool {
     ["no server running", "error connecting", "server exited", "lost server"].iter().any(|w| why.contains(w))
 }
 
-/// Whether tmux says that there is no such session; the second is what a server says that has none at all.
+/// Whether tmux says that there is no such session, in the words of one command or another; the last are what a server
+/// says that has none at all.
 fn nothing_there(why: &str) -> bool {
-    ["can't find session", "no current target"].iter().any(|w| why.contains(w))
+    ["can't find session", "no such session", "no current target"].iter().any(|w| why.contains(w))
 }
 
 /// The version that `tmux -V` tells; `None` if tmux is not installed.
@@ -475,6 +486,22 @@ mod tests {
         }
         let got = std::fs::read_to_string(&out).unwrap();
         assert_eq!(got.lines().collect::<Vec<_>>(), odd);
+    }
+
+    #[test]
+    fn of_two_sessions_that_end_together_one_ends_the_server() {
+        let private = Private::new();
+        private.server.new_session(&name("one"), &sleeper(), &[]).unwrap();
+        private.server.new_session(&name("two"), &sleeper(), &[]).unwrap();
+        private.server.end_with(&name("one")).unwrap();
+        assert_eq!(private.server.sessions().unwrap().unwrap().len(), 2, "the other one goes on");
+        // Both panes are still there when the second one says that it ends; a third, killed meanwhile, is not.
+        private.server.new_session(&name("three"), &sleeper(), &[]).unwrap();
+        private.server.kill_session(&name("three")).unwrap();
+        private.server.end_with(&name("three")).unwrap();
+        assert_eq!(private.server.sessions().unwrap().unwrap().len(), 2, "one has not said that it ends");
+        private.server.end_with(&name("two")).unwrap();
+        assert_eq!(private.server.sessions().unwrap(), None);
     }
 
     #[test]
