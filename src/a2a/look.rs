@@ -2,7 +2,7 @@
 
 use super::names::Named;
 use super::{Result, board, record};
-use crate::model::agent::Agent;
+use crate::model::agent::{Agent, State};
 use crate::model::places::{Places, Record};
 use crate::model::report::{AgentReport, Remark};
 use crate::rules::report::{Keeper, report};
@@ -39,6 +39,25 @@ pub fn look(places: &Places, named: &Named) -> Result<Option<AgentReport>> {
         known.remarks.push(Remark::BoardMissing);
     }
     Ok(Some(known))
+}
+
+/// How many agents have lost their keeper before their end. Looks at the journal only where lock and board leave a doubt.
+pub fn interrupted(places: &Places) -> Result<usize> {
+    let mut count = 0;
+    for named in super::names::all(places)? {
+        if matches!(lock::probe(&named.record.keeper_lock()), Ok(Some(Held::Yes(_)))) {
+            continue;
+        }
+        let posted = board::read(places, &named.project, &named.session, named.id)?;
+        if posted.is_some_and(|report| report.state.is_final()) {
+            continue;
+        }
+        // One that cannot be read is told of by whoever is asked about it.
+        let interrupted =
+            look(places, &named).ok().flatten().is_some_and(|report| report.state == State::Interrupted);
+        count += usize::from(interrupted);
+    }
+    Ok(count)
 }
 
 /// Whether `named` is only a name: its creator died before the first entry of the journal. A creator at work holds the
@@ -100,7 +119,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         v: crate::model::report::VERSION,
         session: named.session.clone(),
         id: named.id,
-        state: crate::model::agent::State::Unknown,
+        state: State::Unknown,
         remarks: vec![Remark::Damaged { why: error.to_string() }],
         failure: None,
         cli: "?".to_owned(),

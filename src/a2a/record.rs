@@ -11,6 +11,10 @@ use std::time::Duration;
 
 /// How long whoever takes a record over waits for its lock.
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
+/// How long somebody who only looks at a lock may hold it.
+const LOOK_LIMIT: Duration = Duration::from_millis(100);
+/// How long a verb may be at work on an agent that another one waits for.
+const HOLD_LIMIT: Duration = Duration::from_mins(2);
 
 /// Reads the agent that `record` tells of; `None` if there is no journal, or not yet a whole first entry.
 ///
@@ -83,4 +87,18 @@ fn stamp(entry: Entry) -> entry::Record {
 /// Takes the keeper's lock of `record`, waiting a little for whoever only looks at it.
 pub fn take(record: &Record) -> Result<Lock> {
     Ok(lock::exclusive(&record.keeper_lock(), TAKE_LIMIT)?)
+}
+
+/// Takes the keeper's lock of `record` if nobody holds it.
+pub fn try_take(record: &Record) -> Result<Option<Lock>> {
+    match lock::exclusive(&record.keeper_lock(), LOOK_LIMIT) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(lock::Error::Held { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Keeps other verbs from changing the agent, waiting for one that is at work.
+pub fn hold(record: &Record) -> Result<Lock> {
+    Ok(lock::exclusive(&record.verb_lock(), HOLD_LIMIT)?)
 }

@@ -35,6 +35,15 @@ The next agent CLI of the chain takes over in the same worktree when one fails, 
 Ctrl-C leaves the agent running. It ends with the agent's result: 0 done, 1 failed, 5 budget, 6 no agent CLI
 installed, 7 time over, 130 left running.";
 
+const RESUME_EXAMPLES: &str = "\
+Examples:
+  ai_orch resume --all                                  everything that a crash or a reboot interrupted
+  ai_orch resume fix-the-login-bug                      one agent; one that failed or was killed begins its task again
+  ai_orch resume fix-the-login-bug 'now write a test'   more to do, in the same conversation
+  ai_orch resume fix-the-login-bug --task continue      the same with a task of one word
+
+What is on record as done is not done again. The agents get the environment of this call.";
+
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -69,6 +78,9 @@ pub(super) enum Verb {
     Kill(Kill),
     /// Wait until agents have ended, or are in a given state
     Wait(Wait),
+    /// Let interrupted agents go on, or give an ended one more to do
+    #[command(after_help = RESUME_EXAMPLES)]
+    Resume(Resume),
     /// Check that everything is there that agents need
     Doctor,
     /// Show this help, or the help of a verb
@@ -218,6 +230,23 @@ pub(super) struct Wait {
     /// Give up after this time: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The agents (the beginning of a name is enough); a last argument with a space in it is a new task
+    #[arg(value_name = "SESSION", required_unless_present = "all", conflicts_with = "all")]
+    pub sessions: Vec<String>,
+    /// Every agent that is interrupted
+    #[arg(long, conflicts_with = "task")]
+    pub all: bool,
+    /// What to do now, on top of what is done; - reads it from standard input
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// A variable for the agents (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<OsString>,
 }
 
 /// A time as people write it: `90`, `90s`, `30m`, `2h`, `1h30m`.

@@ -36,7 +36,10 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "branch_name_invalid"
         | "path_taken"
         | "not_our_worktree"
-        | "ref_taken" => REFUSED,
+        | "ref_taken"
+        | "not_resumable"
+        | "newer_record"
+        | "still_runs" => REFUSED,
         "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"

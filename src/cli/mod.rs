@@ -20,6 +20,7 @@ mod exit;
 mod follow;
 mod logs;
 mod print;
+mod resume;
 mod run;
 mod wait;
 
@@ -147,7 +148,13 @@ fn help(verb: Option<&str>, json: bool) -> u8 {
 
 fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     let mut screen = Screen::new(&house.settings.environment);
+    // These say it themselves, or are what somebody types because of it.
+    let reconciles =
+        !json && !matches!(verb, Verb::List(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Help { .. });
     let code = carry_out_on(&mut screen, house, verb, json)?;
+    if reconciles && let Ok(count @ 1..) = crate::a2a::look::interrupted(&house.settings.places) {
+        print::note(&print::interrupted(count));
+    }
     Ok(match screen.broken {
         // What was asked for did not arrive: a full disk under a redirected output is no success.
         Some(error) if code == exit::OK => {
@@ -182,6 +189,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Attach(asked) => attach::enter(house, asked.session, json, screen),
         Verb::Kill(asked) => stop(house, &asked, json, screen),
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),
+        Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
             screen.answer(json, &report, print::doctor);

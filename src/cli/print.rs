@@ -287,10 +287,17 @@ pub(super) fn list(screen: &mut Screen, report: &ListReport) {
     }
     let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
     if stuck > 0 {
-        screen.line(&format!(
-            "\n{stuck} interrupted: see ai_orch show SESSION; end with ai_orch kill SESSION (its work stays)"
-        ));
+        screen.line(&format!("\n{}", interrupted(stuck)));
     }
+}
+
+/// That agents wait for somebody to resume them.
+pub(super) fn interrupted(count: usize) -> String {
+    let (agents, need) = (
+        plural(u32::try_from(count).unwrap_or(u32::MAX), "agent"),
+        if count == 1 { "needs" } else { "need" },
+    );
+    format!("{count} interrupted {agents} {need}: ai_orch resume --all")
 }
 
 fn attempts(report: &AgentReport) -> Vec<(&'static str, String)> {
@@ -364,10 +371,13 @@ pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
             vec![format!("ai_orch diff {session}"), format!("ai_orch show {session}")]
         }
         State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
-        State::Failed | State::Killed => {
-            vec![format!("ai_orch logs {session}"), format!("ai_orch diff {session}")]
-        }
-        State::Interrupted | State::Unknown => {
+        State::Failed | State::Killed => vec![
+            format!("ai_orch logs {session}"),
+            format!("ai_orch diff {session}"),
+            format!("ai_orch resume {session}"),
+        ],
+        State::Interrupted => vec![format!("ai_orch resume {session}"), format!("ai_orch show {session}")],
+        State::Unknown => {
             vec![format!("ai_orch show {session}"), format!("ai_orch kill {session}")]
         }
         _ => vec![format!("ai_orch attach {session}"), format!("ai_orch logs -f {session}")],

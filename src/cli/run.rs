@@ -10,13 +10,14 @@ use crate::model::text::Shown;
 use crate::ops::{self, Error, Result};
 use crate::rules::wording::Tone;
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::io::{self, Read};
 
 /// The largest task that is read from standard input, in bytes.
 const TASK_MAX: u64 = 8 << 20;
 
 /// The task as typed, or from standard input for `-`.
-fn task(words: &[String]) -> Result<String> {
+pub(super) fn task(words: &[String]) -> Result<String> {
     if words != ["-"] {
         return Ok(words.join(" "));
     }
@@ -31,19 +32,24 @@ fn task(words: &[String]) -> Result<String> {
     Ok(text)
 }
 
-fn request(run: args::Run) -> Result<request::Run> {
-    let models = run.model.into_iter().map(|m| match m.split_once('=') {
-        // A model's own name may hold a '=' only behind a CLI's name; no CLI's name holds a '/'.
-        Some((cli, model)) if !cli.contains(['/', ':']) => (Some(cli.to_owned()), model.to_owned()),
-        _ => (None, m),
-    });
-    let env = run.env.iter().map(|text| {
+/// What was given with `--env`.
+pub(super) fn assignments(texts: &[OsString]) -> Result<Vec<(OsString, OsString)>> {
+    let read = |text: &OsString| {
         crate::settings::assignment(text).ok_or_else(|| {
             Error::usage(
                 format!("--env {}: not NAME=VALUE", Shown(&text.to_string_lossy())),
                 "for example: --env RUST_LOG=debug",
             )
         })
+    };
+    texts.iter().map(read).collect()
+}
+
+fn request(run: args::Run) -> Result<request::Run> {
+    let models = run.model.into_iter().map(|m| match m.split_once('=') {
+        // A model's own name may hold a '=' only behind a CLI's name; no CLI's name holds a '/'.
+        Some((cli, model)) if !cli.contains(['/', ':']) => (Some(cli.to_owned()), model.to_owned()),
+        _ => (None, m),
     });
     Ok(request::Run {
         task: task(&run.task)?,
@@ -56,7 +62,7 @@ fn request(run: args::Run) -> Result<request::Run> {
         permissions: run.permissions.map(Into::into),
         validate: run.validate,
         repairs: run.repairs,
-        env: env.collect::<Result<_>>()?,
+        env: assignments(&run.env)?,
         budget_usd: run.budget,
         commit: !run.no_commit,
     })

@@ -8,9 +8,9 @@ use crate::a2a::look::AGENT;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::root;
 use crate::agents::Catalogue;
-use crate::life::create::UMASK;
+use crate::life::session::UMASK;
 use crate::life::{self, House, fence, work};
-use crate::model::entry::{Changes, Entry, Final, Turn};
+use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
 use crate::model::places::Record;
 use crate::rules::next::{self, Step};
@@ -32,6 +32,7 @@ const FILL_GRACE: Duration = Duration::from_secs(2);
 mod attempt;
 mod board;
 mod child;
+mod lost;
 mod play;
 mod senses;
 mod stub;
@@ -129,8 +130,9 @@ impl Keeper {
         root::prepare(&places.root, house.settings.uid)?;
         let root_hold = root::hold(&places.root).ok();
         let environment = agent_environment(&house, record)?;
-        if pen.agent.keeper.is_some() && pen.agent.conclusion.is_none() {
+        if pen.agent.was_kept && pen.agent.conclusion.is_none() {
             fence::fence(&mut pen)?;
+            take_in_lost(&mut pen, record)?;
         }
         pen.note(Entry::Started { keeper: process::me()? })?;
         let timeout = time_left(&pen);
@@ -157,7 +159,7 @@ impl Keeper {
         self.greet();
         loop {
             if let Some(stop) = self.senses.asked().await {
-                return self.stopped(&stop);
+                return self.stopped(&stop).await;
             }
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
@@ -170,6 +172,7 @@ impl Keeper {
             let done = match step {
                 Step::Fill => self.fill().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
+                Step::Rescue { n } => self.rescue(n).await,
                 Step::Commit { n } => self.commit(n).await,
                 Step::Validate { n } => self.validate(n).await,
                 Step::End { state, failure } => return self.end(state, failure).await,
@@ -228,6 +231,16 @@ impl Keeper {
         }
     }
 
+    /// Saves what attempt `n` left, before anything else can touch it.
+    async fn rescue(&mut self, n: u32) -> life::Result<()> {
+        let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
+        let entry = self.aside(move || Ok(work::rescue(&house, &agent, &record, n))).await?;
+        if let Entry::Rescued { why: Some(why), .. } = &entry {
+            self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not saved: {why}"), 300));
+        }
+        Ok(self.pen.write(entry)?)
+    }
+
     async fn commit(&mut self, n: u32) -> life::Result<()> {
         let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
         let committed = match self.aside(move || work::commit(&house, &agent, &record)).await {
@@ -248,9 +261,12 @@ impl Keeper {
     }
 
     /// The keeper was asked to stop between two steps, or an attempt was stopped for the same reason.
-    fn stopped(&mut self, stop: &Stop) -> life::Result<()> {
+    async fn stopped(&mut self, stop: &Stop) -> life::Result<()> {
         match stop {
             Stop::Killed => {
+                if let Some(n) = next::unsaved(&self.pen.agent) {
+                    self.rescue(n).await?;
+                }
                 self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
                 self.board.update(&self.pen.agent, None);
             }
@@ -335,6 +351,8 @@ impl Keeper {
             Turn::Task => "begins",
             Turn::Handover => "takes over",
             Turn::Repair => "repairs what the validation found",
+            Turn::Resume => "goes on",
+            Turn::Continue => "goes on with a new task",
         };
         self.view.line(Tone::Note, &format!("attempt {n}: {cli} {why}"));
     }
@@ -352,11 +370,37 @@ fn agent_environment(house: &House, record: &Record) -> life::Result<Environment
     }
 }
 
+/// Puts the end of an attempt on record whose keeper went away: that it was interrupted, and what is known of what it spent
+/// and of its conversation, from the events that were kept.
+fn take_in_lost(pen: &mut Pen, record: &Record) -> life::Result<()> {
+    let Some(lost) = pen.agent.last_attempt().filter(|a| a.ended.is_none()).cloned() else { return Ok(()) };
+    let kept = crate::tools::spool::read(&record.attempt(lost.n).events())?;
+    let events = kept.map(|kept| lost::recall(&kept)).unwrap_or_default();
+    if let (None, Some((id, model))) = (&lost.conversation, &events.conversation) {
+        pen.note(Entry::Conversation { n: lost.n, id: id.clone(), model: model.clone() })?;
+    }
+    let message = "its keeper went away".to_owned();
+    Ok(pen.write(Entry::AttemptEnded {
+        n: lost.n,
+        ending: Ending::Failed { failure: Failure::new(Class::Interrupted, message) },
+        exit: None,
+        signal: None,
+        usage: events.usage,
+        ms: events.last.map_or(0, |last| last.millis_since(lost.started)),
+        answer: events.answer,
+    })?)
+}
+
 /// The time allowed, less what earlier attempts took.
 fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
     let allowed = Duration::from_millis(pen.agent.spec.timeout_ms?);
-    let used =
-        pen.agent.attempts.iter().filter_map(|a| a.ended.as_ref()).map(|e| Duration::from_millis(e.ms)).sum();
+    let used = pen
+        .agent
+        .round_attempts()
+        .iter()
+        .filter_map(|a| a.ended.as_ref())
+        .map(|e| Duration::from_millis(e.ms))
+        .sum();
     Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
 }
 

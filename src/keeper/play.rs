@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 /// How much of what the agent said last is put on record, in bytes.
-const ANSWER: usize = 2000;
+pub(super) const ANSWER: usize = 2000;
 
 /// What a prompt is made of.
 struct Prompt {
@@ -62,10 +62,18 @@ impl Keeper {
         }
         self.announce(n, &wanted.cli, turn);
         let mark = clock::new_id();
-        let started =
-            |process, program, note| Entry::AttemptStarted { n, link, turn, mark, process, program, note };
+        let started = |process, program, note, resumes| Entry::AttemptStarted {
+            n,
+            link,
+            turn,
+            mark,
+            process,
+            program,
+            note,
+            resumes,
+        };
         let Some((profile, program)) = self.installed(&wanted.cli) else {
-            self.pen.note(started(None, None, None))?;
+            self.pen.note(started(None, None, None, None))?;
             let install = self.catalogue.find(&wanted.cli).map(|p| p.install.clone()).unwrap_or_default();
             let message = if install.is_empty() {
                 format!("{} is not installed", wanted.cli)
@@ -80,7 +88,7 @@ impl Keeper {
         let launch = match self.launch(&profile, program, wanted.model.clone(), &prompt, &places) {
             Ok(launch) => launch,
             Err(error) => {
-                self.pen.note(started(None, None, None))?;
+                self.pen.note(started(None, None, None, None))?;
                 return self.not_run(n, Failure::new(Class::Unknown, error.to_string()));
             }
         };
@@ -89,7 +97,7 @@ impl Keeper {
         let waiting = match child::start(&plan) {
             Ok(waiting) => waiting,
             Err(error) => {
-                self.pen.note(started(None, program, None))?;
+                self.pen.note(started(None, program, None, None))?;
                 return self.not_run(n, Failure::new(Class::Crash, format!("could not be started: {error}")));
             }
         };
@@ -97,7 +105,12 @@ impl Keeper {
             self.view.line(Tone::Note, note);
         }
         // From here on the process is on record, so that whoever takes over finds it; only then may it become the CLI.
-        self.pen.note(started(Some(waiting.process.clone()), program, launch.note.clone()))?;
+        self.pen.note(started(
+            Some(waiting.process.clone()),
+            program,
+            launch.note.clone(),
+            prompt.resume.clone(),
+        ))?;
         self.board.update(&self.pen.agent, None);
         let changes_before = match self.known.take() {
             Some(known) => Some(known),
@@ -224,27 +237,31 @@ impl Keeper {
 
     /// What the CLI is asked.
     async fn prompt(&mut self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
-        let task = file::read(&self.record.task())?.unwrap_or_default();
-        let task = String::from_utf8_lossy(&task).into_owned();
+        let task = self.task(self.pen.agent.task_round)?;
         let context: Vec<ContextFile> = match file::read(&self.record.context())? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
             None => Vec::new(),
         };
         let plain = |text: String| Prompt { text, resume: None, used_before: Usage::default(), brief: None };
-        let verdict = self.verdict().filter(|_| turn == Turn::Repair);
-        let last = self.pen.agent.last_attempt().filter(|a| a.link == link);
-        if let (Some(verdict), Some(id)) = (&verdict, last.and_then(|a| a.conversation.clone()))
-            && !profile.resume.is_empty()
-        {
+        let verdict = self.verdict().filter(|_| self.repairs(turn));
+        let known = self.conversation(link, turn).filter(|_| !profile.resume.is_empty());
+        let said = match (turn, &verdict) {
+            (Turn::Repair, Some(verdict)) => Some(prompt::repair(verdict)),
+            (Turn::Resume, verdict) => Some(prompt::resume(verdict.as_ref())),
+            (Turn::Continue, _) => Some(task.clone()),
+            (Turn::Task | Turn::Handover | Turn::Repair, _) => None,
+        };
+        if let (Some(id), Some(text)) = (known, said) {
             let used_before = self.used_in(&id);
-            return Ok(Prompt { text: prompt::repair(verdict), resume: Some(id), used_before, brief: None });
+            return Ok(Prompt { text, resume: Some(id), used_before, brief: None });
         }
         let brief = match turn {
             Turn::Task => None,
-            Turn::Handover | Turn::Repair => {
+            Turn::Handover | Turn::Repair | Turn::Resume | Turn::Continue => {
                 let (house, agent) = (self.house.clone(), self.pen.agent.clone());
                 let found = self.aside(move || Ok(work::found(&house, &agent))).await?;
-                let mut brief = prompt::brief(&self.before(), &found);
+                let earlier = self.earlier_tasks()?;
+                let mut brief = prompt::brief(&earlier, &self.before(), &found);
                 if let Some(verdict) = &verdict {
                     brief = format!("{brief}\n{}", prompt::repair(verdict));
                 }
@@ -256,6 +273,41 @@ impl Keeper {
             (TaskKind::Prompt, None) => plain(prompt::first(&task, &context)),
             (TaskKind::Prompt, Some(brief)) => plain(prompt::handover(&task, &context, &brief)),
         })
+    }
+
+    /// The text of the task of a round.
+    fn task(&self, round: u32) -> life::Result<String> {
+        let task = file::read(&self.record.task(round))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&task).into_owned())
+    }
+
+    /// The tasks of the rounds before, for a CLI that knows none of them.
+    fn earlier_tasks(&self) -> life::Result<Vec<String>> {
+        let rounds = 1..self.pen.agent.task_round;
+        let texts = rounds.map(|round| self.task(round)).collect::<life::Result<Vec<_>>>()?;
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+    }
+
+    /// Whether an attempt for this reason is there to mend what the validation found: a repair, or one that goes on with
+    /// a repair which was interrupted.
+    fn repairs(&self, turn: Turn) -> bool {
+        let lost = self.pen.agent.round_attempts().iter().rev().find(|a| a.turn != Turn::Resume);
+        turn == Turn::Repair || (turn == Turn::Resume && lost.is_some_and(|a| a.turn == Turn::Repair))
+    }
+
+    /// The conversation that an attempt for this reason goes on with, if the CLI told its id.
+    fn conversation(&self, link: usize, turn: Turn) -> Option<String> {
+        let attempts = &self.pen.agent.attempts;
+        let of_link = |a: &&Attempt| a.link == link;
+        match turn {
+            Turn::Task | Turn::Handover => None,
+            // An attempt that ended before the CLI said anything may itself have been to go on with one.
+            Turn::Repair | Turn::Resume => {
+                let last = attempts.last().filter(of_link)?;
+                last.conversation.clone().or_else(|| last.resumes.clone())
+            }
+            Turn::Continue => attempts.iter().rev().filter(of_link).find_map(|a| a.conversation.clone()),
+        }
     }
 
     fn verdict(&self) -> Option<Verdict> {

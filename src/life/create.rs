@@ -3,9 +3,8 @@
 //! If we die in between, the name is reserved and the record says how far it went: nothing is half made without being
 //! seen by `ai_orch list`. If a step fails, what was made is taken back.
 
-use super::{House, Result};
+use super::{House, Result, session};
 use crate::a2a::record::{self, Pen};
-use crate::a2a::watch::Watch;
 use crate::a2a::{names, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
 use crate::model::entry::{Entry, Link, Spec};
@@ -23,17 +22,8 @@ use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
 const LOCK_LIMIT: Duration = Duration::from_mins(2);
-/// How long a keeper may take to come to life on a busy machine.
-const START_LIMIT: Duration = Duration::from_mins(1);
-/// How long nothing may happen before looking whether there is a keeper at all.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How much of the end of a keeper's log is told, in bytes.
-const LOG_END: usize = 300;
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
-
-/// The variable that tells a keeper the umask of the call that made its agent, in octal digits.
-pub const UMASK: &str = "AI_ORCH_UMASK";
 
 /// Why an agent could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -47,20 +37,6 @@ pub enum Error {
     /// No name was free.
     #[error("no name like '{0}' is free")]
     NoName(Session),
-    /// The keeper did not come to life.
-    #[error("the session {session} was made, but its keeper did not start within {} s", START_LIMIT.as_secs())]
-    NoKeeper {
-        /// The session.
-        session: Session,
-    },
-    /// The keeper came to life and ended at once.
-    #[error("the keeper of {session} ended at once: {why}")]
-    KeeperEnded {
-        /// The session.
-        session: Session,
-        /// What it left in its log.
-        why: String,
-    },
 }
 
 impl Error {
@@ -70,7 +46,6 @@ impl Error {
             Self::NoCommit(_) => "no_commit",
             Self::NoSuchBase(_) => "no_such_base",
             Self::NoName(_) => "no_name",
-            Self::NoKeeper { .. } | Self::KeeperEnded { .. } => "keeper",
         }
     }
 
@@ -82,9 +57,6 @@ impl Error {
                 Some("see git branch -a, or leave --base out to start from HEAD".to_owned())
             }
             Self::NoName(_) => Some("give another --name".to_owned()),
-            Self::NoKeeper { session } | Self::KeeperEnded { session, .. } => {
-                Some(format!("ai_orch show {session}; ai_orch doctor"))
-            }
         }
     }
 }
@@ -242,7 +214,7 @@ fn begin(
     order: &Order,
 ) -> Result<()> {
     file::make_dirs(&record.0)?;
-    file::replace(&record.task(), order.task.as_bytes())?;
+    file::replace(&record.task(1), order.task.as_bytes())?;
     if spec.has_context {
         file::replace(
             &record.context(),
@@ -275,19 +247,8 @@ fn begin(
 
 /// Makes the session and waits until its keeper is on record.
 fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
-    let argv: Option<Vec<String>> = [house.settings.program.to_str(), Some("__keep"), record.0.to_str()]
-        .into_iter()
-        .map(|word| word.map(str::to_owned))
-        .collect();
-    let argv = argv.ok_or_else(|| crate::settings::Error::NotUtf8(record.0.clone()))?;
-    let mut variables = house.settings.environment.for_session();
-    // The tmux server has the umask of whoever started it; the agent's files get that of their own call.
-    variables.extend(process::umask().map(|mask| (UMASK.to_owned(), format!("{mask:o}"))));
-    let started = house
-        .tmux
-        .new_session(&spec.session, &argv, &variables)
-        .map_err(super::Error::from)
-        .and_then(|()| wait_for_keeper(house, spec, record));
+    let started = session::open(house, &spec.session, record)
+        .and_then(|()| session::wait_for_keeper(house, &spec.session, record));
     if let Err(error) = started {
         undo(house, spec, record, &error)?;
         return Err(error);
@@ -318,44 +279,4 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
     pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, error.to_string()) })?;
     names::free(&house.settings.places, &spec.session)?;
     Ok(())
-}
-
-/// An error if the session and with it the keeper have ended without a trace in the journal.
-fn ended_at_once(house: &House, spec: &Spec, record: &Record) -> Result<()> {
-    // Asked in this order: a keeper that starts after the first question still has its session at the second.
-    let gone = house.tmux.has_session(&spec.session)? != Some(true);
-    let held = matches!(lock::probe(&record.keeper_lock())?, Some(lock::Held::Yes(_)));
-    if !gone || held || record::load(record)?.is_some_and(|a| a.keeper.is_some()) {
-        return Ok(());
-    }
-    let log = file::read(&record.keeper_log())?.unwrap_or_default();
-    let end = log.get(log.len().saturating_sub(LOG_END)..).unwrap_or_default();
-    let why = match String::from_utf8_lossy(end).trim() {
-        "" => "its session is gone, and it left no word".to_owned(),
-        said => Shown(said.lines().last().unwrap_or_default()).to_string(),
-    };
-    Err(Error::KeeperEnded { session: spec.session.clone(), why }.into())
-}
-
-fn wait_for_keeper(house: &House, spec: &Spec, record: &Record) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
-        crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source })
-    })?;
-    runtime.block_on(async {
-        let deadline = clock::tick() + START_LIMIT;
-        let mut watch = Watch::new();
-        watch.add(&record.0)?;
-        loop {
-            let agent = record::load(record)?;
-            if agent.is_some_and(|a| a.keeper.is_some()) {
-                return Ok(());
-            }
-            if clock::tick() > deadline {
-                return Err(Error::NoKeeper { session: spec.session.clone() }.into());
-            }
-            if clock::within(LOOK_AGAIN, watch.changed()).await.is_none() {
-                ended_at_once(house, spec, record)?;
-            }
-        }
-    })
 }

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 pub mod create;
 pub mod fence;
+pub mod resume;
+pub mod session;
 pub mod work;
 
 /// A step that failed, in the words of the room it failed in.
@@ -34,6 +36,12 @@ pub enum Error {
     /// A step of the creation of an agent.
     #[error(transparent)]
     Create(#[from] create::Error),
+    /// A session without a keeper.
+    #[error(transparent)]
+    Session(#[from] session::Error),
+    /// An agent that cannot go on.
+    #[error(transparent)]
+    Resume(#[from] resume::Error),
     /// git is not installed.
     #[error("git is not installed")]
     NoGit,
@@ -55,6 +63,8 @@ impl Error {
             Self::Agents(e) => e.code(),
             Self::Settings(e) => e.code(),
             Self::Create(e) => e.code(),
+            Self::Session(e) => e.code(),
+            Self::Resume(e) => e.code(),
             Self::NoGit => "git_missing",
             Self::StillRunning { .. } => "still_running",
         }
@@ -69,6 +79,8 @@ impl Error {
             Self::Agents(e) => e.hint(),
             Self::Settings(e) => e.hint(),
             Self::Create(e) => e.hint(),
+            Self::Session(e) => e.hint(),
+            Self::Resume(e) => e.hint(),
             Self::NoGit => Some("install it: apt-get install git".to_owned()),
             Self::StillRunning { pids } => pids.first().map(|pid| format!("look at it: ps -fp {pid}")),
         }

@@ -3,7 +3,7 @@
 use super::{House, Result, worktree};
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
-use crate::model::entry::Changes;
+use crate::model::entry::{Changes, Entry};
 use crate::model::places::Record;
 use crate::rules::naming;
 use crate::rules::prompt::Found;
@@ -101,19 +101,42 @@ pub fn found(house: &House, agent: &Agent) -> Found {
     found
 }
 
-/// Where what the last attempt of `agent` left is saved when it cannot be committed.
-fn rescue_ref(agent: &Agent) -> String {
-    format!("refs/ai_orch/rescue/{}/{}", agent.spec.id, agent.last_attempt().map_or(0, |a| a.n))
+/// Saves what attempt `n` of `agent` left in its worktree under a ref of its own, and says what is to be put on record.
+/// Never fails: the worktree stays as it is, so what could not be saved is not lost.
+pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
+    let (name, commit, why) = match save(house, agent, record, n) {
+        Ok(Some((name, commit))) => (Some(name), Some(commit), None),
+        Ok(None) => (None, None, None),
+        Err(error) => {
+            tracing::warn!(%error, n, "what the attempt left could not be saved");
+            (None, None, Some(error.to_string()))
+        }
+    };
+    Entry::Rescued { n, removal: false, name, commit, why }
+}
+
+fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<(String, String)>> {
+    let Some(worktree) = worktree(agent) else { return Ok(None) };
+    let name = format!("refs/ai_orch/rescue/{}/{n}", agent.spec.id);
+    let message =
+        format!("{}\n\nAs attempt {n} left it, saved by ai_orch.\n", naming::subject_for(&agent.spec.title));
+    let saved = git::commit::snapshot(&house.git()?, &worktree, &git_config(record)?, &name, &message)?;
+    Ok(saved.map(|saved| (name, saved.commit.as_str().to_owned())))
+}
+
+/// The git settings from before the agent.
+fn git_config(record: &Record) -> Result<ConfigSnapshot> {
+    Ok(match file::read(&record.git_config())? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+        None => ConfigSnapshot::default(),
+    })
 }
 
 /// Commits what attempt `n` of `agent` left, on the agent's branch.
 pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed> {
     let Some(worktree) = worktree(agent) else { return Ok(Committed::default()) };
     let env = house.git()?;
-    let config: ConfigSnapshot = match file::read(&record.git_config())? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
-        None => ConfigSnapshot::default(),
-    };
+    let config = git_config(record)?;
     let subject = naming::subject_for(&agent.spec.title);
     let message = format!("{subject}\n\nLeft uncommitted by {}, committed by ai_orch.\n", agent.cli());
     let save = || git::commit::commit_all(&env, &worktree, &config, &message);
@@ -133,11 +156,10 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
         git::commit::Outcome::Nothing => {}
         git::commit::Outcome::Committed { commit, .. } => committed.commit = Some(commit.as_str().to_owned()),
         git::commit::Outcome::NotCommitted(obstacle) => {
-            // The branch is no place for it; a ref of its own is.
-            let name = rescue_ref(agent);
-            let rescued = git::commit::snapshot(&env, &worktree, &config, &name, &message)?;
-            committed.skipped = Some(match rescued {
-                Some(_) => format!("{obstacle}; what it left is saved as {name}"),
+            // The branch is no place for it; the ref that it was saved under is.
+            let saved = agent.rescues.iter().rev().find_map(|r| r.name.as_ref());
+            committed.skipped = Some(match saved {
+                Some(name) => format!("{obstacle}; what it left is saved as {name}"),
                 None => obstacle.to_string(),
             });
         }

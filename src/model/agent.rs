@@ -1,6 +1,6 @@
 //! An agent as its journal tells it, and the states people see.
 
-use super::entry::{Changes, Ending, Final, Spec, Turn};
+use super::entry::{Changes, Ending, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{Moment, ProcessId};
@@ -24,7 +24,7 @@ pub enum State {
     Idle,
     /// Every usable CLI is out of quota until a known time.
     Limited,
-    /// Its keeper is gone before the end: `ai_orch kill` ends it.
+    /// Its keeper is gone before the end: `ai_orch resume` lets it go on.
     Interrupted,
     /// It waits for a person.
     Waiting,
@@ -114,6 +114,8 @@ pub struct Attempt {
     pub model: Option<String>,
     /// What the CLI cannot do exactly as asked.
     pub note: Option<String>,
+    /// The CLI's id of the conversation that it went on with.
+    pub resumes: Option<String>,
     /// How it ended; `None` while it runs, and for an attempt whose keeper went away.
     pub ended: Option<Ended>,
 }
@@ -146,6 +148,51 @@ pub struct Committed {
     pub commit: Option<String>,
     /// Why not.
     pub skipped: Option<String>,
+}
+
+/// What was saved of a worktree, or why it was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescue {
+    /// The attempt at whose end it was saved.
+    pub n: u32,
+    /// It was saved because the worktree was about to be removed.
+    pub removal: bool,
+    /// The ref.
+    pub name: Option<String>,
+    /// The commit that it holds.
+    pub commit: Option<String>,
+    /// Why it could not be saved.
+    pub why: Option<String>,
+}
+
+/// How far the removal of a worktree, or its return, has gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// It is being removed.
+    Cleaning {
+        /// Where it is moved before it is deleted.
+        trash: PathBuf,
+        /// Where its HEAD was.
+        head: HeadAt,
+    },
+    /// It is removed.
+    Cleaned {
+        /// Where its HEAD was.
+        head: HeadAt,
+        /// The tip of its branch.
+        tip: Option<String>,
+        /// Whether the branch was deleted as well.
+        branch_deleted: bool,
+        /// When.
+        at: Moment,
+    },
+    /// It is being made again, from what was on record when it was removed.
+    Restoring {
+        /// Where its HEAD was.
+        head: HeadAt,
+        /// The tip of its branch.
+        tip: Option<String>,
+    },
 }
 
 /// A run of the validation command.
@@ -187,8 +234,10 @@ pub struct Agent {
     pub creator: ProcessId,
     /// The worktree as git registered it: its root and its own git directory.
     pub worktree: Option<(PathBuf, PathBuf)>,
-    /// The last keeper that took over.
+    /// The last keeper that took over, since the agent was created or resumed last.
     pub keeper: Option<ProcessId>,
+    /// Whether any keeper ever took over.
+    pub was_kept: bool,
     /// Whether the worktree is filled and verified.
     pub ready: bool,
     /// The attempts, in order.
@@ -197,6 +246,16 @@ pub struct Agent {
     pub commits: Vec<Committed>,
     /// What the validation said.
     pub validations: Vec<Validation>,
+    /// What was saved of its worktree.
+    pub rescues: Vec<Rescue>,
+    /// The round it is in, from 1.
+    pub round: u32,
+    /// The newest round that has a task of its own.
+    pub task_round: u32,
+    /// The first attempt of this round, as a place in `attempts`.
+    pub round_from: usize,
+    /// What became of its worktree, if somebody cleaned it.
+    pub removal: Option<Removal>,
     /// The last thing that happened was an interruption, and why.
     pub interrupted: Option<String>,
     /// The creation failed.
@@ -213,6 +272,16 @@ impl Agent {
     /// The attempt that runs, or ran last.
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// The attempts of the round it is in.
+    pub fn round_attempts(&self) -> &[Attempt] {
+        self.attempts.get(self.round_from..).unwrap_or_default()
+    }
+
+    /// Whether what attempt `n` left is saved, or was found impossible to save.
+    pub fn is_rescued(&self, n: u32) -> bool {
+        self.rescues.iter().any(|r| r.n == n)
     }
 
     /// The agent CLI that works now, or worked last, or will work first.

@@ -97,6 +97,31 @@ pub enum Turn {
     Handover,
     /// The validation failed: its output, in the same conversation where the CLI can go on with it.
     Repair,
+    /// Its keeper went away in the middle of the attempt before: go on, in the same conversation where that can be.
+    Resume,
+    /// A new task on top of what is done, in the same conversation where that can be.
+    Continue,
+}
+
+/// A task and the attempts made on it. The first one is the creation's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Its number, from 2.
+    pub n: u32,
+    /// The beginning of its task, one line; absent: the task of the round before, once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Where the HEAD of a worktree was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadAt {
+    /// The branch, if it was on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// How an attempt ended.
@@ -205,6 +230,9 @@ pub enum Entry {
         /// What the CLI cannot do exactly as asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// The CLI's own id of the conversation that it goes on with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumes: Option<String>,
     },
     /// The CLI told the id of its conversation.
     Conversation {
@@ -276,6 +304,60 @@ pub enum Entry {
         /// What it found running, and ended.
         ended: Vec<ProcessId>,
     },
+    /// What was in the worktree was saved under a ref of its own.
+    Rescued {
+        /// The attempt at whose end it was saved.
+        n: u32,
+        /// It was saved because the worktree was about to be removed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        removal: bool,
+        /// The ref; absent when there was nothing to save.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The commit that it holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
+        /// Why it could not be saved. The worktree stays, so nothing is lost by that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// Somebody asked for it to go on: a keeper is about to start.
+    Resumed {
+        /// The process that starts it; while it lives, a missing keeper is not a lost one.
+        by: ProcessId,
+        /// A new round begins; absent: what was interrupted goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<Round>,
+    },
+    /// Its worktree is about to be removed.
+    Cleaning {
+        /// Where it is moved before it is deleted.
+        #[serde(with = "path")]
+        trash: PathBuf,
+        /// Where its HEAD was.
+        head: HeadAt,
+    },
+    /// Its worktree is removed and its name given back.
+    Cleaned {
+        /// The tip of its branch, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tip: Option<String>,
+        /// Whether the branch was deleted as well.
+        #[serde(default)]
+        branch_deleted: bool,
+    },
+    /// Its worktree is about to be made again.
+    Restoring {
+        /// Its name from now on.
+        session: Session,
+        /// Its branch from now on.
+        branch: String,
+        /// Its worktree from now on.
+        #[serde(with = "path")]
+        worktree: PathBuf,
+    },
+    /// Name, branch and worktree are there again.
+    Restored,
     /// The agent ended for good.
     Ended {
         /// How.

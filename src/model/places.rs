@@ -7,11 +7,13 @@
 //! <state>/ (XDG state)           the truth
 //!   tmux.lock  tmux-server       guard of the tmux server, and who it is
 //!   names/<session>              link to the agent's record; reserves the name
+//!   cleaned/<id>                 link to the record of an agent that was cleaned
 //!   <project>/lock               held while a worktree is added
-//!   <project>/agents/<id>/       journal  keeper.lock  task  context  env  git-config  stop  keeper.log
+//!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
 //!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
+//!   trash/<id>/                  a worktree that is about to be deleted
 //! <config>/ (XDG config)         config.toml  agents/*.toml
 //! ```
 
@@ -84,6 +86,16 @@ impl Places {
         self.data.join("worktrees").join(&project.0).join(session.as_str())
     }
 
+    /// Where worktrees lie between their removal from their place and their deletion: on the same file system.
+    pub fn trash(&self, id: AgentId) -> PathBuf {
+        self.data.join("trash").join(id.to_string())
+    }
+
+    /// The links to the records of agents that were cleaned, by id: what `undo` can bring back.
+    pub fn cleaned(&self) -> PathBuf {
+        self.state.join("cleaned")
+    }
+
     /// The user's profiles of agent CLIs.
     pub fn profiles(&self) -> PathBuf {
         self.config.join("agents")
@@ -105,9 +117,14 @@ impl Record {
         self.0.join("keeper.lock")
     }
 
-    /// The task text, byte for byte.
-    pub fn task(&self) -> PathBuf {
-        self.0.join("task")
+    /// Held by a verb that changes an agent which nobody keeps, from its first look to its last write.
+    pub fn verb_lock(&self) -> PathBuf {
+        self.0.join("verb.lock")
+    }
+
+    /// The task text of a round, byte for byte.
+    pub fn task(&self, round: u32) -> PathBuf {
+        self.0.join(if round <= 1 { "task".to_owned() } else { format!("task-{round}") })
     }
 
     /// The text of the `--context` files.

@@ -255,6 +255,33 @@ pub struct KillsReport {
     pub killed: Vec<KillReport>,
 }
 
+/// `resume --json`, one for each session named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumeReport {
+    /// The session.
+    pub session: String,
+    /// Its state afterwards; absent when it could not be resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Whether it goes on because of this call; false if it was at work anyway.
+    pub resumed: bool,
+    /// What is not as it was before.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// `resume --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumesReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// What happened to each.
+    pub resumed: Vec<ResumeReport>,
+}
+
 /// `wait --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitReport {

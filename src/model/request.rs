@@ -37,6 +37,19 @@ pub struct Run {
     pub commit: bool,
 }
 
+/// `resume`, as asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Resume {
+    /// The sessions.
+    pub sessions: Vec<String>,
+    /// Every agent that is interrupted.
+    pub all: bool,
+    /// A new task.
+    pub task: Option<String>,
+    /// Variables to set for the agents.
+    pub env: Vec<(OsString, OsString)>,
+}
+
 /// `wait`, as asked for.
 #[derive(Debug, Clone)]
 pub struct Wait {

@@ -116,7 +116,7 @@ fn agent_checks(house: &House) -> Result<Vec<Check>> {
             "agents",
             if interrupted > 0 { Verdict::Note } else { Verdict::Ok },
             found,
-            (interrupted > 0).then(|| "ai_orch list".to_owned()),
+            (interrupted > 0).then(|| "ai_orch resume --all".to_owned()),
         ),
     );
     Ok(checks)

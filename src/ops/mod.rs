@@ -13,6 +13,7 @@ pub mod kill;
 pub mod list;
 pub mod logs;
 pub mod replay;
+pub mod resume;
 pub mod run;
 pub mod show;
 pub mod wait;
@@ -72,6 +73,12 @@ pub enum Error {
         /// Its branch.
         branch: String,
     },
+    /// The agent is at work, so it can take no new task.
+    #[error("{session} is at work")]
+    StillRuns {
+        /// The agent.
+        session: String,
+    },
     /// There is nothing to choose from.
     #[error("no agent is running")]
     NothingRunning,
@@ -103,6 +110,7 @@ impl Error {
             Self::SessionGone { .. } => "session_gone",
             Self::NotKilled { .. } => "not_killed",
             Self::Gone { .. } => "gone",
+            Self::StillRuns { .. } => "still_runs",
             Self::NothingRunning => "no_agent",
             Self::Life(e) => e.code(),
         }
@@ -125,6 +133,9 @@ impl Error {
             Self::NotKilled { session, .. } => Some(format!("ai_orch show {session}")),
             Self::Gone { base, branch, .. } => {
                 Some(format!("what it committed, in its repository: git diff {base} {branch}"))
+            }
+            Self::StillRuns { session } => {
+                Some(format!("wait for its end: ai_orch wait {session}; or end it: ai_orch kill {session}"))
             }
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())

@@ -69,7 +69,7 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     if !worktree_there {
         report.remarks.push(Remark::WorktreeGone);
     }
-    let task = file::read(&named.record.task())?.unwrap_or_default();
+    let task = file::read(&named.record.task(agent.task_round))?.unwrap_or_default();
     Ok(ShowReport {
         v: VERSION,
         agent: report,

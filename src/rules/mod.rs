@@ -10,5 +10,6 @@ pub mod outcome;
 pub mod prompt;
 pub mod replay;
 pub mod report;
+pub mod resume;
 pub mod verbs;
 pub mod wording;

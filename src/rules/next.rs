@@ -19,6 +19,11 @@ pub enum Step {
         /// Why.
         turn: Turn,
     },
+    /// Save what attempt `n` left under a ref of its own, before anything else touches it.
+    Rescue {
+        /// The attempt.
+        n: u32,
+    },
     /// Commit what attempt `n` left.
     Commit {
         /// The attempt.
@@ -64,25 +69,76 @@ pub fn next(agent: &Agent) -> Step {
     if !agent.ready {
         return Step::Fill;
     }
-    let Some(last) = agent.last_attempt() else {
-        return Step::Attempt { n: 1, link: 0, turn: Turn::Task };
+    let n = agent.last_attempt().map_or(1, |a| a.n + 1);
+    if let Some(n) = unsaved(agent) {
+        return Step::Rescue { n };
+    }
+    let Some(last) = agent.round_attempts().last() else {
+        let (link, turn) = first_of_round(agent);
+        return Step::Attempt { n, link, turn };
     };
-    let n = last.n + 1;
     match verdict(agent, last) {
         Verdict::First(step) => step,
         Verdict::Good => Step::End { state: Final::Done, failure: None },
         Verdict::Killed => Step::End { state: Final::Killed, failure: None },
         Verdict::Hopeless(failure) => Step::End { state: Final::Failed, failure: Some(failure) },
         Verdict::Repair => Step::Attempt { n, link: last.link, turn: Turn::Repair },
-        Verdict::Lost => Step::Attempt { n, link: last.link, turn: Turn::Handover },
-        Verdict::Failed(failure) => {
-            if last.link + 1 < agent.spec.chain.len() {
-                Step::Attempt { n, link: last.link + 1, turn: Turn::Handover }
-            } else {
-                Step::End { state: Final::Failed, failure: Some(whole(agent, failure)) }
-            }
+        Verdict::Lost => Step::Attempt { n, link: last.link, turn: Turn::Resume },
+        Verdict::Failed(_) if conversation_is_gone(last) => {
+            Step::Attempt { n, link: last.link, turn: Turn::Handover }
         }
+        Verdict::Failed(failure) => match following(agent, last.link).next() {
+            Some(link) => Step::Attempt { n, link, turn: Turn::Handover },
+            None => Step::End { state: Final::Failed, failure: Some(whole(agent, failure)) },
+        },
     }
+}
+
+/// The attempt that ran last, if what it left is not saved yet. It may be one whose keeper went away, so whoever takes over
+/// must have ended what was left of it.
+pub fn unsaved(agent: &Agent) -> Option<u32> {
+    let last = agent.last_attempt().filter(|last| last.process.is_some())?;
+    (!agent.is_rescued(last.n)).then_some(last.n)
+}
+
+/// Who begins a round, and why. A new task goes to whoever worked last, because its conversation knows the most.
+fn first_of_round(agent: &Agent) -> (usize, Turn) {
+    if agent.round == 1 {
+        (0, Turn::Task)
+    } else if agent.task_round == agent.round {
+        (first_link(agent), Turn::Continue)
+    } else {
+        (0, Turn::Handover)
+    }
+}
+
+/// The link that a round begins with.
+fn first_link(agent: &Agent) -> usize {
+    if agent.round == 1 || agent.task_round != agent.round {
+        return 0;
+    }
+    let before = agent.attempts.get(..agent.round_from).unwrap_or_default();
+    let spoke = |a: &&Attempt| a.conversation.is_some();
+    before.iter().rev().find(spoke).or(before.last()).map_or(0, |a| a.link)
+}
+
+/// The links that come behind `link` in this round: the chain in its order, but for the one that the round begins with.
+fn following(agent: &Agent, link: usize) -> impl Iterator<Item = usize> {
+    let first = first_link(agent);
+    let order = std::iter::once(first).chain((0..agent.spec.chain.len()).filter(move |l| *l != first));
+    order.skip_while(move |l| *l != link).skip(1)
+}
+
+/// Whether the attempt failed because the CLI does not know the conversation any more that it was to go on with: it never
+/// said that it began, and nothing else explains it. The same CLI then gets another try, with a brief.
+fn conversation_is_gone(attempt: &Attempt) -> bool {
+    let class = match attempt.ended.as_ref().map(|e| &e.ending) {
+        Some(Ending::Failed { failure }) => failure.class,
+        _ => return false,
+    };
+    attempt.resumes.is_some()
+        && attempt.conversation.is_none()
+        && matches!(class, Class::Unknown | Class::Crash | Class::Empty)
 }
 
 fn verdict(agent: &Agent, last: &Attempt) -> Verdict {
@@ -110,7 +166,8 @@ fn after_success(agent: &Agent, last: &Attempt) -> Verdict {
     if validation.ok {
         return Verdict::Good;
     }
-    let repaired = agent.attempts.iter().filter(|a| a.link == last.link && a.turn == Turn::Repair).count();
+    let repaired =
+        agent.round_attempts().iter().filter(|a| a.link == last.link && a.turn == Turn::Repair).count();
     if repaired < usize::try_from(agent.spec.repairs).unwrap_or(usize::MAX) {
         return Verdict::Repair;
     }
@@ -121,11 +178,11 @@ fn after_success(agent: &Agent, last: &Attempt) -> Verdict {
 /// The failure of the whole chain: of one class if every CLI failed for it, else the last one's.
 fn whole(agent: &Agent, last: Failure) -> Failure {
     let missing = |a: &Attempt| matches!(&a.ended, Some(e) if matches!(&e.ending, Ending::Failed { failure } if failure.class == Class::MissingCli));
-    if agent.attempts.iter().all(missing) {
+    if agent.round_attempts().iter().all(missing) {
         return last;
     }
     // "Not installed" says nothing about the task when another CLI did try it.
-    let told = agent.attempts.iter().rev().find(|a| !missing(a)).and_then(|a| a.ended.as_ref());
+    let told = agent.round_attempts().iter().rev().find(|a| !missing(a)).and_then(|a| a.ended.as_ref());
     match told.map(|e| &e.ending) {
         Some(Ending::Failed { failure }) => failure.clone(),
         _ => last,
@@ -135,13 +192,13 @@ fn whole(agent: &Agent, last: Failure) -> Failure {
 /// How often the CLIs after `link` may still be started: what is left to fall back to. `usable` says whether a CLI of
 /// the chain can be started at all.
 pub fn fallback_left(agent: &Agent, link: usize, usable: impl Fn(usize) -> bool) -> bool {
-    (link + 1..agent.spec.chain.len()).any(usable)
+    following(agent, link).any(usable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{Committed, Ended, Validation};
+    use crate::model::agent::{Committed, Ended, Rescue, Validation};
     use crate::model::entry::{Link, Spec};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::profile::Permissions;
@@ -177,10 +234,16 @@ mod tests {
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
             worktree: None,
             keeper: None,
+            was_kept: true,
             ready: true,
             attempts: vec![],
             commits: vec![],
             validations: vec![],
+            rescues: vec![],
+            round: 1,
+            task_round: 1,
+            round_from: 0,
+            removal: None,
             interrupted: None,
             not_created: None,
             conclusion: None,
@@ -204,6 +267,7 @@ mod tests {
             conversation: None,
             model: None,
             note: None,
+            resumes: None,
             ended: ending.map(|ending| Ended {
                 at: moment(),
                 ending,
@@ -256,7 +320,7 @@ mod tests {
                     assert!(matches!(step, Step::End { state: Final::Failed, .. }), "{class}: {step:?}");
                 }
                 Class::Interrupted => {
-                    assert_eq!(step, Step::Attempt { n: 2, link: 0, turn: Turn::Handover }, "{class}");
+                    assert_eq!(step, Step::Attempt { n: 2, link: 0, turn: Turn::Resume }, "{class}");
                 }
                 _ => assert_eq!(step, Step::Attempt { n: 2, link: 1, turn: Turn::Handover }, "{class}"),
             }
@@ -299,7 +363,77 @@ mod tests {
     fn a_lost_attempt_is_made_again_by_the_same_cli() {
         let mut a = agent(&["x", "y"]);
         tried(&mut a, None);
-        assert_eq!(next(&a), Step::Attempt { n: 2, link: 0, turn: Turn::Handover });
+        assert_eq!(next(&a), Step::Attempt { n: 2, link: 0, turn: Turn::Resume });
+    }
+
+    /// Ends the round and begins the next one, with a new task or the same.
+    fn another_round(agent: &mut Agent, new_task: bool) {
+        agent.conclusion = None;
+        agent.round += 1;
+        agent.round_from = agent.attempts.len();
+        if new_task {
+            agent.task_round = agent.round;
+        }
+    }
+
+    #[test]
+    fn what_ran_is_saved_before_anything_else_happens() {
+        for ending in [Some(Ending::Done), Some(failed(Class::Quota)), Some(Ending::Killed), None] {
+            let mut a = agent(&["x", "y"]);
+            tried(&mut a, ending);
+            a.attempts[0].process = Some(ProcessId { pid: 2, start: 2, boot: "b".into() });
+            assert_eq!(next(&a), Step::Rescue { n: 1 });
+            a.rescues.push(Rescue { n: 1, removal: false, name: None, commit: None, why: None });
+            assert_ne!(next(&a), Step::Rescue { n: 1 });
+        }
+        let mut a = agent(&["x", "y"]);
+        tried(&mut a, failed(Class::MissingCli));
+        assert_eq!(unsaved(&a), None, "what never ran left nothing");
+    }
+
+    #[test]
+    fn a_new_task_goes_to_whoever_worked_last_and_then_to_the_others_in_order() {
+        let mut a = agent(&["x", "y", "z"]);
+        tried(&mut a, failed(Class::Quota));
+        tried(&mut a, Ending::Done);
+        a.attempts[1].conversation = Some("c".into());
+        committed(&mut a);
+        another_round(&mut a, true);
+        for (n, link, turn) in [(3, 1, Turn::Continue), (4, 0, Turn::Handover), (5, 2, Turn::Handover)] {
+            assert_eq!(next(&a), Step::Attempt { n, link, turn });
+            tried(&mut a, failed(Class::Quota));
+        }
+        assert!(matches!(next(&a), Step::End { state: Final::Failed, .. }));
+    }
+
+    #[test]
+    fn the_same_task_again_begins_the_chain_anew() {
+        let mut a = agent(&["x", "y"]);
+        tried(&mut a, failed(Class::Quota));
+        tried(&mut a, failed(Class::Quota));
+        another_round(&mut a, false);
+        assert_eq!(next(&a), Step::Attempt { n: 3, link: 0, turn: Turn::Handover });
+        tried(&mut a, failed(Class::Quota));
+        assert_eq!(next(&a), Step::Attempt { n: 4, link: 1, turn: Turn::Handover });
+    }
+
+    #[test]
+    fn a_conversation_that_is_gone_costs_one_try_not_the_cli() {
+        let mut a = agent(&["x", "y"]);
+        tried(&mut a, None);
+        tried(&mut a, failed(Class::Unknown));
+        a.attempts[1].resumes = Some("gone".into());
+        assert_eq!(next(&a), Step::Attempt { n: 3, link: 0, turn: Turn::Handover });
+        tried(&mut a, failed(Class::Unknown));
+        assert_eq!(next(&a), Step::Attempt { n: 4, link: 1, turn: Turn::Handover });
+        for (class, conversation) in [(Class::Quota, None), (Class::Unknown, Some("gone".to_owned()))] {
+            let mut a = agent(&["x", "y"]);
+            tried(&mut a, None);
+            tried(&mut a, failed(class));
+            a.attempts[1].resumes = Some("gone".into());
+            a.attempts[1].conversation = conversation;
+            assert_eq!(next(&a), Step::Attempt { n: 3, link: 1, turn: Turn::Handover }, "{class}");
+        }
     }
 
     #[test]

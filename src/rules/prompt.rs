@@ -73,11 +73,20 @@ fn fence_for(text: &str) -> String {
 }
 
 /// What the attempts before did, for the CLI that takes over from them.
-pub fn brief(before: &[Before], found: &Found) -> String {
-    let mut text = String::from(
+///
+/// `earlier` are the tasks of the rounds before this one; what was done for them is the ground this one stands on.
+pub fn brief(earlier: &[String], before: &[Before], found: &Found) -> String {
+    let mut text = String::from(if earlier.is_empty() {
         "Work on this task has begun: this worktree is as the attempts before you left it. Go on from there; do not \
-         start over, and do not undo what is right.\n",
-    );
+         start over, and do not undo what is right.\n"
+    } else {
+        "This task comes on top of earlier ones: this worktree is as the work on them left it. Go on from there; do not \
+         start over, and do not undo what is right.\n"
+    });
+    for task in earlier {
+        let fence = fence_for(task);
+        write!(text, "\nAn earlier task here:\n\n{fence}\n{}\n{fence}\n", task.trim_end()).ok();
+    }
     for attempt in before {
         let how = match &attempt.failure {
             Some(failure) => {
@@ -131,6 +140,18 @@ pub fn repair(verdict: &Verdict) -> String {
     )
 }
 
+/// What a CLI is told when its keeper went away, in the conversation that knows the task.
+pub fn resume(verdict: Option<&Verdict>) -> String {
+    let mut text = String::from(
+        "Your work on this task was interrupted from outside. The files are as you left them. Look at what is done (git \
+         status, git diff), and go on from there until the task is done; do not do again what is done.\n",
+    );
+    if let Some(verdict) = verdict {
+        write!(text, "\n{}", repair(verdict)).ok();
+    }
+    text
+}
+
 /// The end of `text`, at most about `bytes` of it, from the beginning of a line where possible.
 pub fn last_lines(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
@@ -162,6 +183,7 @@ mod tests {
     #[test]
     fn a_brief_tells_who_why_and_what() {
         let text = brief(
+            &[],
             &[Before {
                 cli: "gemini".into(),
                 failure: Some(Failure::new(Class::Quota, "no quota left")),

@@ -1,7 +1,7 @@
 //! From a journal to the agent it tells of.
 
-use crate::model::agent::{Agent, Attempt, Committed, Conclusion, Ended, Validation};
-use crate::model::entry::{self, Entry, Record};
+use crate::model::agent::{Agent, Attempt, Committed, Conclusion, Ended, Removal, Rescue, Validation};
+use crate::model::entry::{self, Entry, HeadAt, Record};
 
 /// A journal that tells of no agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +27,16 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         creator: by.clone(),
         worktree: None,
         keeper: None,
+        was_kept: false,
         ready: false,
         attempts: Vec::new(),
         commits: Vec::new(),
         validations: Vec::new(),
+        rescues: Vec::new(),
+        round: 1,
+        task_round: 1,
+        round_from: 0,
+        removal: None,
         interrupted: None,
         not_created: None,
         conclusion: None,
@@ -53,10 +59,11 @@ pub fn apply(agent: &mut Agent, record: &Record) {
         Entry::WorktreeMade { path, admin_dir } => agent.worktree = Some((path.clone(), admin_dir.clone())),
         Entry::Started { keeper } => {
             agent.keeper = Some(keeper.clone());
+            agent.was_kept = true;
             agent.interrupted = None;
         }
         Entry::Ready => agent.ready = true,
-        Entry::AttemptStarted { n, link, turn, mark, process, note, program: _ } => {
+        Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, program: _ } => {
             agent.attempts.push(Attempt {
                 n: *n,
                 link: *link,
@@ -67,6 +74,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 conversation: None,
                 model: None,
                 note: note.clone(),
+                resumes: resumes.clone(),
                 ended: None,
             });
         }
@@ -103,6 +111,47 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
+        Entry::Rescued { n, removal, name, commit, why } => agent.rescues.push(Rescue {
+            n: *n,
+            removal: *removal,
+            name: name.clone(),
+            commit: commit.clone(),
+            why: why.clone(),
+        }),
+        Entry::Resumed { by, round } => {
+            agent.creator = by.clone();
+            agent.keeper = None;
+            agent.interrupted = None;
+            if let Some(round) = round {
+                agent.conclusion = None;
+                agent.round = round.n;
+                agent.round_from = agent.attempts.len();
+                if let Some(title) = &round.title {
+                    agent.task_round = round.n;
+                    agent.spec.title.clone_from(title);
+                }
+            }
+        }
+        Entry::Cleaning { trash, head } => {
+            agent.removal = Some(Removal::Cleaning { trash: trash.clone(), head: head.clone() });
+        }
+        Entry::Cleaned { tip, branch_deleted } => {
+            let head = head_at_removal(agent);
+            let (tip, branch_deleted, at) = (tip.clone(), *branch_deleted, record.at);
+            agent.removal = Some(Removal::Cleaned { head, tip, branch_deleted, at });
+        }
+        Entry::Restoring { session, branch, worktree } => {
+            let tip = match &agent.removal {
+                Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) => tip.clone(),
+                Some(Removal::Cleaning { .. }) | None => None,
+            };
+            agent.removal = Some(Removal::Restoring { head: head_at_removal(agent), tip });
+            agent.spec.session = session.clone();
+            agent.spec.branch.clone_from(branch);
+            agent.spec.worktree.clone_from(worktree);
+            agent.worktree = None;
+        }
+        Entry::Restored => agent.removal = None,
         Entry::Ended { state, failure, changes } => {
             agent.conclusion = Some(Conclusion {
                 at: record.at,
@@ -112,6 +161,16 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             });
         }
         Entry::Unknown => agent.newer = true,
+    }
+}
+
+/// Where the HEAD of the worktree was when its removal began.
+fn head_at_removal(agent: &Agent) -> HeadAt {
+    match &agent.removal {
+        Some(
+            Removal::Cleaning { head, .. } | Removal::Cleaned { head, .. } | Removal::Restoring { head, .. },
+        ) => head.clone(),
+        None => HeadAt::default(),
     }
 }
 

@@ -104,9 +104,8 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
 }
 
 fn interruption(agent: &Agent) -> Failure {
-    let why = agent.interrupted.clone().unwrap_or_else(|| match agent.keeper {
-        Some(_) => "its keeper is gone".to_owned(),
-        None => "its creation was cut off".to_owned(),
+    let why = agent.interrupted.clone().unwrap_or_else(|| {
+        if agent.was_kept { "its keeper is gone".to_owned() } else { "its creation was cut off".to_owned() }
     });
     Failure::new(Class::Interrupted, why)
 }

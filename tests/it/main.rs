@@ -26,6 +26,7 @@ mod keeper;
 mod layers;
 mod pane;
 mod repositories;
+mod resume;
 mod run;
 mod schemas;
 mod typing;

@@ -5,8 +5,8 @@
 use crate::fakes::Fake;
 use crate::house::House;
 use ai_orch::model::report::{
-    AgentReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine, RunReport,
-    ShowReport, WaitReport,
+    AgentReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine, ResumesReport,
+    RunReport, ShowReport, WaitReport,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,7 +18,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 10] {
+fn schemas() -> [(&'static str, Value); 11] {
     [
         ("board", schema::<AgentReport>()),
         ("diff", schema::<DiffReport>()),
@@ -27,6 +27,7 @@ fn schemas() -> [(&'static str, Value); 10] {
         ("kill", schema::<KillsReport>()),
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
+        ("resume", schema::<ResumesReport>()),
         ("run", schema::<RunReport>()),
         ("show", schema::<ShowReport>()),
         ("wait", schema::<WaitReport>()),

@@ -1,0 +1,166 @@
+//! Going on: an agent that nobody keeps gets a keeper again, which does what follows from its journal.
+
+use super::{House, Result, session};
+use crate::a2a::names::Named;
+use crate::a2a::record::{self, Pen};
+use crate::a2a::{board, root};
+use crate::git::{self, CommitId, Repository};
+use crate::model::entry::{Entry, Round, Spec};
+use crate::model::ids::Session;
+use crate::model::places::Record;
+use crate::rules::naming;
+use crate::rules::report::{Keeper, report};
+use crate::rules::resume::{Plan, Why, plan};
+use crate::settings::environment::Environment;
+use crate::tools::lock::Lock;
+use crate::tools::{file, lock, process};
+use std::time::Duration;
+
+/// How long to wait for others who add a worktree to the same repository.
+const LOCK_LIMIT: Duration = Duration::from_mins(2);
+
+/// Why an agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What it is does not allow it.
+    #[error("{session} {}", reason(*.why))]
+    Refused {
+        /// The agent.
+        session: Session,
+        /// Why not.
+        why: Why,
+    },
+}
+
+const fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Done => "is done",
+        Why::NotBegun => "has not begun its first task",
+        Why::NotCreated => "was never made, because its creation failed",
+        Why::Cleaned => "was cleaned: its worktree is removed",
+        Why::Restoring => "is being brought back, and that was cut off",
+        Why::Newer => "was last kept by a newer ai_orch, which may know what this one does not",
+    }
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { why: Why::Newer, .. } => "newer_record",
+            Self::Refused { .. } => "not_resumable",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Refused { session, why } = self;
+        Some(match why {
+            Why::Done => format!("give it more to do: ai_orch resume {session} 'what to do next'"),
+            Why::NotBegun => format!("let it begin: ai_orch resume {session}"),
+            Why::NotCreated => "start it anew: ai_orch run 'TASK'".to_owned(),
+            Why::Cleaned | Why::Restoring => format!("ai_orch undo {session}"),
+            Why::Newer => "use the newer ai_orch".to_owned(),
+        })
+    }
+}
+
+/// What came of the attempt to let an agent go on.
+#[derive(Debug)]
+pub enum Begun {
+    /// It has a keeper.
+    Runs,
+    /// Its session is made; its keeper is about to come to life.
+    Starting(Starting),
+}
+
+/// An agent whose keeper is about to come to life.
+#[derive(Debug)]
+pub struct Starting {
+    session: Session,
+    record: Record,
+    #[expect(
+        dead_code,
+        reason = "held for its lock: until the keeper lives nobody else may change the agent"
+    )]
+    alone: Lock,
+}
+
+/// Makes a session with a keeper for the agent, with `task` as the beginning of another round.
+///
+/// # Errors
+/// If the agent is not one that can go on, or a step failed; it is then as resumable as before.
+pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Environment) -> Result<Begun> {
+    let record = &named.record;
+    let alone = record::hold(record)?;
+    let Some(held) = record::try_take(record)? else { return Ok(Begun::Runs) };
+    let mut pen = Pen::open(record, &held)?;
+    let round = match plan(&pen.agent, task.is_some()) {
+        Plan::GoOn => None,
+        Plan::Round => Some(Round { n: pen.agent.round + 1, title: task.map(naming::title_for) }),
+        Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
+    };
+    root::prepare(&house.settings.places.root, house.settings.uid)?;
+    if pen.agent.worktree.is_none() {
+        finish_creation(house, &mut pen)?;
+    }
+    // What is left of a session whose keeper is gone. Nobody lives in it.
+    house.tmux.kill_session(&named.session)?;
+    // A request to kill that was carried out, or that came for a keeper which is gone.
+    file::remove(&record.stop())?;
+    if let (Some(task), Some(round)) = (task, &round) {
+        file::replace(&record.task(round.n), task.as_bytes())?;
+    }
+    file::replace(&record.env(), &environment.to_bytes())?;
+    let started =
+        pen.write(Entry::Resumed { by: process::me()?, round }).map_err(super::Error::from).and_then(|()| {
+            // The entry of its last keeper would be believed as soon as the next one holds the lock.
+            let known = report(&pen.agent, &Keeper::Gone { creator_alive: true, running: None }, None);
+            board::post(&house.settings.places, &known)?;
+            drop(held);
+            session::open(house, &named.session, record)
+        });
+    match started {
+        Ok(()) => {
+            Ok(Begun::Starting(Starting { session: named.session.clone(), record: record.clone(), alone }))
+        }
+        Err(error) => {
+            // Its values may be secret, and no keeper comes to read it. The first error is the one to tell.
+            file::remove(&record.env()).ok();
+            Err(error)
+        }
+    }
+}
+
+impl Starting {
+    /// Waits until the keeper is on record.
+    pub fn wait(self, house: &House) -> Result<()> {
+        let waited = session::wait_for_keeper(house, &self.session, &self.record);
+        if waited.is_err() {
+            file::remove(&self.record.env()).ok();
+        }
+        waited
+    }
+}
+
+/// Adds the worktree of an agent whose creation was cut off before that was on record, or finds it added.
+fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
+    let spec: Spec = pen.agent.spec.clone();
+    let repository = Repository::require(&house.git()?, &spec.checkout)?;
+    let project_lock = house.settings.places.project_lock(&spec.project);
+    let _guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+    let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
+        doing: "read the commit to start from",
+        answer: spec.base.clone(),
+    })?;
+    let adopted = None;
+    let worktree = if let Some(worktree) = adopted {
+        worktree
+    } else {
+        if let Some(parent) = spec.worktree.parent() {
+            file::make_dirs(parent)?;
+        }
+        git::worktree::add(&repository, &spec.worktree, &spec.branch, &commit)?
+    };
+    Ok(pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?)
+}
