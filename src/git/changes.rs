@@ -4,7 +4,7 @@
 //!
 //! * A repository inside the worktree (`git init sub`, a clone): git would record at most a link to a commit that
 //!   nobody else has. One without commits holds nothing but files, so its files are taken as ordinary ones. One with
-//!   commits is left out of the branch and reported in [`Left::nested`]; a rescue snapshot takes its files too.
+//!   commits is left out of the branch and reported in [`Left::nested`]; a rescue takes its files too.
 //! * A submodule that was filled: its commit is recorded as git does; what is inside is reported, never looked at.
 //! * Pipes, sockets, devices and unreadable files are reported in [`Left::unsaved`].
 
@@ -68,7 +68,7 @@ pub struct Nested {
     pub kind: NestedKind,
 }
 
-/// What a commit or snapshot does not hold. While any of it is there, removing the worktree loses work.
+/// What a commit does not hold. While any of it is there, removing the worktree loses work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Left {
     /// Repositories inside the worktree that are not, or not with their history, in the commit.
@@ -119,6 +119,7 @@ pub fn changes(
     let operation = operation(eyes.as_ref(), worktree, &listing)?;
     let tracked = match head.commit() {
         Some(commit) => {
+            private.refresh()?;
             let words = ["diff-index", "-z", "--name-only", "--ignore-submodules=dirty", commit.as_str()];
             let out = private.git().args(words).output("compare with HEAD")?;
             let gone = |path: &PathBuf| listing.keep_absent && !listing.files.contains(path);
@@ -155,10 +156,29 @@ pub(super) fn operation(
             return Ok(Some(operation));
         }
     }
-    Ok(listing.conflicts.then_some(Operation::Conflicts))
+    Ok((!listing.unmerged.is_empty()).then_some(Operation::Conflicts))
 }
 
-/// What has to go into the private index to make it say what is on disk.
+/// One entry of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Six octal digits.
+    pub(super) mode: String,
+    /// The object.
+    pub(super) id: String,
+    /// 0, or 1 to 3 in a conflict.
+    pub(super) stage: u8,
+    /// Where, relative to the root.
+    pub(super) path: PathBuf,
+}
+
+/// The content of an empty file, in either format: what an entry that is only "to be added" seems to hold.
+const EMPTY_FILE: [&str; 2] = [
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+];
+
+/// What has to go into the private index to make it say what is on disk, and what that index says of itself.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// Files and links to take in.
@@ -171,7 +191,18 @@ pub(super) struct Listing {
     indexed: Vec<PathBuf>,
     nested: Vec<Nested>,
     unsaved: Vec<PathBuf>,
-    conflicts: bool,
+    /// Entries in conflict.
+    pub(super) unmerged: Vec<Entry>,
+    /// Entries that git was told not to write to disk (a sparse checkout), or not to look at there.
+    pub(super) skipped: Vec<Entry>,
+    /// Entries that git was told to take for unchanged.
+    pub(super) assumed: Vec<Entry>,
+    /// Entries that may be "to be added" only.
+    pub(super) maybe_intended: Vec<Entry>,
+    /// Nested repositories whose files were taken as ordinary ones.
+    pub(super) entered: Vec<PathBuf>,
+    /// There is a `.gitattributes` somewhere.
+    pub(super) attributes: bool,
     keep_absent: bool,
 }
 
@@ -202,43 +233,60 @@ impl Listing {
         keep_absent: bool,
     ) -> Result<Self> {
         let mut listing = Self { keep_absent, ..Self::default() };
-        // "Really" so that changes of files marked assume-unchanged are seen. Exit code 1 tells that some differ.
-        let refresh = private.git().args(["update-index", "-q", "--really-refresh"]).run()?;
-        if !matches!(refresh.status.code(), Some(0 | 1)) {
-            return Err(refresh.failure().into());
+        let mut lines = Line::list(private)?;
+        listing.note(&lines);
+        if !listing.assumed.is_empty() {
+            // Takes the mark from those that are not unchanged, so that git looks at them.
+            private.refresh()?;
+            lines = Line::list(private)?;
         }
-        let staged = private.git().args(["ls-files", "-z", "--stage"]).output("list the index")?;
-        for record in records(&staged) {
-            // mode SP id SP stage TAB path
-            let Some((info, name)) = split_once(record, b'\t') else {
-                return Err(answer("list the index", record));
-            };
-            listing.conflicts |= !info.ends_with(b" 0");
-            if info.starts_with(b"160000 ")
-                && disk::look(&worktree.path.join(path(name)).join(".git"))?.is_some()
-            {
-                listing.nested.push(Nested { path: path(name), kind: NestedKind::Submodule });
-            }
-            if head.is_none() {
-                listing.indexed.push(path(name));
-            }
-        }
-        let words = ["ls-files", "-z", "-t", "--modified", "--deleted", "--others", "--exclude-standard"];
-        let out = private.git().args(words).output("list changed files")?;
         let mut seen = BTreeSet::new();
-        for record in records(&out) {
-            let Some((tag, name)) = split_once(record, b' ') else {
-                return Err(answer("list changed files", record));
-            };
-            if !seen.insert(name) {
+        for line in &lines {
+            let untracked = line.tag == b'?';
+            // What git does not look at, we do.
+            let ours_to_see = matches!(line.tag, b'S' | b'M');
+            if let (true, Some(entry)) = (head.is_none() && !line.is_repeated(), &line.entry) {
+                listing.indexed.push(entry.path.clone());
+            }
+            if !line.is_repeated()
+                && line.entry.as_ref().is_some_and(|entry| entry.mode == "160000")
+                && disk::look(&worktree.path.join(&line.path).join(".git"))?.is_some()
+            {
+                listing.nested.push(Nested { path: line.path.clone(), kind: NestedKind::Submodule });
+            }
+            if !(untracked || ours_to_see || line.is_repeated()) || !seen.insert(&line.path) {
                 continue;
             }
-            match name.strip_suffix(b"/") {
+            match line.path.as_os_str().as_bytes().strip_suffix(b"/") {
                 Some(dir) => listing.take_nested(private, worktree, &path(dir), 0)?,
-                None => listing.sort_in(worktree, path(name), tag == b"?")?,
+                None if line.tag == b'S' && disk::look(&worktree.path.join(&line.path))?.is_none() => {}
+                None => listing.sort_in(worktree, line.path.clone(), untracked)?,
             }
         }
         Ok(listing)
+    }
+
+    /// Notes what the index says of its entries beside their content.
+    fn note(&mut self, lines: &[Line]) {
+        for line in lines {
+            self.attributes |= line.path.file_name().is_some_and(|name| name == ".gitattributes");
+            let Some(entry) = &line.entry else { continue };
+            if line.is_repeated() {
+                if entry.stage == 0 && EMPTY_FILE.contains(&entry.id.as_str()) {
+                    self.maybe_intended.push(entry.clone());
+                }
+                continue;
+            }
+            if line.tag == b'M' {
+                self.unmerged.push(entry.clone());
+            }
+            if line.tag == b'S' {
+                self.skipped.push(entry.clone());
+            }
+            if line.assumed {
+                self.assumed.push(entry.clone());
+            }
+        }
     }
 
     /// Decides by what is on disk now what becomes of one path.
@@ -298,6 +346,7 @@ impl Listing {
         depth: usize,
     ) -> Result<()> {
         let root = worktree.path.join(relative);
+        self.entered.push(relative.to_owned());
         let empty = private.index().with_extension("none");
         let words = ["ls-files", "-z", "--others", "--exclude-standard"];
         let out = private.git_in(&root, &empty).args(words).output("list a repository in the worktree")?;
@@ -364,7 +413,62 @@ impl Listing {
     }
 }
 
-fn nul_ended(paths: &[PathBuf]) -> Vec<u8> {
+/// One line of the list of everything: entries of the index, then again those that differ on disk, and what is only
+/// on disk.
+struct Line {
+    /// `H` an entry, `S` one that git does not look at on disk, `M` one in conflict; again as `C` changed or `R`
+    /// removed; `?` not in the index.
+    tag: u8,
+    /// git was told to take it for unchanged.
+    assumed: bool,
+    /// What the index holds; `None` with `?`.
+    entry: Option<Entry>,
+    path: PathBuf,
+}
+
+impl Line {
+    fn list(private: &PrivateDir<'_>) -> Result<Vec<Self>> {
+        let doing = "list the index and the files";
+        let out = private
+            .git()
+            // Else git hides which entries it was told not to look at if they are there.
+            .config("core.sparseCheckout", "false")
+            .args(["ls-files", "-z", "-v", "--stage", "--modified", "--deleted", "--others"])
+            .arg("--exclude-standard")
+            .output(doing)?;
+        records(&out).map(|record| Self::parse(record).ok_or_else(|| answer(doing, record))).collect()
+    }
+
+    /// `? path`, or `tag SP mode SP id SP stage TAB path`.
+    fn parse(record: &[u8]) -> Option<Self> {
+        let (tag, rest) = split_once(record, b' ')?;
+        let &[tag] = tag else { return None };
+        let assumed = tag.is_ascii_lowercase();
+        let tag = tag.to_ascii_uppercase();
+        if tag == b'?' {
+            return Some(Self { tag, assumed, entry: None, path: path(rest) });
+        }
+        let entry = Entry::parse(rest)?;
+        Some(Self { tag, assumed, path: entry.path.clone(), entry: Some(entry) })
+    }
+
+    fn is_repeated(&self) -> bool {
+        matches!(self.tag, b'C' | b'R')
+    }
+}
+
+impl Entry {
+    /// `mode SP id SP stage TAB path`
+    pub(super) fn parse(record: &[u8]) -> Option<Self> {
+        let (info, name) = split_once(record, b'\t')?;
+        let info = std::str::from_utf8(info).ok()?;
+        let mut words = info.split(' ');
+        let (mode, id, stage) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+        Some(Self { mode: mode.to_owned(), id: id.to_owned(), stage, path: path(name) })
+    }
+}
+
+pub(super) fn nul_ended(paths: &[PathBuf]) -> Vec<u8> {
     paths.iter().flat_map(|path| path.as_os_str().as_bytes().iter().chain([&0])).copied().collect()
 }
 
@@ -373,7 +477,7 @@ fn has_no_commit(repository: &git2::Repository) -> bool {
     no_refs && repository.head().is_err_and(|e| e.code() == git2::ErrorCode::UnbornBranch)
 }
 
-fn is_readable(path: &Path) -> bool {
+pub(super) fn is_readable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()
 }
 
@@ -387,7 +491,7 @@ fn behind_link(root: &Path, relative: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let position = bytes.iter().position(|b| *b == at)?;
     Some((bytes.get(..position)?, bytes.get(position + 1..)?))
 }

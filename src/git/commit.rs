@@ -1,18 +1,19 @@
-//! Saving what an agent left: on its branch, or under a ref that nobody works on.
+//! Saving what an agent left on its branch. [`super::rescue`] saves it under a ref that nobody works on.
 //!
 //! Both build the tree through a private index, with the user's filters from before the agent and nothing else that
 //! runs. Commits are unsigned, run no hook, and are on disk (fsync) when they are reported.
 
+use super::anatomy::tree_of;
 use super::changes::{Left, Listing, Operation, operation};
 use super::command::{Git, GitEnv};
 use super::look::{Head, checked_out_at};
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
 use super::worktree::{Worktree, eyes};
-use super::{CommitId, Error, Result};
+use super::{CommitId, Result};
 use std::path::PathBuf;
 
 /// Who commits where the repository names nobody.
-const NOBODY: (&str, &str) = ("ai_orch", "ai_orch@localhost");
+pub(super) const NOBODY: (&str, &str) = ("ai_orch", "ai_orch@localhost");
 
 /// The outcome of [`commit_all`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub enum Outcome {
         /// complete all the same, and `git status` there shows changes that are none.
         index_updated: bool,
     },
-    /// Nothing was written, because HEAD is no place for a commit of ours. [`snapshot`] saves the work.
+    /// Nothing was written, because HEAD is no place for a commit of ours. [`super::rescue::save`] saves the work.
     NotCommitted(Obstacle),
 }
 
@@ -99,13 +100,14 @@ pub fn commit_all(
     }
     listing.apply(&private)?;
     let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
-    if holds(&private, head.commit(), &tree)? {
+    if tree_of(eyes.as_ref(), head.commit())?.as_deref() == Some(&tree) {
         return Ok(saved(Outcome::Nothing));
     }
     if let Some(obstacle) = obstacle(env, worktree, &head)? {
         return Ok(saved(Outcome::NotCommitted(obstacle)));
     }
-    let commit = commit_tree(&private, config, &tree, head.commit(), message)?;
+    let parents: Vec<_> = head.commit().into_iter().collect();
+    let commit = commit_tree(&private, config, &tree, &parents, message)?;
     let subject = message.lines().next().unwrap_or_default();
     let old = head.commit().map_or_else(|| "0".repeat(commit.as_str().len()), ToString::to_string);
     at_worktree(env, worktree)
@@ -115,92 +117,12 @@ pub fn commit_all(
     Ok(saved(Outcome::Committed { commit, index_updated }))
 }
 
-/// A snapshot of a worktree under a ref.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The commit that the ref holds: HEAD itself if that holds everything, else a child of it.
-    pub commit: CommitId,
-    /// Where HEAD was.
-    pub head: Head,
-    /// A filter or encoding failed, so the files went in byte for byte, without line-end rules and filters (LFS). To
-    /// restore them, check the commit out with those switched off.
-    pub raw: bool,
-    /// What the snapshot does not hold: for repositories in [`Left::nested`] that have commits, their history (their
-    /// files are in it), for submodules all that is inside.
-    pub left: Left,
-}
-
-/// Saves everything in `worktree` that is not ignored under the ref `name`, and touches nothing else.
-///
-/// Works in the middle of a merge or rebase too. `name` must begin with `refs/ai_orch/`. Doing it twice finds it done;
-/// [`Error::RefTaken`] if the ref holds something else. `None`: there is no commit and no file.
-pub fn snapshot(
-    env: &GitEnv,
-    worktree: &Worktree,
-    config: &ConfigSnapshot,
-    name: &str,
-    message: &str,
-) -> Result<Option<Snapshot>> {
-    let taken = || Error::RefTaken { name: name.to_owned() };
-    if !name.starts_with("refs/ai_orch/") {
-        return Err(taken());
-    }
-    let eyes = eyes(env, worktree)?;
-    let head = eyes.head()?;
-    let private = PrivateDir::new(env, worktree, config)?;
-    let (listing, raw) = match listed_with_nested(&private, worktree, &head) {
-        Ok(listing) => (listing, false),
-        Err(error) => {
-            // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
-            let listing =
-                private.take_bytes_as_they_are().and_then(|()| listed_with_nested(&private, worktree, &head));
-            (listing.map_err(|_| error)?, true)
-        }
-    };
-    let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
-    let left = listing.left(&private);
-    let kept = if holds(&private, head.commit(), &tree)? { head.commit().cloned() } else { None };
-    if kept.is_none() && head.commit().is_none() && listing.files.is_empty() {
-        return Ok(None);
-    }
-    if let Some(existing) = eyes.reference(name)? {
-        let parent = eyes.resolve(&format!("{existing}^"))?;
-        let same = kept.as_ref() == Some(&existing)
-            || (holds(&private, Some(&existing), &tree)? && parent.as_ref() == head.commit());
-        return if same { Ok(Some(Snapshot { commit: existing, head, raw, left })) } else { Err(taken()) };
-    }
-    let commit = match kept {
-        Some(commit) => commit,
-        None => commit_tree(&private, config, &tree, head.commit(), message)?,
-    };
-    let none = "0".repeat(commit.as_str().len());
-    at_worktree(env, worktree)
-        .args(["update-ref", "--no-deref", name, commit.as_str(), &none])
-        .output("store a snapshot")?;
-    Ok(Some(Snapshot { commit, head, raw, left }))
-}
-
-/// Puts all files into the private index, those of nested repositories too.
-fn listed_with_nested(private: &PrivateDir<'_>, worktree: &Worktree, head: &Head) -> Result<Listing> {
-    let mut listing = Listing::read(private, worktree, head.commit())?;
-    listing.take_all_nested(private, worktree)?;
-    listing.apply(private)?;
-    Ok(listing)
-}
-
 /// A command on the refs of the worktree whose writes reach the disk.
-fn at_worktree(env: &GitEnv, worktree: &Worktree) -> Git {
+pub(super) fn at_worktree(env: &GitEnv, worktree: &Worktree) -> Git {
     Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .config("core.fsync", "reference")
         .env("GIT_COMMITTER_NAME", NOBODY.0)
         .env("GIT_COMMITTER_EMAIL", NOBODY.1)
-}
-
-/// Is `tree` the tree of `commit`?
-fn holds(private: &PrivateDir<'_>, commit: Option<&CommitId>, tree: &str) -> Result<bool> {
-    let Some(commit) = commit else { return Ok(false) };
-    let spec = format!("{commit}^{{tree}}");
-    Ok(tree_id(private.git().args(["rev-parse", "--verify", &spec]), "read a tree")? == tree)
 }
 
 fn obstacle(env: &GitEnv, worktree: &Worktree, head: &Head) -> Result<Option<Obstacle>> {
@@ -213,11 +135,12 @@ fn obstacle(env: &GitEnv, worktree: &Worktree, head: &Head) -> Result<Option<Obs
     Ok(elsewhere.map(|at| Obstacle::CheckedOutElsewhere { branch: branch.to_owned(), at }))
 }
 
-fn commit_tree(
+/// Makes a commit by whoever commits here.
+pub(super) fn commit_tree(
     private: &PrivateDir<'_>,
     config: &ConfigSnapshot,
     tree: &str,
-    parent: Option<&CommitId>,
+    parents: &[&CommitId],
     message: &str,
 ) -> Result<CommitId> {
     let (name, email) = config.identity().unwrap_or(NOBODY);
@@ -229,7 +152,7 @@ fn commit_tree(
         .env("GIT_COMMITTER_NAME", name)
         .env("GIT_COMMITTER_EMAIL", email)
         .arg("commit-tree")
-        .args(parent.iter().flat_map(|parent| ["-p", parent.as_str()]))
+        .args(parents.iter().flat_map(|parent| ["-p", parent.as_str()]))
         .args(["-F", "-", tree])
         .stdin(message.into_bytes())
         .id("make a commit")

@@ -138,6 +138,28 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(error(to))
 }
 
+/// Like [`rename`], and fails if `to` exists.
+pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(Error::PathTaken { path: to.to_owned() }),
+        // A file system that cannot promise it.
+        Err(rustix::io::Errno::INVAL) if look(to)?.is_none() => rename(from, to),
+        Err(e) => Err(error(to)(e.into())),
+    }
+}
+
+/// What was done in a directory is on disk when this returns.
+pub(super) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(error(path))
+}
+
+/// A file of the kernel's, whole.
+pub(super) fn read_proc(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(error(path))
+}
+
 /// A directory of ours that is gone when this is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch(PathBuf);

@@ -29,6 +29,9 @@ pub(super) trait Eyes: std::fmt::Debug + Send {
     /// The difference as a patch, at most `cap` bytes of it.
     fn patch(&self, base: &CommitId, tip: &CommitId, cap: usize) -> Result<Patch>;
 
+    /// A commit as git stores it: headers, an empty line, the message.
+    fn raw_commit(&self, commit: &CommitId) -> Result<Vec<u8>>;
+
     /// Is `path` a submodule in the tree of `commit`?
     fn is_submodule(&self, commit: &CommitId, path: &Path) -> Result<bool>;
 }

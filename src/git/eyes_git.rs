@@ -108,6 +108,10 @@ impl Eyes for ByGit {
         Ok(Patch { text: out.stdout, truncated: out.truncated })
     }
 
+    fn raw_commit(&self, commit: &CommitId) -> Result<Vec<u8>> {
+        self.git().args(["cat-file", "commit", commit.as_str()]).output("read a commit")
+    }
+
     fn is_submodule(&self, commit: &CommitId, path: &Path) -> Result<bool> {
         let out =
             self.git().args(["ls-tree", "-z", commit.as_str(), "--"]).arg(path).output("read a tree")?;

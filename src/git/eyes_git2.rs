@@ -135,6 +135,15 @@ impl Eyes for ByGit2 {
         Ok(Patch { text, truncated })
     }
 
+    fn raw_commit(&self, commit: &CommitId) -> Result<Vec<u8>> {
+        let read = || {
+            let odb = self.0.odb()?;
+            let object = odb.read(git2::Oid::from_str(commit.as_str())?)?;
+            Ok(object.data().to_vec())
+        };
+        read().map_err(failed("read a commit"))
+    }
+
     fn is_submodule(&self, commit: &CommitId, path: &Path) -> Result<bool> {
         let tree = tree(&self.0, commit)?;
         let entry = if_there(tree.get_path(path), "read a tree")?;

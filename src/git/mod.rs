@@ -8,16 +8,23 @@
 //! [`Repository`] and [`worktree::Worktree`] are taken while nobody else works there; from then on they are believed
 //! and the `.git` file in the worktree, which an agent can write, is not.
 
+mod anatomy;
 pub mod changes;
 mod command;
 pub mod commit;
 mod disk;
+mod erase;
 mod eyes;
 mod eyes_git;
 mod eyes_git2;
 pub mod history;
+mod ignored;
 pub mod look;
 mod private;
+mod refs;
+pub mod remove;
+pub mod rescue;
+mod rescue_index;
 pub mod stat;
 pub mod worktree;
 

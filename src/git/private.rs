@@ -187,6 +187,23 @@ impl<'a> PrivateDir<'a> {
             .env("PYTHONSAFEPATH", "1")
     }
 
+    /// Has the private index agree with the disk where the content does, also where git was told not to look.
+    pub(super) fn refresh(&self) -> Result<()> {
+        let refresh = self.git().args(["update-index", "-q", "--really-refresh"]).run()?;
+        // Exit code 1 tells that some differ.
+        if matches!(refresh.status.code(), Some(0 | 1)) { Ok(()) } else { Err(refresh.failure().into()) }
+    }
+
+    /// Where the worktree of this directory is.
+    pub(super) fn worktree(&self) -> &Worktree {
+        self.worktree
+    }
+
+    /// A path in this directory, for a further index or files of a moment.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
     /// From now on files go in byte for byte: no filter, no line ends, no encoding.
     pub(super) fn take_bytes_as_they_are(&self) -> Result<()> {
         let rule = b"* -filter -text -ident -working-tree-encoding\n";

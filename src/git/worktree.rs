@@ -2,7 +2,7 @@
 //!
 //! [`add`] is short (a few milliseconds) and needs the caller's lock: git's own locks make parallel adds fail. [`fill`]
 //! is long and needs none. Together they leave what a plain `git worktree add` leaves, but run no hook.
-//! Removing a worktree that was in use is deliberately absent; [`undo_add`] takes back an add and nothing more.
+//! Removing a worktree that was in use is in [`super::remove`]; [`undo_add`] takes back an add and nothing more.
 
 use super::command::{Git, GitEnv, answer};
 use super::eyes::Eyes;
@@ -10,8 +10,10 @@ use super::eyes_git::ByGit;
 use super::eyes_git2::ByGit2;
 use super::{CommitId, Error, Head, Repository, Result, disk};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A worktree that we made. Written down when it was made; what the worktree itself says later is not believed.
@@ -188,6 +190,41 @@ fn leads_to(content: &[u8], prefix: &[u8], dir: &Path, target: &Path) -> bool {
     let written = content.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(b"\n"));
     let Some(written) = written else { return false };
     disk::real(&dir.join(OsStr::from_bytes(written))).is_ok_and(|path| path == target)
+}
+
+/// Does the entry `admin_dir` lead to the worktree at `path`, which may be gone? `None` if it does not say.
+pub(super) fn admin_leads_to(admin_dir: &Path, path: &Path) -> Result<Option<bool>> {
+    let Some(content) = disk::read_small(&admin_dir.join("gitdir"))? else { return Ok(None) };
+    let written = content.strip_suffix(b"\n").unwrap_or(&content);
+    let dot_git = admin_dir.join(OsStr::from_bytes(written));
+    let Some(found) = dot_git.parent().filter(|_| dot_git.file_name() == Some(OsStr::new(".git"))) else {
+        return Ok(None);
+    };
+    Ok(Some(found == path || disk::real(found).is_ok_and(|found| found == path)))
+}
+
+/// The bytes on disk of all that is at `path`; 0 if nothing is.
+///
+/// Follows no link, stays on one file system, and leaves out what cannot be read.
+pub fn size(path: &Path) -> Result<u64> {
+    let Some(meta) = disk::look(path)? else { return Ok(0) };
+    let device = meta.dev();
+    let mut linked = BTreeSet::new();
+    let mut bytes = 0_u64;
+    let mut todo = vec![path.to_owned()];
+    while let Some(path) = todo.pop() {
+        let Ok(Some(meta)) = disk::look(&path) else { continue };
+        if meta.dev() != device || (!meta.is_dir() && meta.nlink() > 1 && !linked.insert(meta.ino())) {
+            continue;
+        }
+        bytes = bytes.saturating_add(meta.blocks().saturating_mul(512));
+        if meta.is_dir()
+            && let Ok(Some(names)) = disk::names(&path)
+        {
+            todo.extend(names.into_iter().map(|name| path.join(name)));
+        }
+    }
+    Ok(bytes)
 }
 
 /// Where the worktree's HEAD is now, whatever its `.git` file says.

@@ -120,8 +120,8 @@ fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<
     let name = format!("refs/ai_orch/rescue/{}/{n}", agent.spec.id);
     let message =
         format!("{}\n\nAs attempt {n} left it, saved by ai_orch.\n", naming::subject_for(&agent.spec.title));
-    let saved = git::commit::snapshot(&house.git()?, &worktree, &git_config(record)?, &name, &message)?;
-    Ok(saved.map(|saved| (name, saved.commit.as_str().to_owned())))
+    let saved = git::rescue::save(&house.git()?, &worktree, &git_config(record)?, &name, &message, None)?;
+    Ok(saved.map(|saved| (saved.name, saved.commit.as_str().to_owned())))
 }
 
 /// The git settings from before the agent.

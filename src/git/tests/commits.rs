@@ -1,7 +1,8 @@
 //! Saving what an agent left, in all the states it can leave a worktree in.
 
 use super::super::changes::{Changes, NestedKind, Operation, changes};
-use super::super::commit::{Obstacle, Outcome, Saved, commit_all, snapshot};
+use super::super::commit::{Obstacle, Outcome, Saved, commit_all};
+use super::super::rescue::save as rescue;
 use super::super::stat::stat;
 use super::super::{CommitId, Head, Version, Worktree};
 use super::House;
@@ -194,7 +195,7 @@ fn in_the_middle_of_things_only_a_snapshot_is_made() {
         assert_eq!(saved.outcome, Outcome::NotCommitted(Obstacle::InProgress(operation)));
         let name = format!("refs/ai_orch/rescue/t{n}/1");
         let status = house.run(&tree.path, &["status", "--porcelain"]);
-        let kept = snapshot(&house.env(), &tree, &house.config(), &name, "rescue").unwrap().unwrap();
+        let kept = rescue(&house.env(), &tree, &house.config(), &name, "rescue", None).unwrap().unwrap();
         assert_eq!(house.tip(&name), kept.commit);
         assert!(house.run(&house.repo(), &["show", &format!("{name}:a.txt")]).contains("<<<<<<<"));
         assert!(files(&house, &kept.commit).contains(&"extra".to_owned()));
@@ -211,7 +212,7 @@ fn in_the_middle_of_things_only_a_snapshot_is_made() {
 fn a_snapshot_touches_nothing_and_is_found_done() {
     let house = House::new();
     let tree = house.worktree("x");
-    let take = |name: &str| snapshot(&house.env(), &tree, &house.config(), name, "rescue");
+    let take = |name: &str| rescue(&house.env(), &tree, &house.config(), name, "rescue", None);
     // Nothing left: the ref keeps HEAD itself.
     assert_eq!(take("refs/ai_orch/rescue/x/0").unwrap().unwrap().commit, house.tip("ai_orch/x"));
     make_a_mess(&tree.path);
@@ -224,7 +225,9 @@ fn a_snapshot_touches_nothing_and_is_found_done() {
     assert!(before == after);
     assert_eq!(house.run(&house.repo(), &["show", &format!("{RESCUE}:link/in")]), "in");
     std::fs::write(tree.path.join("more"), "m").unwrap();
-    assert_eq!(take(RESCUE).unwrap_err().code(), "ref_taken");
+    let two = take(RESCUE).unwrap().unwrap();
+    assert_eq!(two.name, format!("{RESCUE}-2"));
+    assert_eq!(take(RESCUE).unwrap().unwrap(), two);
     assert_eq!(take("refs/heads/main").unwrap_err().code(), "ref_taken");
 }
 
@@ -253,7 +256,7 @@ fn heads_that_the_agent_moved_are_reported() {
     let expected = Outcome::NotCommitted(Obstacle::CheckedOutElsewhere { branch: "main".into(), at });
     assert_eq!(save(&house, &tree).outcome, expected);
     assert_eq!(house.users_state(), before);
-    assert!(snapshot(&house.env(), &tree, &house.config(), RESCUE, "r").unwrap().is_some());
+    assert!(rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().is_some());
 
     house.run(&tree.path, &["checkout", "-q", "--orphan", "fresh"]);
     let saved = save(&house, &tree);
@@ -289,7 +292,7 @@ fn repositories_inside_the_worktree_lose_nothing() {
         (Path::new("clone"), NestedKind::WithCommits)
     );
     assert!(look(&house, &tree).is_dirty());
-    let kept = snapshot(&house.env(), &tree, &house.config(), RESCUE, "r").unwrap().unwrap();
+    let kept = rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().unwrap();
     let there = files(&house, &kept.commit);
     for name in ["clone/uncommitted", "clone/a.txt", "clone/run.sh", "plain"] {
         assert!(there.contains(&name.to_owned()), "{name} is missing in {there:?}");
@@ -394,7 +397,7 @@ fn other_repository_formats_save_too() {
         make_a_mess(&tree.path);
         let live = stat(&house.env(), &tree, &house.tip("main"), Duration::from_secs(5)).unwrap();
         assert!(live.complete && live.diff.files >= 7, "{live:?}");
-        let kept = snapshot(&house.env(), &tree, &house.config(), RESCUE, "r").unwrap().unwrap();
+        let kept = rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().unwrap();
         assert_eq!(house.tip(RESCUE), kept.commit);
         let commit = committed(&house, &tree);
         assert_eq!(house.tip("ai_orch/x"), commit);
@@ -442,7 +445,7 @@ fn a_failing_filter_fails_the_commit_but_not_the_snapshot() {
     let error = commit_all(&house.env(), &tree, &house.config(), "m").unwrap_err();
     assert_eq!(error.code(), "program_failed");
     assert_eq!(house.tip("ai_orch/x"), house.tip("main"));
-    let kept = snapshot(&house.env(), &tree, &house.config(), RESCUE, "r").unwrap().unwrap();
+    let kept = rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().unwrap();
     assert!(kept.raw);
     let there = files(&house, &kept.commit);
     assert!(there.contains(&"x.u16".to_owned()) && !there.contains(&"dir/b.txt".to_owned()), "{there:?}");

@@ -1,8 +1,9 @@
 //! An agent that tries to have us run its commands. Every trap, if sprung, leaves a file in `sprung`.
 
 use super::super::changes::changes;
-use super::super::commit::{Outcome, commit_all, snapshot};
+use super::super::commit::{Outcome, commit_all};
 use super::super::eyes::Eyes;
+use super::super::rescue::save as rescue;
 use super::super::stat::stat;
 use super::super::{Repository, Worktree};
 use super::House;
@@ -86,7 +87,7 @@ fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
     stat(&env, tree, &base, Duration::from_secs(5)).unwrap();
     super::super::stat::by_git(&env, tree, &base).unwrap();
     changes(&env, tree, config, &base).unwrap();
-    snapshot(&env, tree, config, "refs/ai_orch/rescue/x/1", "r").unwrap().unwrap();
+    rescue(&env, tree, config, "refs/ai_orch/rescue/x/1", "r", None).unwrap().unwrap();
     let saved = commit_all(&env, tree, config, "m").unwrap();
     let Outcome::Committed { commit, .. } = saved.outcome else { panic!("{saved:?}") };
     repository.patch(&base, &commit, 1 << 20).unwrap();
@@ -187,7 +188,7 @@ fn a_swapped_common_directory_leads_us_nowhere() {
     let env = house.env();
     for code in [
         changes(&env, &tree, &config, &base).unwrap_err().code(),
-        snapshot(&env, &tree, &config, "refs/ai_orch/rescue/x/1", "r").unwrap_err().code(),
+        rescue(&env, &tree, &config, "refs/ai_orch/rescue/x/1", "r", None).unwrap_err().code(),
         commit_all(&env, &tree, &config, "m").unwrap_err().code(),
         stat(&env, &tree, &base, Duration::from_secs(5)).unwrap_err().code(),
         super::super::worktree::verify(&env, &tree).unwrap_err().code(),

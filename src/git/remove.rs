@@ -1,0 +1,164 @@
+//! Taking a worktree away: aside first, then git's own entry, then its branch, then the files.
+//!
+//! Each step finds itself done. None looks at the others: the order is the caller's, and so is having saved the worktree
+//! ([`super::rescue::save`]) before.
+
+use super::command::{Git, GitEnv, answer};
+use super::look::checked_out_at;
+use super::worktree::{Worktree, admin_leads_to, in_place};
+use super::{CommitId, Error, Result, disk, refs};
+use std::path::{Path, PathBuf};
+
+pub use super::erase::tree;
+
+/// What became of a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BranchFate {
+    /// It was gone already.
+    Gone,
+    /// It was deleted.
+    Deleted {
+        /// Where it pointed.
+        tip: CommitId,
+    },
+    /// It is still there.
+    Kept {
+        /// Where it points.
+        tip: CommitId,
+        /// Why.
+        why: KeptBecause,
+    },
+}
+
+/// Why a branch stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptBecause {
+    /// Worktrees have it checked out.
+    CheckedOut {
+        /// These.
+        at: Vec<PathBuf>,
+    },
+    /// It has commits that nothing else holds.
+    NotMerged {
+        /// How many since its base.
+        commits: u64,
+    },
+}
+
+/// Renames the worktree's directory to `to`, on the same file system. False if it is gone already.
+///
+/// Both parents are on disk (fsync) when this returns.
+/// Errors: [`Error::NotOurWorktree`] if something else is in its place, [`Error::PathTaken`] if `to` exists.
+pub fn move_aside(worktree: &Worktree, to: &Path) -> Result<bool> {
+    in_place(worktree)?;
+    if disk::look(&worktree.path)?.is_none() {
+        return Ok(false);
+    }
+    disk::rename_new(&worktree.path, to)?;
+    for parent in [worktree.path.parent(), to.parent()].into_iter().flatten() {
+        disk::sync_dir(parent)?;
+    }
+    Ok(true)
+}
+
+/// Removes git's own entry of the worktree, whatever state it is in: half made, locked, half removed.
+///
+/// Errors: [`Error::NotOurWorktree`] if it is no entry directly below `worktrees`, or leads to another worktree.
+pub fn admin(worktree: &Worktree) -> Result<()> {
+    let differs = |what: &str| Error::NotOurWorktree { path: worktree.path.clone(), what: what.to_owned() };
+    let worktrees = worktree.common_dir.join("worktrees");
+    if worktree.admin_dir.parent() != Some(worktrees.as_path()) || worktree.admin_dir.file_name().is_none() {
+        return Err(differs("its git directory is not where git keeps them"));
+    }
+    if disk::look(&worktrees)?.is_some_and(|meta| !meta.is_dir()) {
+        return Err(differs("the directory of its git directory is a link"));
+    }
+    match disk::look(&worktree.admin_dir)? {
+        None => {}
+        Some(meta) if !meta.is_dir() => return Err(differs("its git directory is something else")),
+        Some(_) => {
+            if admin_leads_to(&worktree.admin_dir, &worktree.path)? == Some(false) {
+                return Err(differs("its git directory belongs to another worktree"));
+            }
+            tree(&worktree.admin_dir)?;
+            disk::sync_dir(&worktrees)?;
+        }
+    }
+    disk::remove_empty(&worktrees).map(|_| ())
+}
+
+/// Deletes the branch `name` if nothing is lost by that: it is at `base`, where it began, or what it has is held by one
+/// of `merged_into` (full names of refs, or commits), by another local branch that does not begin with `ours` (the prefix
+/// of agents' branches: another agent's branch can go as well), or by a branch of a remote.
+///
+/// Errors: what git says, for one if somebody moved the branch in this moment.
+pub fn branch(
+    env: &GitEnv,
+    common_dir: &Path,
+    name: &str,
+    base: &CommitId,
+    merged_into: &[String],
+    ours: &str,
+) -> Result<BranchFate> {
+    let full = format!("refs/heads/{name}");
+    let Some(tip) = refs::read(env, common_dir, &full)? else { return Ok(BranchFate::Gone) };
+    let at = checked_out_at(Git::without_work_tree(env, common_dir), name)?;
+    if !at.is_empty() {
+        return Ok(BranchFate::Kept { tip, why: KeptBecause::CheckedOut { at } });
+    }
+    let held = tip == *base
+        || is_in_one_of(env, common_dir, &tip, merged_into)?
+        || is_on_another_branch(env, common_dir, &tip, &full, ours)?;
+    if !held {
+        let commits = count(env, common_dir, base, &tip)?;
+        return Ok(BranchFate::Kept { tip, why: KeptBecause::NotMerged { commits } });
+    }
+    refs::at(env, common_dir)
+        .args(["update-ref", "--no-deref", "-d", &full, tip.as_str()])
+        .output("delete a branch")?;
+    Ok(BranchFate::Deleted { tip })
+}
+
+fn is_in_one_of(env: &GitEnv, common_dir: &Path, tip: &CommitId, others: &[String]) -> Result<bool> {
+    for other in others {
+        // A leading dash is never a commit, and must never become an option.
+        if other.is_empty() || other.starts_with('-') {
+            continue;
+        }
+        let words = ["merge-base", "--is-ancestor", tip.as_str(), other];
+        let out = Git::without_work_tree(env, common_dir).args(words).run()?;
+        match out.status.code() {
+            Some(0) => return Ok(true),
+            // 128: there is no such ref (any more), so it holds nothing.
+            Some(1 | 128) => {}
+            _ => return Err(out.failure().into()),
+        }
+    }
+    Ok(false)
+}
+
+fn is_on_another_branch(
+    env: &GitEnv,
+    common_dir: &Path,
+    tip: &CommitId,
+    full: &str,
+    ours: &str,
+) -> Result<bool> {
+    let ours = format!("refs/heads/{ours}");
+    let out = Git::without_work_tree(env, common_dir)
+        .limit(env.long_limit)
+        .args(["for-each-ref", "--contains", tip.as_str(), "--format=%(symref) %(refname)"])
+        .args(["refs/heads", "refs/remotes"])
+        .output("look for a branch that holds this one")?;
+    let text = String::from_utf8_lossy(&out);
+    // A symbolic ref holds nothing by itself: it may lead to the very branch.
+    let names = text.lines().filter_map(|line| line.strip_prefix(' '));
+    Ok(names.into_iter().any(|name| name != full && (ours == "refs/heads/" || !name.starts_with(&ours))))
+}
+
+fn count(env: &GitEnv, common_dir: &Path, base: &CommitId, tip: &CommitId) -> Result<u64> {
+    let range = format!("{base}..{tip}");
+    let line = Git::without_work_tree(env, common_dir).args(["rev-list", "--count", &range]);
+    let line = line.line("count commits")?;
+    line.to_str().and_then(|n| n.parse().ok()).ok_or_else(|| answer("count commits", line.as_encoded_bytes()))
+}
