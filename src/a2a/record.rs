@@ -6,7 +6,7 @@ use crate::model::entry::{self, Entry, VERSION};
 use crate::model::places::Record;
 use crate::rules::replay;
 use crate::tools::lock::{self, Lock};
-use crate::tools::{clock, file, journal};
+use crate::tools::{clock, crash, file, journal};
 use std::time::Duration;
 
 /// How long whoever takes a record over waits for its lock.
@@ -46,7 +46,7 @@ impl Pen {
         let (mut writer, before) = journal::Writer::open(&record.journal())?;
         let first = stamp(created);
         let records = if before.is_empty() {
-            writer.append(&first)?;
+            around(&first, || writer.append(&first))?;
             vec![first]
         } else {
             before
@@ -65,7 +65,7 @@ impl Pen {
     /// Puts `entry` on record, surviving a power cut, and applies it to the agent.
     pub fn write(&mut self, entry: Entry) -> Result<()> {
         let record = stamp(entry);
-        self.writer.append(&record)?;
+        around(&record, || self.writer.append(&record))?;
         replay::apply(&mut self.agent, &record);
         Ok(())
     }
@@ -74,10 +74,22 @@ impl Pen {
     /// entry tells of as well.
     pub fn note(&mut self, entry: Entry) -> Result<()> {
         let record = stamp(entry);
-        self.writer.append_unsynced(&record)?;
+        around(&record, || self.writer.append_unsynced(&record))?;
         replay::apply(&mut self.agent, &record);
         Ok(())
     }
+}
+
+/// Writes an entry, with a crash point on either side.
+fn around(record: &entry::Record, write: impl FnOnce() -> journal::Result<()>) -> Result<()> {
+    let name = || {
+        let json = serde_json::to_value(record).unwrap_or_default();
+        json.get("entry").and_then(|tag| tag.as_str()).unwrap_or("?").to_owned()
+    };
+    crash::point(|| format!("before journal {}", name()));
+    write()?;
+    crash::point(|| format!("after journal {}", name()));
+    Ok(())
 }
 
 fn stamp(entry: Entry) -> entry::Record {

@@ -5,6 +5,7 @@ use crate::model::report::{KillsReport, VERSION};
 use crate::model::text::Shown;
 use crate::ops::{self, Error, Result};
 use crate::rules::verbs::{self, Shorthand};
+use crate::tools::crash;
 use args::{Cli, Verb};
 use clap::{CommandFactory, FromArgMatches};
 use print::Screen;
@@ -39,8 +40,14 @@ pub fn main() -> ExitCode {
     }));
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match words.split_first() {
-        Some((verb, rest)) if verb == "__exec" => crate::keeper::exec(rest),
-        Some((verb, [record])) if verb == "__keep" => crate::keeper::keep(Path::new(record)),
+        Some((verb, rest)) if verb == "__exec" => {
+            crash::role("exec");
+            crate::keeper::exec(rest)
+        }
+        Some((verb, [record])) if verb == "__keep" => {
+            crash::role("keeper");
+            crate::keeper::keep(Path::new(record))
+        }
         Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }
@@ -53,6 +60,9 @@ fn typed(mut words: Vec<OsString>) -> u8 {
         return code;
     }
     let parsed = Cli::command().try_get_matches_from(std::iter::once(OsString::from("ai_orch")).chain(words));
+    if let Some(verb) = parsed.as_ref().ok().and_then(|matches| matches.subcommand_name()) {
+        crash::role(verb);
+    }
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error, json),
@@ -155,6 +165,7 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     if reconciles && let Ok(count @ 1..) = crate::a2a::look::interrupted(&house.settings.places) {
         print::note(&print::interrupted(count));
     }
+    crash::point(|| "at the end");
     Ok(match screen.broken {
         // What was asked for did not arrive: a full disk under a redirected output is no success.
         Some(error) if code == exit::OK => {

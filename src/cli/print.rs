@@ -10,7 +10,7 @@ use crate::model::report::{
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
-use crate::tools::{clock, terminal};
+use crate::tools::{clock, crash, terminal};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -58,6 +58,7 @@ impl Screen {
         if self.closed {
             return;
         }
+        crash::point(|| "before output");
         let mut out = io::stdout().lock();
         if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
             self.closed = true;

@@ -5,6 +5,7 @@
 )]
 
 use super::{Error, Result};
+use crate::tools::crash;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -61,29 +62,35 @@ pub(super) fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
 }
 
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("git room: write {}", crash::short(path)));
     fs::write(path, bytes).map_err(error(path))
 }
 
 pub(super) fn make_dir(path: &Path) -> Result<()> {
+    crash::point(|| "git room: make a directory");
     fs::DirBuilder::new().mode(0o700).create(path).map_err(error(path))
 }
 
 pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
+    crash::point(|| format!("git room: link {}", crash::short(path)));
     std::os::unix::fs::symlink(target, path).map_err(error(path))
 }
 
 /// Removes a directory and all in it; nothing there is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    crash::point(|| format!("git room: remove all of {}", crash::short(path)));
     if_there(fs::remove_dir_all(path), path).map(|_| ())
 }
 
 /// Removes a file; nothing there is fine.
 pub(super) fn remove_file(path: &Path) -> Result<()> {
+    crash::point(|| format!("git room: remove {}", crash::short(path)));
     if_there(fs::remove_file(path), path).map(|_| ())
 }
 
 /// Removes an empty directory; true if it is gone afterwards.
 pub(super) fn remove_empty(path: &Path) -> Result<bool> {
+    crash::point(|| format!("git room: remove the directory {}", crash::short(path)));
     match fs::remove_dir(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -117,6 +124,7 @@ pub(super) fn stamp(path: &Path) -> Result<Option<Stamp>> {
 /// time would hide changes. Fails if `to` exists, so that `to` can be a lock. False if there is no `from`.
 pub(super) fn copy_with_time(from: &Path, to: &Path) -> Result<bool> {
     use rustix::fs::{Mode, OFlags, open};
+    crash::point(|| format!("git room: copy {}", crash::short(from)));
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = open(from, flags, Mode::empty()).map_err(io::Error::from);
     let Some(source) = if_there(opened, from)? else { return Ok(false) };
@@ -135,6 +143,7 @@ pub(super) fn copy_with_time(from: &Path, to: &Path) -> Result<bool> {
 }
 
 pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    crash::point(|| format!("git room: rename to {}", crash::short(to)));
     fs::rename(from, to).map_err(error(to))
 }
 
@@ -186,6 +195,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        crash::point(|| "git room: remove a scratch directory");
         // Nothing of value is in it, and there is nobody to tell.
         let _best_effort = fs::remove_dir_all(&self.0);
     }

@@ -3,7 +3,7 @@
 use super::stub;
 use crate::model::ids::ProcessId;
 use crate::settings::environment::Environment;
-use crate::tools::process;
+use crate::tools::{crash, process};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,11 +68,14 @@ pub(super) fn start(plan: &Plan) -> io::Result<Waiting> {
         .args(&plan.args)
         .env_clear()
         .envs(plan.environment.iter())
+        .envs(crash::handed_on())
         .current_dir(&plan.dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    crash::point(|| "before the child starts");
     let mut child = command.spawn()?;
+    crash::point(|| "after the child started");
     let gate = taken(child.stdin.take())?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
     let process = process::identify(pid)
@@ -84,8 +87,10 @@ pub(super) fn start(plan: &Plan) -> io::Result<Waiting> {
 impl Waiting {
     /// Lets it become the program. To be called when the journal knows it.
     pub(super) async fn go(mut self) -> io::Result<Running> {
+        crash::point(|| "before go");
         self.gate.write_all(stub::GO).await?;
         drop(self.gate);
+        crash::point(|| "after go");
         let stdout = taken(self.child.stdout.take())?;
         let stderr = taken(self.child.stderr.take())?;
         Ok(Running { process: self.process, stdout, stderr, child: self.child })

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::tools::file;
+use crate::tools::{crash, file};
 
 /// What the keeper writes when the process is on record.
 pub(super) const GO: &[u8] = b"go\n";
@@ -23,10 +23,12 @@ pub(super) const NOT_STARTED: &str = "ai_orch could not start ";
 /// Runs `__exec <prompt file or -> <program> <args>...`. Returns only if that failed.
 pub fn exec(args: &[OsString]) -> ExitCode {
     let [input, program, args @ ..] = args else { return ExitCode::from(70) };
+    crash::point(|| "before it leads a session");
     // A session of its own: no controlling terminal, and one id for the whole tree.
     setsid().ok();
     // A keeper that dies takes its agent along, politely; what ignores this is found by its mark.
     set_parent_process_death_signal(Some(Signal::TERM)).ok();
+    crash::point(|| "before it waits for go");
     let mut said = [0; GO.len()];
     // An end of file means: the keeper died before this process was on record. Then it must not become an agent.
     if io::stdin().read_exact(&mut said).is_err() || said != GO {
@@ -40,7 +42,13 @@ pub fn exec(args: &[OsString]) -> ExitCode {
         clippy::disallowed_methods,
         reason = "the program becomes this process; there is nothing to wait for"
     )]
-    let error = Command::new(program).args(args).stdin(stdin).exec();
+    let mut command = Command::new(program);
+    command.args(args).stdin(stdin);
+    for name in crash::VARIABLES {
+        command.env_remove(name);
+    }
+    crash::point(|| "before it becomes the program");
+    let error = command.exec();
     failed(program, &error)
 }
 

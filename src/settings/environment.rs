@@ -1,5 +1,6 @@
 //! Environments: what agents get of ours, and what our own helpers get.
 
+use crate::tools::crash;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -129,7 +130,9 @@ impl Environment {
     /// The variables that tell where everything of ours lies, for a session of our tmux server, whose own environment is
     /// that of whoever started it. What is not UTF-8 cannot be handed to tmux.
     pub fn for_session(&self) -> Vec<(String, String)> {
-        let names = OURS.iter().chain(&["PATH"]);
+        // Not to the server, which starts sessions of later calls as well.
+        let debug = if cfg!(debug_assertions) { &crash::VARIABLES[..] } else { &[] };
+        let names = OURS.iter().chain(&["PATH"]).chain(debug);
         names.filter_map(|n| Some(((*n).to_owned(), self.value(n)?.to_str()?.to_owned()))).collect()
     }
 

@@ -8,6 +8,7 @@
 //! here belongs to its user alone (0600, 0700).
 #![expect(clippy::disallowed_methods, reason = "the one file that wraps std::fs")]
 
+use super::crash;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -86,6 +87,7 @@ pub fn post(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Renames `from` to `to`, replacing what is there. Not synced.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    crash::point(|| format!("rename to {}", crash::short(to)));
     fs::rename(from, to).map_err(|e| {
         // The error that matters is the rename's; a stray temporary file is only untidy.
         drop(fs::remove_file(from));
@@ -99,6 +101,7 @@ fn write_aside(path: &Path, bytes: &[u8], sync: bool) -> Result<PathBuf> {
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
+    crash::point(|| format!("write beside {}", crash::short(path)));
     let write = || -> io::Result<()> {
         // A leftover of a killed process with our pid.
         drop(fs::remove_file(&temporary));
@@ -128,6 +131,7 @@ fn nofollow() -> i32 {
 
 /// Creates `path` with `bytes` and syncs it. Fails if anything is there already.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("create {}", crash::short(path)));
     let write = || -> io::Result<()> {
         let mut file = private().create_new(true).open(path)?;
         file.write_all(bytes)?;
@@ -138,6 +142,7 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Opens `path` for appending, making it if needed.
 pub fn append(path: &Path) -> Result<File> {
+    crash::point(|| format!("open to append {}", crash::short(path)));
     private().append(true).create(true).open(path).map_err(|e| Error::new("open", path, e))
 }
 
@@ -148,6 +153,7 @@ pub fn open_rw(path: &Path) -> Result<File> {
 
 /// Makes `path` an empty file and opens it for writing.
 pub fn truncate(path: &Path) -> Result<File> {
+    crash::point(|| format!("make empty {}", crash::short(path)));
     private().create(true).truncate(true).open(path).map_err(|e| Error::new("create", path, e))
 }
 
@@ -187,6 +193,7 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<(Vec<u8>, bool)> {
 
 /// Makes the directory `path` and those above it, each for this user alone.
 pub fn make_dirs(path: &Path) -> Result<()> {
+    crash::point(|| format!("make directories {}", crash::short(path)));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -196,6 +203,7 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 
 /// Makes the directory `path`; false if something is there already.
 pub fn make_dir(path: &Path) -> Result<bool> {
+    crash::point(|| format!("make directory {}", crash::short(path)));
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -205,6 +213,7 @@ pub fn make_dir(path: &Path) -> Result<bool> {
 
 /// Makes the symbolic link `path` to `target`; false if something is there already.
 pub fn link(path: &Path, target: &Path) -> Result<bool> {
+    crash::point(|| format!("link {}", crash::short(path)));
     match std::os::unix::fs::symlink(target, path) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -223,6 +232,7 @@ pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
 
 /// Removes the file or link `path`; false if it was not there.
 pub fn remove(path: &Path) -> Result<bool> {
+    crash::point(|| format!("remove {}", crash::short(path)));
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(e) if missing(&e) => Ok(false),

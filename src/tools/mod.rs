@@ -1,6 +1,7 @@
 //! Floor 2: tools that know nothing about agents. What the clippy configuration bans elsewhere is wrapped here, once.
 
 pub mod clock;
+pub mod crash;
 pub mod file;
 pub mod journal;
 pub mod lines;

@@ -8,6 +8,7 @@
     reason = "/proc is no disk: a file that is gone is a process that ended"
 )]
 
+use super::crash;
 use crate::model::ids::ProcessId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
@@ -151,6 +152,7 @@ pub fn handle(process: &ProcessId) -> Result<Option<OwnedFd>> {
 /// Sends `signal` to `process`; false if it has ended.
 pub fn signal(process: &ProcessId, signal: Signal) -> Result<bool> {
     let Some(fd) = handle(process)? else { return Ok(false) };
+    crash::point(|| format!("send signal {}", signal.as_raw()));
     match pidfd_send_signal(&fd, signal) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::SRCH) => Ok(false),

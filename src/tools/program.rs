@@ -6,6 +6,7 @@
 //! and descendants that moved to a process group of their own (the keeper fences those).
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
+use super::crash;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::ffi::{OsStr, OsString};
@@ -224,6 +225,7 @@ impl Program {
             .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        crash::point(|| format!("before {}", self.called()));
         let mut child = Group(self.command.spawn().map_err(|source| self.did_not_start(source))?);
         let watched = self.watch(&mut child.0, deadline);
         match watched {
@@ -231,6 +233,7 @@ impl Program {
                 // The pidfd said that it ended, so this only collects the status.
                 let status = child.0.wait().map_err(|source| self.io(source))?;
                 std::mem::forget(child);
+                crash::point(|| format!("after {}", self.called()));
                 Ok(Output {
                     status,
                     truncated: stdout.truncated || stderr.truncated,
@@ -304,6 +307,14 @@ impl Program {
 
     fn io(&self, source: io::Error) -> Error {
         Error::Io { program: self.path.clone(), source }
+    }
+
+    /// How this run is called in the name of a crash point: the words that say what is done.
+    fn called(&self) -> String {
+        let words = self.command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+        let plain = words.filter(|word| !word.starts_with('-') && !word.contains(['/', '=', '\n']));
+        let words: Vec<String> = [crash::short(&self.path)].into_iter().chain(plain.take(3)).collect();
+        words.join(" ")
     }
 
     fn shown_args(&self) -> Vec<String> {
