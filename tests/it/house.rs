@@ -19,7 +19,12 @@ pub struct House {
 impl House {
     /// A house with an empty home, a repository `repo` with one commit, and no agent CLI but the built-in ones.
     pub fn new() -> Self {
-        let house = Self { dir: tempfile::Builder::new().prefix("orch").tempdir().unwrap() };
+        Self::in_dir(tempfile::Builder::new().prefix("orch").tempdir().unwrap())
+    }
+
+    /// The same in a directory that is there.
+    pub fn in_dir(dir: tempfile::TempDir) -> Self {
+        let house = Self { dir };
         for dir in ["home/.config/ai_orch/agents", "bin", "repo"] {
             std::fs::create_dir_all(house.path(dir)).unwrap();
         }
@@ -85,7 +90,16 @@ impl House {
 
     /// A call of the binary.
     pub fn orch<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Call {
-        let mut command = self.command(env!("CARGO_BIN_EXE_ai_orch"));
+        self.call(env!("CARGO_BIN_EXE_ai_orch"), words)
+    }
+
+    /// A call of any program.
+    pub fn call<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        words: impl IntoIterator<Item = S>,
+    ) -> Call {
+        let mut command = self.command(program);
         command.args(words).stdin(Stdio::null());
         Call { command, stdin: None }
     }

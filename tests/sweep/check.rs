@@ -1,0 +1,280 @@
+//! What must hold whatever died, and when.
+
+use crate::house::House;
+use crate::stage::{BYSTANDER, Stage, journal};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long what must end by itself may take.
+const SOON: Duration = Duration::from_secs(40);
+
+/// What was found wrong.
+#[derive(Debug, Default)]
+pub struct Findings(pub Vec<String>);
+
+impl Findings {
+    pub fn add(&mut self, what: impl Into<String>) {
+        self.0.push(what.into());
+    }
+
+    pub fn demand(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.add(what());
+        }
+    }
+}
+
+/// What was on record and in the ledger at one moment.
+#[derive(Debug, Default)]
+pub struct Memory {
+    journals: BTreeMap<PathBuf, Vec<Value>>,
+    ledger: Vec<Vec<String>>,
+}
+
+impl Memory {
+    /// The journals first: what they say is over is in the ledger that is read after them.
+    pub fn of(stage: &Stage) -> Self {
+        let journals =
+            stage.names().into_iter().map(|(_, record)| (record.clone(), journal(&record))).collect();
+        Self { journals, ledger: stage.ledger() }
+    }
+}
+
+/// What `list --json` says, the bystander left out; `None` if it does not answer.
+pub fn listed(stage: &Stage, findings: &mut Findings) -> Option<Vec<Value>> {
+    let done = stage.house.orch(["list", "--json"]).run();
+    if done.code != 0 {
+        findings.add(format!("list failed: {done}"));
+        return None;
+    }
+    let list = done.json();
+    let agents = list["agents"].as_array().cloned().unwrap_or_default();
+    Some(agents.into_iter().filter(|a| a["session"] != BYSTANDER).collect())
+}
+
+fn is_on_the_way(agent: &Value) -> bool {
+    ["starting", "working", "validating"].iter().any(|state| agent["state"] == *state)
+}
+
+/// Waits until no agent is said to be at work, but for those that `may_work` says. What is said meanwhile must be true:
+/// whoever is at work has a keeper, and nothing is damaged.
+pub fn settle(stage: &Stage, may_work: &[&str], findings: &mut Findings) -> Vec<Value> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let Some(agents) = listed(stage, findings) else { return Vec::new() };
+        let busy: Vec<&Value> = agents
+            .iter()
+            .filter(|a| is_on_the_way(a) && !may_work.iter().any(|name| a["session"] == *name))
+            .collect();
+        if busy.is_empty() {
+            for agent in &agents {
+                truth(stage, agent, findings);
+            }
+            return agents;
+        }
+        if Instant::now() > deadline {
+            for agent in busy {
+                findings.add(format!("{} is said to be {} for {SOON:?}", agent["session"], agent["state"]));
+            }
+            return agents;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// What is said of an agent must be what its journal says.
+fn truth(stage: &Stage, agent: &Value, findings: &mut Findings) {
+    let session = agent["session"].as_str().unwrap_or("?");
+    let Some((_, record)) = stage.names().into_iter().find(|(name, _)| name == session) else {
+        findings.add(format!("{session} is listed, but its name is not reserved"));
+        return;
+    };
+    let journal = journal(&record);
+    let ended = journal.iter().rev().find(|e| e["entry"] == "ended");
+    let state = agent["state"].as_str().unwrap_or("?");
+    if state == "unknown" {
+        findings.demand(journal.is_empty(), || {
+            format!("{session} is unknown although its journal can be read: {}", agent["remarks"])
+        });
+    }
+    if let Some(ended) = ended {
+        findings.demand(ended["state"] == state, || {
+            format!("{session} ended {} and is said to be {state}", ended["state"])
+        });
+    } else {
+        findings.demand(!matches!(state, "done" | "killed"), || {
+            format!("{session} is said to be {state}, and its journal does not say so")
+        });
+    }
+    findings.demand(!lock_is_held(&record) || is_on_the_way(agent) || ended.is_some(), || {
+        format!("{session} has a keeper and is said to be {state}")
+    });
+}
+
+fn lock_is_held(record: &Path) -> bool {
+    fs::File::open(record.join("keeper.lock")).is_ok_and(|file| file.try_lock_shared().is_err())
+}
+
+/// Nothing is done twice, and no two work in one worktree.
+pub fn once(stage: &Stage, then: &Memory, findings: &mut Findings) {
+    let ledger = stage.ledger();
+    let count = |ledger: &[Vec<String>], words: &[&str]| {
+        ledger
+            .iter()
+            .filter(|line| line.iter().map(String::as_str).take(words.len()).eq(words.iter().copied()))
+            .count()
+    };
+    for line in ledger.iter().filter(|line| line[0] == "clash") {
+        findings.add(format!("two at once in one worktree: {line:?}"));
+    }
+    for line in ledger.iter().filter(|line| line[0] == "start") {
+        let starts = count(&ledger, &["start", &line[1], &line[2]]);
+        findings
+            .demand(starts == 1, || format!("attempt {} of {} was started {starts} times", line[2], line[1]));
+    }
+    for (name, record) in stage.names() {
+        let now = journal(&record);
+        for kind in ["attempt_started", "attempt_ended", "committed", "validated", "ended"] {
+            let mut seen = BTreeMap::new();
+            for entry in now.iter().filter(|e| e["entry"] == kind) {
+                *seen.entry(entry["n"].as_i64()).or_insert(0) += 1;
+            }
+            // An agent ends once in each round.
+            let rounds = now.iter().filter(|e| e["entry"] == "resumed").count();
+            for (n, times) in seen {
+                let allowed = if kind == "ended" { 1 + rounds } else { 1 };
+                findings
+                    .demand(times <= allowed, || format!("{name}: {kind} {n:?} is on record {times} times"));
+            }
+        }
+        let empty = Vec::new();
+        let before = then.journals.get(&record).unwrap_or(&empty);
+        for (old, new) in before.iter().zip(&now) {
+            findings.demand(old == new, || format!("{name}: an entry of the journal was changed: {old}"));
+        }
+        findings.demand(now.len() >= before.len(), || format!("{name}: entries of the journal are gone"));
+        for judged in before.iter().filter(|e| e["entry"] == "validated") {
+            let started = before.iter().find(|e| e["entry"] == "attempt_started" && e["n"] == judged["n"]);
+            let mark = started.and_then(|s| s["mark"].as_str()).unwrap_or("?");
+            let words = ["valid", &name, mark];
+            findings.demand(count(&ledger, &words) == count(&then.ledger, &words), || {
+                format!("{name}: a validation that is on record ran again")
+            });
+        }
+    }
+}
+
+/// What was done is there: on the branch if the agent is done, else on the branch or in the worktree.
+pub fn kept(stage: &Stage, findings: &mut Findings) {
+    for (name, record) in stage.names() {
+        let journal = journal(&record);
+        let Some(created) = journal.iter().find(|e| e["entry"] == "created") else { continue };
+        let done = journal.iter().rev().find(|e| e["entry"] == "ended").is_some_and(|e| e["state"] == "done");
+        let worked = journal.iter().any(|e| e["entry"] == "attempt_ended" && e["result"] == "done");
+        if !worked {
+            continue;
+        }
+        let spec = &created["spec"];
+        let (branch, worktree) = (spec["branch"].as_str().unwrap(), spec["worktree"].as_str().unwrap());
+        let on_branch = in_git(&stage.house, &["show", &format!("{branch}:work.txt")]);
+        if done {
+            let commits = in_git(&stage.house, &["rev-list", "--count", &format!("main..{branch}")]);
+            findings.demand(on_branch.as_deref() == Some(&name), || {
+                format!("{name} is done, and its branch holds {on_branch:?} instead of its work")
+            });
+            let ours =
+                in_git(&stage.house, &["log", "--format=%B", &format!("main..{branch}")]).unwrap_or_default();
+            let ours = ours.matches("committed by ai_orch").count();
+            findings.demand(ours <= 1, || {
+                format!("{name} is done with {ours} commits of ours, {commits:?} in all")
+            });
+        } else {
+            let on_disk = fs::read_to_string(Path::new(worktree).join("work.txt")).ok();
+            findings.demand(
+                on_branch.is_some() || on_disk.as_deref().is_some_and(|text| text.contains(&name)),
+                || format!("the work of {name} is gone"),
+            );
+        }
+    }
+}
+
+fn in_git(house: &House, words: &[&str]) -> Option<String> {
+    let output = house.command("git").args(words).output().unwrap();
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Nothing runs any more but what ran before.
+pub fn quiet(stage: &Stage, findings: &mut Findings) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let left: Vec<_> =
+            stage.house.processes().into_iter().filter(|(pid, _)| !stage.allowed().contains(pid)).collect();
+        if left.is_empty() {
+            break;
+        }
+        if Instant::now() > deadline {
+            findings.add(format!("left running: {left:?}"));
+            break;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    for (name, record) in stage.names() {
+        findings.demand(!lock_is_held(&record), || format!("somebody holds the lock of {name}"));
+        let has = stage.house.tmux(&["has-session", "-t", &format!("={name}:")]);
+        findings.demand(!has.status.success(), || format!("the session {name} is still there"));
+        findings.demand(!record.join("env").exists(), || {
+            format!("{name}: the private environment is still there")
+        });
+    }
+}
+
+/// The repository is whole, and nothing in it is locked.
+pub fn repository(stage: &Stage, findings: &mut Findings) {
+    let output =
+        stage.house.command("git").args(["fsck", "--connectivity-only", "--no-dangling"]).output().unwrap();
+    findings.demand(output.status.success(), || {
+        format!(
+            "git fsck: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    let mut open = vec![stage.house.path("repo/.git")];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() && !path.ends_with(".git/objects") {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "lock") {
+                findings.add(format!("a stale lock: {}", path.display()));
+            }
+        }
+    }
+}
+
+/// Nothing of the user's and of others was touched.
+pub fn untouched(stage: &Stage, findings: &mut Findings) {
+    findings.0.extend(stage.changed());
+    findings.0.extend(stage.disturbed());
+}
+
+/// After all were cleaned: nothing is left of them.
+pub fn gone(stage: &Stage, findings: &mut Findings) {
+    for (name, _) in stage.names() {
+        findings.add(format!("the name {name} is still reserved"));
+    }
+    let worktrees = stage.house.git(&["worktree", "list", "--porcelain"]);
+    findings.demand(!worktrees.contains("branch refs/heads/ai_orch/"), || {
+        format!("a worktree is still registered: {worktrees}")
+    });
+    for entry in fs::read_dir(stage.house.path("repo/.git/worktrees")).into_iter().flatten().flatten() {
+        findings
+            .demand(entry.file_name() == "foreign", || format!("git's entry is left: {:?}", entry.path()));
+    }
+    let empty =
+        stage.house.git(&["for-each-ref", "--merged", "main", "--format=%(refname)", "refs/heads/ai_orch"]);
+    findings.demand(empty.is_empty(), || format!("branches without work are left: {empty}"));
+}

@@ -1,0 +1,61 @@
+//! Dying everywhere: the program is made to die at each of its crash points and system calls, and what is left must be
+//! told truly, go on, and be cleared away, with nothing of the user's touched. `shell/sweep` runs all of it; a plain test
+//! run takes a sample.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests prepare the world and look at it from outside; a test that fails panics"
+)]
+
+mod case;
+mod check;
+mod dice;
+mod engine;
+#[path = "../it/house.rs"]
+#[allow(dead_code, reason = "the sweep uses a part of it")]
+mod house;
+mod points;
+mod power;
+mod random;
+mod recover;
+mod scenarios;
+mod stage;
+mod syscalls;
+
+/// The word after `name` in what `shell/sweep` passes on.
+fn option(name: &str) -> Option<String> {
+    std::env::var(format!("SWEEP_{name}")).ok().filter(|v| !v.is_empty())
+}
+
+#[test]
+fn a_sample_of_deaths() {
+    let mut choice = engine::Choice::all();
+    choice.syscalls = false;
+    choice.sample = Some((1, 48));
+    engine::sweep(&choice);
+}
+
+#[test]
+#[ignore = "shell/sweep runs it: it takes minutes"]
+fn everything() {
+    engine::sweep(&engine::Choice::asked());
+}
+
+#[test]
+#[ignore = "shell/sweep --random runs it"]
+fn at_random() {
+    random::rounds();
+}
+
+#[test]
+#[ignore = "shell/sweep --power runs it: it needs root and a loop device"]
+fn power_cuts() {
+    power::rounds();
+}

@@ -1,0 +1,3 @@
+//! Deaths at random.
+
+pub fn rounds() {}

@@ -1,0 +1,92 @@
+//! What people do after something died, and what must have come of it.
+
+use crate::check::{self, Findings, Memory};
+use crate::house::House;
+use crate::stage::{BYSTANDER, Stage};
+use std::sync::OnceLock;
+
+/// Whether this program knows a verb.
+pub fn knows(verb: &str) -> bool {
+    static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
+    let known = KNOWN.get_or_init(|| {
+        let house = House::new();
+        ["resume", "clean", "undo"]
+            .into_iter()
+            .filter(|verb| house.orch(["help", verb]).run().code == 0)
+            .collect()
+    });
+    known.contains(&verb)
+}
+
+/// Everything goes on, is stopped, and is cleared away; then a new agent does its work as if nothing had been.
+pub fn recover(stage: &Stage, then: &Memory, findings: &mut Findings) {
+    if knows("resume") {
+        go_on(stage, then, findings);
+    }
+    stop(stage, findings);
+    check::once(stage, then, findings);
+    check::kept(stage, findings);
+    check::quiet(stage, findings);
+    check::repository(stage, findings);
+    check::untouched(stage, findings);
+    if knows("clean") {
+        clear(stage, findings);
+    }
+    life_goes_on(stage, findings);
+    check::untouched(stage, findings);
+}
+
+fn go_on(stage: &Stage, then: &Memory, findings: &mut Findings) {
+    let done = stage.house.orch(["resume", "--all"]).run();
+    findings.demand(done.code == 0, || format!("resume --all failed: {done}"));
+    for agent in check::settle(stage, &[], findings) {
+        let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state);
+        // A name without a record is nothing that could go on.
+        findings
+            .demand(ended || agent["state"] == "unknown", || format!("resumed, and not at its end: {agent}"));
+    }
+    check::once(stage, then, findings);
+    check::kept(stage, findings);
+}
+
+/// Stops all but the bystander.
+fn stop(stage: &Stage, findings: &mut Findings) {
+    let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return;
+    }
+    let words: Vec<&str> = ["kill"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let done = stage.house.orch(words).run();
+    findings.demand(done.code == 0, || format!("kill failed: {done}"));
+    for agent in check::listed(stage, findings).unwrap_or_default() {
+        let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state);
+        let remarks = agent["remarks"].as_array().is_some_and(|r| !r.is_empty());
+        findings.demand(ended && !remarks, || {
+            format!("killed, and yet {} is {} {}", agent["session"], agent["state"], agent["remarks"])
+        });
+    }
+}
+
+fn clear(stage: &Stage, findings: &mut Findings) {
+    let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
+    if !names.is_empty() {
+        let words: Vec<&str> = ["clean"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let done = stage.house.orch(words).run();
+        findings.demand(done.code == 0, || format!("clean failed: {done}"));
+    }
+    check::gone(stage, findings);
+    check::repository(stage, findings);
+}
+
+/// A new agent in the same repository.
+fn life_goes_on(stage: &Stage, findings: &mut Findings) {
+    let done =
+        stage.house.orch(["run", "--detach", "--agent-cli", "worker", "--name", "next", "go on"]).run();
+    let name = done.stdout.trim().to_owned();
+    if done.code != 0 || name.is_empty() || name == BYSTANDER {
+        findings.add(format!("no new agent can be started: {done}"));
+        return;
+    }
+    let waited = stage.house.orch(["wait", &name]).run();
+    findings.demand(waited.code == 0, || format!("a new agent is not done: {waited}"));
+}

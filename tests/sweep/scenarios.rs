@@ -1,0 +1,143 @@
+//! What dies while it does what: one row each.
+
+use crate::case::Orders;
+use crate::house::eventually;
+use crate::stage::{Stage, VICTIM};
+use std::fs;
+use std::process::Command;
+
+/// A stage, a verb, and a process that dies.
+pub struct Scenario {
+    /// What it is called in `--only`.
+    pub name: &'static str,
+    /// The process that dies: a verb, `keeper` or `exec`.
+    pub role: &'static str,
+    /// Whether an agent of another repository works all the while.
+    pub bystander: bool,
+    /// What happens before the verb is called.
+    pub stage: fn(&Stage, &Orders),
+    /// The verb.
+    pub verb: fn(&Stage) -> Vec<String>,
+    /// Only what the process does from when this verb begins.
+    pub from: Option<&'static str>,
+    /// Whether the victim may go on working when the verb has died.
+    pub may_work: bool,
+    /// Whether the system calls of the verb are swept too.
+    pub syscalls: bool,
+    /// Verbs that must be known; else the scenario is left out.
+    pub needs: &'static [&'static str],
+}
+
+const BASE: Scenario = Scenario {
+    name: "",
+    role: "",
+    bystander: true,
+    stage: |_, _| {},
+    verb: |stage| run(stage, "faulty,worker"),
+    from: None,
+    may_work: false,
+    syscalls: false,
+    needs: &[],
+};
+
+/// All of them.
+pub const ALL: [Scenario; 12] = [
+    Scenario { name: "run", role: "run", syscalls: true, ..BASE },
+    Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
+    Scenario { name: "keeper", role: "keeper", ..BASE },
+    Scenario {
+        name: "keeper-alone",
+        role: "keeper",
+        bystander: false,
+        verb: |stage| run(stage, "committer"),
+        ..BASE
+    },
+    Scenario { name: "exec", role: "exec", ..BASE },
+    Scenario {
+        name: "kill",
+        role: "kill",
+        stage: at_work,
+        verb: kill,
+        may_work: true,
+        syscalls: true,
+        ..BASE
+    },
+    Scenario {
+        name: "keeper-killed",
+        role: "keeper",
+        stage: at_work,
+        verb: kill,
+        from: Some("kill"),
+        may_work: true,
+        ..BASE
+    },
+    Scenario { name: "kill-lost", role: "kill", stage: keeper_lost, verb: kill, syscalls: true, ..BASE },
+    Scenario { name: "kill-name", role: "kill", stage: only_a_name, verb: kill, ..BASE },
+    Scenario { name: "kill-alone", role: "kill", bystander: false, stage: keeper_lost, verb: kill, ..BASE },
+    Scenario {
+        name: "resume",
+        role: "resume",
+        stage: keeper_lost,
+        verb: |_| words(&["resume", VICTIM]),
+        syscalls: true,
+        needs: &["resume"],
+        ..BASE
+    },
+    Scenario {
+        name: "keeper-resumed",
+        role: "keeper",
+        stage: keeper_lost,
+        verb: |_| words(&["resume", VICTIM]),
+        from: Some("resume"),
+        needs: &["resume"],
+        ..BASE
+    },
+];
+
+/// Words for a call.
+pub fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+/// A call that starts the victim. Its validation says in the ledger that it ran.
+fn run(stage: &Stage, chain: &str) -> Vec<String> {
+    let validate = stage.validation();
+    words(&["run", "--detach", "--agent-cli", chain, "--name", VICTIM, "--validate", &validate, "do it"])
+}
+
+fn kill(_: &Stage) -> Vec<String> {
+    words(&["kill", VICTIM])
+}
+
+/// An agent that works and does not end, unless what is to die has died already.
+fn at_work(stage: &Stage, orders: &Orders) {
+    let started = orders.hand(stage.house.orch(run(stage, "slow"))).run();
+    if started.code != 0 {
+        assert!(orders.has_died(stage), "{started}");
+        return;
+    }
+    eventually("the agent works", || {
+        (stage.house.path(format!("ready.{VICTIM}")).exists() || orders.has_died(stage)).then_some(())
+    });
+}
+
+/// An agent whose keeper is gone while it worked.
+fn keeper_lost(stage: &Stage, _: &Orders) {
+    // With no orders: the keeper that dies here dies of something else.
+    at_work(stage, &Orders::none());
+    let (_, record) = stage.names().into_iter().next().unwrap();
+    let journal = crate::stage::journal(&record);
+    let keeper = journal.iter().rev().find(|e| e["entry"] == "started").unwrap()["keeper"]["pid"].to_string();
+    assert!(Command::new("kill").args(["-9", &keeper]).output().unwrap().status.success());
+    eventually("the keeper is gone", || {
+        fs::File::open(record.join("keeper.lock")).unwrap().try_lock_shared().is_ok().then_some(())
+    });
+}
+
+/// A name whose creator died before anything was on record.
+fn only_a_name(stage: &Stage, _: &Orders) {
+    let names = stage.state().join("names");
+    let project = fs::read_link(names.join(crate::stage::BYSTANDER)).unwrap();
+    let record = project.with_file_name("01a1f901-0e58-74ba-aded-03ad8d9c3285");
+    std::os::unix::fs::symlink(record, names.join(VICTIM)).unwrap();
+}

@@ -1,0 +1,250 @@
+//! The world in which something dies: a user's repository with all that must not change, agents that keep a ledger
+//! outside their worktrees, and an agent of another repository that goes on all the while.
+
+use crate::house::{House, eventually};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The session that everything is done to.
+pub const VICTIM: &str = "victim";
+/// The session that nothing may happen to.
+pub const BYSTANDER: &str = "bystander";
+
+/// Files with what is in them.
+pub type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// One world.
+pub struct Stage {
+    pub house: House,
+    before: Files,
+    bystander: Option<Bystander>,
+}
+
+/// The agent that is none of our business.
+struct Bystander {
+    journal: Vec<u8>,
+    record: PathBuf,
+    pids: Vec<i32>,
+}
+
+/// A line of an agent's script: one at work in a worktree, or a clash.
+const AT_WORK: &str = r#"
+exec 9>>"$H/busy.$AI_ORCH_SESSION"
+flock -n 9 || echo "clash $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
+echo "start $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
+"#;
+const ENDED: &str = r#"
+echo "end $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
+"#;
+const WORK: &str = r#"
+echo "$AI_ORCH_SESSION" >>work.txt
+mkdir -p deep/er && echo new >deep/er/file
+echo more >>README.md
+"#;
+
+impl Stage {
+    /// A stage on which nothing has happened yet; with somebody who must not notice anything, if wanted.
+    pub fn new(bystander: bool) -> Self {
+        Self::in_house(House::new(), bystander)
+    }
+
+    /// The same, in a house that is there.
+    pub fn in_house(house: House, bystander: bool) -> Self {
+        furnish(&house);
+        agents(&house);
+        let bystander = bystander.then(|| enter_bystander(&house));
+        let before = mine(&house);
+        Self { house, before, bystander }
+    }
+
+    /// What the bystander's processes are, the server's among them.
+    pub fn allowed(&self) -> &[i32] {
+        self.bystander.as_ref().map_or(&[], |b| &b.pids)
+    }
+
+    /// A validation that says in the ledger that it ran.
+    pub fn validation(&self) -> String {
+        let house = self.house.path("");
+        format!(
+            "echo \"valid $AI_ORCH_SESSION $AI_ORCH_ATTEMPT_ID\" >>{}/ledger; test -s work.txt",
+            house.display()
+        )
+    }
+
+    /// The lines of the ledger, each as its words.
+    pub fn ledger(&self) -> Vec<Vec<String>> {
+        let text = fs::read_to_string(self.house.path("ledger")).unwrap_or_default();
+        text.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    /// The names that are reserved, with their records; those of the bystander left out.
+    pub fn names(&self) -> Vec<(String, PathBuf)> {
+        let dir = self.state().join("names");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            if let Ok(to) = fs::read_link(entry.path())
+                && name != BYSTANDER
+            {
+                found.push((name, dir.join(to)));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Where the state lies.
+    pub fn state(&self) -> PathBuf {
+        self.house.path("home/.local/state/ai_orch")
+    }
+
+    /// What is different from what it was before, of all that is not ours to change.
+    pub fn changed(&self) -> Vec<String> {
+        let now = mine(&self.house);
+        let mut wrong = Vec::new();
+        for path in self.before.keys().chain(now.keys()).collect::<std::collections::BTreeSet<_>>() {
+            match (self.before.get(path), now.get(path)) {
+                (Some(a), Some(b)) if a == b => {}
+                (Some(_), Some(_)) => wrong.push(format!("{} was changed", path.display())),
+                (Some(_), None) => wrong.push(format!("{} is gone", path.display())),
+                (None, _) => wrong.push(format!("{} is new", path.display())),
+            }
+        }
+        wrong
+    }
+
+    /// What happened to the bystander.
+    pub fn disturbed(&self) -> Vec<String> {
+        let Some(bystander) = &self.bystander else { return Vec::new() };
+        let mut wrong = Vec::new();
+        if fs::read(bystander.record.join("journal")).ok().as_ref() != Some(&bystander.journal) {
+            wrong.push("the journal of an agent of another repository was changed".to_owned());
+        }
+        for pid in &bystander.pids {
+            if !Path::new(&format!("/proc/{pid}/stat")).exists() {
+                wrong.push(format!("process {pid} of an agent of another repository has ended"));
+            }
+        }
+        let listed = self.house.listed(BYSTANDER);
+        if listed["state"] != "working" || listed["remarks"].as_array().is_some_and(|r| !r.is_empty()) {
+            wrong
+                .push(format!("an agent of another repository is {} {}", listed["state"], listed["remarks"]));
+        }
+        wrong
+    }
+}
+
+/// The entries of a journal, oldest first. A torn last line is left out.
+pub fn journal(record: &Path) -> Vec<Value> {
+    let text = fs::read(record.join("journal")).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.get(9..)?).ok())
+        .collect()
+}
+
+/// What a user has: work in progress of every kind, and other people's things beside ours.
+fn furnish(house: &House) {
+    let repo = house.repo();
+    let git = |words: &[&str]| house.git(words);
+    fs::write(repo.join(".gitignore"), "*.ignored\n").unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "ignore"]);
+    fs::write(repo.join("README.md"), "stashed\n").unwrap();
+    git(&["stash", "push", "-q"]);
+    git(&["branch", "keep-me"]);
+    git(&["worktree", "add", "-q", "-b", "foreign", house.path("foreign").to_str().unwrap()]);
+    git(&["config", "user.nickname", "somebody"]);
+    fs::write(repo.join("staged.txt"), "staged\n").unwrap();
+    git(&["add", "staged.txt"]);
+    fs::write(repo.join("README.md"), "edited\n").unwrap();
+    fs::write(repo.join("untracked.txt"), "untracked\n").unwrap();
+    fs::write(repo.join("big.ignored"), "ignored\n").unwrap();
+    fs::write(repo.join(".git/info/exclude"), "mine\n").unwrap();
+    fs::write(house.path("foreign/theirs.txt"), "theirs\n").unwrap();
+    let data = house.path("home/.local/share/ai_orch");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("mine.txt"), "mine\n").unwrap();
+}
+
+/// Fake agent CLIs.
+fn agents(house: &House) {
+    let add = |name: &str, script: &str| {
+        house.cli(name, &format!("H='{}'\n{script}", house.path("").display()));
+        house.profile(name, &format!("name = \"{name}\"\ncommand = \"{name}\"\nstop_grace = 1\n"));
+    };
+    add("faulty", &format!("{AT_WORK}echo half >half.txt\n{ENDED}exit 3"));
+    add("worker", &format!("{AT_WORK}{WORK}{ENDED}"));
+    // Whose work goes on for ever the first time, and is soon done the next.
+    let slow = format!(
+        "{AT_WORK}if mkdir \"$H/slow.$AI_ORCH_SESSION\" 2>/dev/null; then\necho partial >partial.txt\n: >\"$H/ready.$AI_ORCH_SESSION\"\nsleep 1000 &\nwait\nfi\n{WORK}{ENDED}"
+    );
+    add("slow", &slow);
+    // Commits itself, and leaves some of it uncommitted.
+    add(
+        "committer",
+        &format!("{AT_WORK}{WORK}git add -A && git commit -qm mine\necho later >later.txt\n{ENDED}"),
+    );
+    // Leaves a daemon of its own session and without our environment behind.
+    add("daemons", &format!("{AT_WORK}{WORK}setsid sh -c 'sleep 1000 & sleep 1000' 9>&- &\n{ENDED}"));
+    add("idler", ": >\"$H/idle\"\nexec sleep 100000");
+}
+
+/// Starts the agent that nothing may happen to, in a repository of its own.
+fn enter_bystander(house: &House) -> Bystander {
+    let other = house.path("other");
+    house.make_repository(&other);
+    let started = house
+        .orch(["run", "--detach", "--agent-cli", "idler", "--name", BYSTANDER, "idle"])
+        .dir(&other)
+        .run();
+    assert_eq!(started.code, 0, "{started}");
+    eventually("the bystander is there", || house.path("idle").exists().then_some(()));
+    fs::write(house.path("home/.local/state/ai_orch/names/README"), "not a name\n").unwrap();
+    let record = house.record(BYSTANDER);
+    // Its git commands have ended when its attempt began.
+    let pids = eventually("the bystander is at rest", || {
+        let all = house.processes();
+        (!all.iter().any(|(_, words)| words.contains("__exec")))
+            .then(|| all.into_iter().map(|(pid, _)| pid).collect())
+    });
+    Bystander { journal: fs::read(record.join("journal")).unwrap(), record, pids }
+}
+
+/// Everything of the user's that nobody may change.
+fn mine(house: &House) -> Files {
+    let mut files = Files::new();
+    for name in ["repo", "foreign", "other"] {
+        collect(&house.path(name), &mut files);
+    }
+    for name in ["home/.local/share/ai_orch/mine.txt", "home/.local/state/ai_orch/names/README"] {
+        if let Ok(bytes) = fs::read(house.path(name)) {
+            files.insert(house.path(name), bytes);
+        }
+    }
+    files
+}
+
+/// Every file below `dir`, but for what the program may write of a repository.
+fn collect(dir: &Path, files: &mut Files) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let text = path.to_string_lossy().into_owned();
+        let ours =
+            [".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch", ".git/refs/ai_orch"];
+        let our_entry = text.contains(".git/worktrees/") && !text.contains(".git/worktrees/foreign");
+        if ours.iter().any(|end| text.ends_with(end)) || our_entry {
+            continue;
+        }
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            collect(&path, files);
+        } else if kind.is_symlink() {
+            files.insert(path.clone(), fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
+        } else if let Ok(bytes) = fs::read(&path) {
+            files.insert(path, bytes);
+        }
+    }
+}

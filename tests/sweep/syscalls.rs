@@ -1,0 +1,128 @@
+//! Dying at system calls, and errors from them: by strace, which counts them and interferes at the k-th.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+/// Calls at which a verb is killed.
+const DEADLY: [&str; 24] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "fsync",
+    "fdatasync",
+    "flock",
+    "ftruncate",
+    "clone",
+    "clone3",
+    "vfork",
+    "connect",
+    "pidfd_send_signal",
+    "read",
+];
+/// Those that a full disk fails.
+const ROOM: [&str; 9] =
+    ["openat", "write", "mkdir", "mkdirat", "symlink", "symlinkat", "rename", "fsync", "fdatasync"];
+/// Those that a broken disk fails.
+const DISK: [&str; 11] = [
+    "openat",
+    "write",
+    "read",
+    "mkdir",
+    "symlink",
+    "symlinkat",
+    "rename",
+    "unlink",
+    "fsync",
+    "fdatasync",
+    "flock",
+];
+
+/// One interference.
+#[derive(Debug, Clone)]
+pub struct Injection {
+    call: String,
+    /// Which of the calls of this name, from 1.
+    k: u32,
+    /// `signal=KILL` or `error=ENOSPC`.
+    how: &'static str,
+    /// What it meets, for people.
+    pub what: String,
+}
+
+impl fmt::Display for Injection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}@{}", self.call, self.k, self.how)
+    }
+}
+
+impl Injection {
+    /// The words before the verb.
+    pub fn words(&self, trace: &Path) -> Vec<String> {
+        let Self { call, k, how, .. } = self;
+        let words = [
+            "-y",
+            "-qq",
+            "-o",
+            &trace.to_string_lossy(),
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            &format!("inject={call}:{how}:when={k}"),
+        ];
+        words.iter().map(|w| (*w).to_owned()).collect()
+    }
+
+    /// The words before a verb whose calls are listed.
+    pub fn listing(trace: &Path) -> Vec<String> {
+        let calls = DEADLY.map(|call| format!("?{call}")).join(",");
+        let words = ["-y", "-qq", "-o", &trace.to_string_lossy(), "-e", &format!("trace={calls}")];
+        words.iter().map(|w| (*w).to_owned()).collect()
+    }
+}
+
+/// Whether strace is there and may trace.
+pub fn can_trace() -> bool {
+    Command::new("strace").args(["-o", "/dev/null", "true"]).output().is_ok_and(|o| o.status.success())
+}
+
+/// Everything that can be done to the calls in `trace`. `places` begins the paths that count.
+pub fn injections(trace: &str) -> Vec<Injection> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut found = Vec::new();
+    for line in trace.lines() {
+        let Some((call, rest)) = line.split_once('(') else { continue };
+        let Some(call) = DEADLY.iter().find(|known| **known == call).copied() else { continue };
+        let k = counts.entry(call).and_modify(|n| *n += 1).or_insert(1);
+        // What is read while the program is loaded, and the terminal, is not ours to fail.
+        let in_house = rest.contains("/orch");
+        let writes = rest.contains("O_CREAT") || rest.contains("O_TRUNC");
+        let what: String = line.chars().take(160).collect();
+        let mut add = |how| {
+            found.push(Injection { call: call.to_owned(), k: *k, how, what: format!("{how} at {what}") });
+        };
+        let by_descriptor = matches!(call, "read" | "openat");
+        if call != "read" && (call != "openat" || (writes && in_house)) {
+            add("signal=KILL");
+        }
+        if ROOM.contains(&call) && in_house && (call != "openat" || writes) {
+            add("error=ENOSPC");
+        }
+        if DISK.contains(&call) && (in_house || !by_descriptor && call != "write") {
+            add("error=EIO");
+        }
+    }
+    found
+}
