@@ -3,10 +3,10 @@
 use crate::check::{self, Findings, Memory};
 use crate::house::{Call, Done};
 use crate::points::{self, Point};
-use crate::recover;
 use crate::scenarios::Scenario;
 use crate::stage::{Stage, VICTIM};
 use crate::syscalls::Injection;
+use crate::{random, recover};
 
 /// The exit code of a bug.
 const BUG: i32 = 70;
@@ -91,15 +91,12 @@ impl Case {
 
     /// Plays it, whatever happens.
     pub fn play(&self) -> Played {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_play()));
-        caught.unwrap_or_else(|why| {
-            let text = why
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_default();
-            Played { violations: vec![text], reached: true, ..Played::default() }
-        })
+        let mut played = Played { reached: true, ..Played::default() };
+        played.violations = caught(|| {
+            played = self.try_play();
+            std::mem::take(&mut played.violations)
+        });
+        played
     }
 
     fn try_play(&self) -> Played {
@@ -122,11 +119,7 @@ impl Case {
         let points = points::passed(&stage);
         if !findings.0.is_empty() {
             findings.add(format!("the verb said: {done}"));
-            for (name, record) in stage.names() {
-                let journal = std::fs::read_to_string(record.join("journal")).unwrap_or_default();
-                let log = std::fs::read_to_string(record.join("keeper.log")).unwrap_or_default();
-                findings.add(format!("the journal of {name}: {journal}\nits keeper's log: {log}"));
-            }
+            findings.add(random::describe(&stage));
         }
         Played { violations: findings.0, points, trace, reached }
     }
@@ -166,8 +159,19 @@ impl Case {
         let then = Memory::of(stage);
         check::untouched(stage, findings);
         check::kept(stage, findings);
-        recover::recover(stage, &then, findings);
+        recover::recover(stage, &then, &[], findings);
     }
+}
+
+/// What `play` finds wrong; a panic is one thing wrong more.
+pub fn caught(play: impl FnOnce() -> Vec<String>) -> Vec<String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).unwrap_or_else(|why| {
+        let text = why
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        vec![text.unwrap_or_else(|| "a panic".to_owned())]
+    })
 }
 
 fn words_of_kill(scenario: &Scenario, stage: &Stage) -> bool {

@@ -1,3 +1,234 @@
-//! Deaths at random.
+//! Rounds of what people and machines do, in no sensible order: agents started and killed, processes killed, the root
+//! wiped, the disk filled. The order comes from a seed; when things happen does not.
 
-pub fn rounds() {}
+use crate::check::{self, Findings, Memory};
+use crate::dice::Dice;
+use crate::house::House;
+use crate::stage::Stage;
+use crate::{option, recover};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The chains that agents are started with.
+const CHAINS: [&str; 6] = ["worker", "slow", "faulty,worker", "committer", "daemons", "faulty,slow"];
+/// How large the disk is that is filled.
+const ROOM: &str = "size=8m,mode=0755";
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Action {
+    Start {
+        name: String,
+        chain: &'static str,
+    },
+    /// Kills the process that is at this place, modulo how many there are.
+    KillProcess(usize),
+    KillServer,
+    /// Kills the agent that is at this place.
+    Kill(usize),
+    WipeRoot,
+    FillDisk,
+    FreeDisk,
+    Verb(&'static str),
+    /// Lets this much time go by.
+    Pass(Duration),
+}
+
+/// The actions of a round.
+fn plan(seed: u64) -> Vec<Action> {
+    let mut dice = Dice::new(seed);
+    let mut plan = vec![start(&mut dice, 0)];
+    for i in 1..dice.between(10, 25) {
+        plan.push(match dice.below(20) {
+            0..=5 => start(&mut dice, i),
+            6..=9 => Action::KillProcess(dice.below(1000)),
+            10 => Action::KillServer,
+            11..=12 => Action::Kill(dice.below(1000)),
+            13 => Action::WipeRoot,
+            14 => Action::FillDisk,
+            15 => Action::FreeDisk,
+            16 => Action::Verb("resume"),
+            17 => Action::Verb("clean"),
+            _ => Action::Pass(Duration::from_millis(dice.below(400) as u64)),
+        });
+        plan.push(Action::Pass(Duration::from_millis(dice.below(120) as u64)));
+    }
+    plan
+}
+
+fn start(dice: &mut Dice, i: usize) -> Action {
+    let chain = CHAINS[dice.below(CHAINS.len())];
+    Action::Start { name: format!("{}-{i}", chain.replace(',', "-")), chain }
+}
+
+/// A small disk under the state; nothing if we may not mount one.
+struct Small(Option<PathBuf>);
+
+impl Small {
+    fn under(house: &House) -> Self {
+        let at = house.path("home/.local/state");
+        fs::create_dir_all(&at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", ROOM, "sweep"]).arg(&at).output();
+        Self(mounted.is_ok_and(|o| o.status.success()).then_some(at))
+    }
+
+    fn fill(&self) {
+        let Some(at) = &self.0 else { return };
+        // Until it takes no more.
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(at.join("filler")).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        if let Some(at) = &self.0 {
+            fs::remove_file(at.join("filler")).ok();
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        if let Some(at) = &self.0 {
+            Command::new("umount").arg("-l").arg(at).output().ok();
+        }
+    }
+}
+
+fn kill_9(pid: i32) {
+    Command::new("kill").args(["-9", &pid.to_string()]).output().ok();
+}
+
+/// Plays a round; what is wrong afterwards.
+fn round(seed: u64) -> Vec<String> {
+    let house = House::new();
+    let small = Small::under(&house);
+    let stage = Stage::in_house(house, false);
+    let mut started: Vec<(String, Child)> = Vec::new();
+    let mut others: Vec<Child> = Vec::new();
+    for action in plan(seed) {
+        match action {
+            Action::Start { name, chain } => {
+                let words = crate::scenarios::run(&stage, chain, &name);
+                started.push((name, stage.house.orch(words).spawn()));
+            }
+            Action::KillProcess(at) => {
+                let mut all = stage.house.processes();
+                all.sort();
+                if !all.is_empty() {
+                    kill_9(all[at % all.len()].0);
+                }
+            }
+            Action::KillServer => {
+                for (pid, words) in stage.house.processes() {
+                    if words.starts_with("tmux") && words.contains("new-session") {
+                        kill_9(pid);
+                    }
+                }
+            }
+            Action::Kill(at) => {
+                if let Some((name, _)) = started.get(at % started.len()) {
+                    others.push(stage.house.orch(["kill", name.as_str()]).spawn());
+                }
+            }
+            Action::WipeRoot => drop(fs::remove_dir_all(stage.house.path("root"))),
+            Action::FillDisk => small.fill(),
+            Action::FreeDisk => small.free(),
+            Action::Verb(verb) => {
+                if recover::knows(verb) {
+                    others.push(stage.house.orch([verb, "--all"]).spawn());
+                }
+            }
+            Action::Pass(time) => std::thread::park_timeout(time),
+        }
+    }
+    small.free();
+    let mut findings = Findings::default();
+    for child in others {
+        wait(child, &mut findings);
+    }
+    for (name, child) in started {
+        let said = wait(child, &mut findings);
+        // Where clean is known, it may have been cleaned by now.
+        let there = recover::knows("clean") || stage.names().iter().any(|(known, _)| *known == name);
+        findings.demand(said != name || there, || format!("{name} was announced and is not there"));
+    }
+    let slow: Vec<String> =
+        stage.names().into_iter().map(|(name, _)| name).filter(|name| name.contains("slow")).collect();
+    let may_work: Vec<&str> = slow.iter().map(String::as_str).collect();
+    check::settle(&stage, &may_work, &mut findings);
+    let then = Memory::of(&stage);
+    check::untouched(&stage, &mut findings);
+    check::kept(&stage, &mut findings);
+    recover::recover(&stage, &then, &may_work, &mut findings);
+    if !findings.0.is_empty() {
+        findings.add(format!("what was done: {:#?}", plan(seed)));
+        findings.add(describe(&stage));
+    }
+    findings.0
+}
+
+/// What the journals say.
+pub fn describe(stage: &Stage) -> String {
+    let tell = |(name, record): (String, PathBuf)| {
+        let read = |file: &str| fs::read_to_string(Path::new(&record).join(file)).unwrap_or_default();
+        format!("the journal of {name}: {}\nits keeper's log: {}\n", read("journal"), read("keeper.log"))
+    };
+    stage.names().into_iter().map(tell).collect()
+}
+
+/// Waits for a call that runs by itself; the first line that it printed.
+fn wait(child: Child, findings: &mut Findings) -> String {
+    let (pid, limit) = (child.id(), 2 * crate::house::PATIENCE);
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(child.wait_with_output()).ok());
+    let Ok(Ok(output)) = receive.recv_timeout(limit) else {
+        findings.add(format!("process {pid}, a verb, did not end within {limit:?}"));
+        kill_9(i32::try_from(pid).unwrap());
+        return String::new();
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    findings.demand(!told.contains("panicked") && output.status.code() != Some(70), || {
+        format!("a verb has a bug: {told}")
+    });
+    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+}
+
+/// As many rounds as `shell/sweep --random` wants.
+pub fn rounds() {
+    let rounds: u64 = option("ROUNDS").map_or(1, |n| n.parse().expect("a number of rounds"));
+    let seed = option("SEED").map_or_else(
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+        |seed| seed.parse().expect("a seed"),
+    );
+    let jobs = crate::engine::Choice::asked().jobs;
+    println!("{rounds} rounds from seed {seed}");
+    let next = AtomicU64::new(0);
+    let wrong: Mutex<Vec<u64>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= rounds {
+                        return;
+                    }
+                    let seed = seed + i;
+                    let found = crate::case::caught(|| round(seed));
+                    if found.is_empty() {
+                        continue;
+                    }
+                    let text: String = found.iter().map(|f| format!("  - {f}\n")).collect();
+                    println!("\nWRONG with seed {seed}\n{text}  again: shell/sweep --random 1 --seed {seed}");
+                    wrong.lock().unwrap().push(seed);
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    println!("{rounds} rounds from seed {seed}: {} wrong {wrong:?}", wrong.len());
+    assert!(wrong.is_empty(), "wrong with the seeds {wrong:?}");
+}

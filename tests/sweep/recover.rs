@@ -19,9 +19,9 @@ pub fn knows(verb: &str) -> bool {
 }
 
 /// Everything goes on, is stopped, and is cleared away; then a new agent does its work as if nothing had been.
-pub fn recover(stage: &Stage, then: &Memory, findings: &mut Findings) {
+pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Findings) {
     if knows("resume") {
-        go_on(stage, then, findings);
+        go_on(stage, then, may_work, findings);
     }
     stop(stage, findings);
     check::once(stage, then, findings);
@@ -36,11 +36,12 @@ pub fn recover(stage: &Stage, then: &Memory, findings: &mut Findings) {
     check::untouched(stage, findings);
 }
 
-fn go_on(stage: &Stage, then: &Memory, findings: &mut Findings) {
+fn go_on(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Findings) {
     let done = stage.house.orch(["resume", "--all"]).run();
     findings.demand(done.code == 0, || format!("resume --all failed: {done}"));
-    for agent in check::settle(stage, &[], findings) {
-        let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state);
+    for agent in check::settle(stage, may_work, findings) {
+        let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state)
+            || may_work.iter().any(|name| agent["session"] == *name);
         // A name without a record is nothing that could go on.
         findings
             .demand(ended || agent["state"] == "unknown", || format!("resumed, and not at its end: {agent}"));

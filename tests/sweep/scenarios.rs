@@ -33,7 +33,7 @@ const BASE: Scenario = Scenario {
     role: "",
     bystander: true,
     stage: |_, _| {},
-    verb: |stage| run(stage, "faulty,worker"),
+    verb: |stage| run(stage, "faulty,worker", VICTIM),
     from: None,
     may_work: false,
     syscalls: false,
@@ -49,7 +49,7 @@ pub const ALL: [Scenario; 12] = [
         name: "keeper-alone",
         role: "keeper",
         bystander: false,
-        verb: |stage| run(stage, "committer"),
+        verb: |stage| run(stage, "committer", VICTIM),
         ..BASE
     },
     Scenario { name: "exec", role: "exec", ..BASE },
@@ -100,9 +100,9 @@ pub fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// A call that starts the victim. Its validation says in the ledger that it ran.
-fn run(stage: &Stage, chain: &str) -> Vec<String> {
+pub fn run(stage: &Stage, chain: &str, name: &str) -> Vec<String> {
     let validate = stage.validation();
-    words(&["run", "--detach", "--agent-cli", chain, "--name", VICTIM, "--validate", &validate, "do it"])
+    words(&["run", "--detach", "--agent-cli", chain, "--name", name, "--validate", &validate, "do it"])
 }
 
 fn kill(_: &Stage) -> Vec<String> {
@@ -111,7 +111,7 @@ fn kill(_: &Stage) -> Vec<String> {
 
 /// An agent that works and does not end, unless what is to die has died already.
 fn at_work(stage: &Stage, orders: &Orders) {
-    let started = orders.hand(stage.house.orch(run(stage, "slow"))).run();
+    let started = orders.hand(stage.house.orch(run(stage, "slow", VICTIM))).run();
     if started.code != 0 {
         assert!(orders.has_died(stage), "{started}");
         return;

@@ -39,7 +39,7 @@ const ENDED: &str = r#"
 echo "end $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const WORK: &str = r#"
-echo "$AI_ORCH_SESSION" >>work.txt
+echo "$AI_ORCH_SESSION" >work.txt
 mkdir -p deep/er && echo new >deep/er/file
 echo more >>README.md
 "#;
