@@ -7,6 +7,7 @@ use crate::scenarios::Scenario;
 use crate::stage::{Stage, VICTIM};
 use crate::syscalls::Injection;
 use crate::{random, recover};
+use std::path::PathBuf;
 
 /// The exit code of a bug.
 const BUG: i32 = 70;
@@ -28,15 +29,21 @@ pub enum Death {
 pub struct Orders {
     /// `role:n`.
     die: Option<String>,
+    /// Where the points are written down.
+    log: Option<PathBuf>,
 }
 
 impl Orders {
     pub fn none() -> Self {
-        Self { die: None }
+        Self { die: None, log: None }
     }
 
     /// Hands them to a call, and through it to the keeper it starts.
     pub fn hand(&self, call: Call) -> Call {
+        let call = match &self.log {
+            Some(log) => call.env("AI_ORCH_CRASH_LOG", log),
+            None => call,
+        };
         match &self.die {
             Some(die) => call.env("AI_ORCH_CRASH", die),
             None => call,
@@ -105,7 +112,7 @@ impl Case {
             Death::Point(point) => Some(format!("{}:{}", point.role, point.n)),
             _ => None,
         };
-        let orders = Orders { die };
+        let orders = Orders { die, log: Some(stage.house.path("points")) };
         (self.scenario.stage)(&stage, &orders);
         let done = self.verb(&stage, &orders);
         let mut findings = Findings::default();
@@ -137,7 +144,7 @@ impl Case {
             Death::Traced => traced(&Injection::listing(&stage.house.path("trace"))),
             Death::None | Death::Point(_) => stage.house.orch(&words),
         };
-        orders.hand(call.env("AI_ORCH_CRASH_LOG", stage.house.path("points"))).run()
+        orders.hand(call).run()
     }
 
     /// The checks, with recovery in between.
@@ -159,7 +166,7 @@ impl Case {
         let then = Memory::of(stage);
         check::untouched(stage, findings);
         check::kept(stage, findings);
-        recover::recover(stage, &then, &[], findings);
+        recover::recover(stage, &then, &[], false, findings);
     }
 }
 

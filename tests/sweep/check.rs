@@ -92,25 +92,29 @@ fn truth(stage: &Stage, agent: &Value, findings: &mut Findings) {
         findings.add(format!("{session} is listed, but its name is not reserved"));
         return;
     };
-    let journal = journal(&record);
-    let ended = journal.iter().rev().find(|e| e["entry"] == "ended");
-    let state = agent["state"].as_str().unwrap_or("?");
-    if state == "unknown" {
-        findings.demand(journal.is_empty(), || {
+    let entries = journal(&record);
+    let ended = entries.iter().rev().find(|e| e["entry"] == "ended");
+    let said = agent["state"].as_str().unwrap_or("?");
+    if said == "unknown" {
+        findings.demand(entries.is_empty(), || {
             format!("{session} is unknown although its journal can be read: {}", agent["remarks"])
         });
     }
+    if is_on_the_way(agent) {
+        // What it was a moment ago; it may have ended since.
+        return;
+    }
     if let Some(ended) = ended {
-        findings.demand(ended["state"] == state, || {
-            format!("{session} ended {} and is said to be {state}", ended["state"])
+        findings.demand(ended["state"] == said, || {
+            format!("{session} ended {} and is said to be {said}", ended["state"])
         });
     } else {
-        findings.demand(!matches!(state, "done" | "killed"), || {
-            format!("{session} is said to be {state}, and its journal does not say so")
+        findings.demand(!matches!(said, "done" | "killed"), || {
+            format!("{session} is said to be {said}, and its journal does not say so")
         });
     }
-    findings.demand(!lock_is_held(&record) || is_on_the_way(agent) || ended.is_some(), || {
-        format!("{session} has a keeper and is said to be {state}")
+    findings.demand(!lock_is_held(&record) || ended.is_some(), || {
+        format!("{session} has a keeper and is said to be {said}")
     });
 }
 
@@ -232,7 +236,10 @@ pub fn quiet(stage: &Stage, findings: &mut Findings) {
 }
 
 /// The repository is whole, and nothing in it is locked.
-pub fn repository(stage: &Stage, findings: &mut Findings) {
+///
+/// With `git_died`, git itself was killed: what it had locked of an agent's own worktree stays locked until somebody takes
+/// the agent over.
+pub fn repository(stage: &Stage, git_died: bool, findings: &mut Findings) {
     let output =
         stage.house.command("git").args(["fsck", "--connectivity-only", "--no-dangling"]).output().unwrap();
     findings.demand(output.status.success(), || {
@@ -249,7 +256,9 @@ pub fn repository(stage: &Stage, findings: &mut Findings) {
             if entry.file_type().unwrap().is_dir() && !path.ends_with(".git/objects") {
                 open.push(path);
             } else if path.extension().is_some_and(|e| e == "lock") {
-                findings.add(format!("a stale lock: {}", path.display()));
+                let of_agent = path.to_string_lossy().contains("/worktrees/")
+                    || path.to_string_lossy().contains("/refs/heads/ai_orch/");
+                findings.demand(git_died && of_agent, || format!("a stale lock: {}", path.display()));
             }
         }
     }
@@ -271,8 +280,9 @@ pub fn gone(stage: &Stage, findings: &mut Findings) {
         format!("a worktree is still registered: {worktrees}")
     });
     for entry in fs::read_dir(stage.house.path("repo/.git/worktrees")).into_iter().flatten().flatten() {
-        findings
-            .demand(entry.file_name() == "foreign", || format!("git's entry is left: {:?}", entry.path()));
+        findings.demand(entry.file_name() == "foreign", || {
+            format!("git's entry is left: {}", entry.path().display())
+        });
     }
     let empty =
         stage.house.git(&["for-each-ref", "--merged", "main", "--format=%(refname)", "refs/heads/ai_orch"]);

@@ -163,7 +163,7 @@ fn round(seed: u64) -> Vec<String> {
     let then = Memory::of(&stage);
     check::untouched(&stage, &mut findings);
     check::kept(&stage, &mut findings);
-    recover::recover(&stage, &then, &may_work, &mut findings);
+    recover::recover(&stage, &then, &may_work, true, &mut findings);
     if !findings.0.is_empty() {
         findings.add(format!("what was done: {:#?}", plan(seed)));
         findings.add(describe(&stage));
@@ -221,8 +221,9 @@ pub fn rounds() {
                     if found.is_empty() {
                         continue;
                     }
-                    let text: String = found.iter().map(|f| format!("  - {f}\n")).collect();
-                    println!("\nWRONG with seed {seed}\n{text}  again: shell/sweep --random 1 --seed {seed}");
+                    let text = found.join("\n  - ");
+                    println!("\nWRONG with seed {seed}\n  - {text}");
+                    println!("  again: shell/sweep --random 1 --seed {seed}");
                     wrong.lock().unwrap().push(seed);
                 }
             });

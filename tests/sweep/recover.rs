@@ -19,7 +19,7 @@ pub fn knows(verb: &str) -> bool {
 }
 
 /// Everything goes on, is stopped, and is cleared away; then a new agent does its work as if nothing had been.
-pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Findings) {
+pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, findings: &mut Findings) {
     if knows("resume") {
         go_on(stage, then, may_work, findings);
     }
@@ -27,10 +27,10 @@ pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut F
     check::once(stage, then, findings);
     check::kept(stage, findings);
     check::quiet(stage, findings);
-    check::repository(stage, findings);
+    check::repository(stage, git_died, findings);
     check::untouched(stage, findings);
     if knows("clean") {
-        clear(stage, findings);
+        clear(stage, git_died, findings);
     }
     life_goes_on(stage, findings);
     check::untouched(stage, findings);
@@ -68,7 +68,7 @@ fn stop(stage: &Stage, findings: &mut Findings) {
     }
 }
 
-fn clear(stage: &Stage, findings: &mut Findings) {
+fn clear(stage: &Stage, git_died: bool, findings: &mut Findings) {
     let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
     if !names.is_empty() {
         let words: Vec<&str> = ["clean"].into_iter().chain(names.iter().map(String::as_str)).collect();
@@ -76,7 +76,7 @@ fn clear(stage: &Stage, findings: &mut Findings) {
         findings.demand(done.code == 0, || format!("clean failed: {done}"));
     }
     check::gone(stage, findings);
-    check::repository(stage, findings);
+    check::repository(stage, git_died, findings);
 }
 
 /// A new agent in the same repository.
