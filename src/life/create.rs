@@ -270,6 +270,8 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
         return Ok(());
     }
     house.tmux.kill_session(&spec.session).ok();
+    // Nobody else would end a server that was started for this session.
+    house.tmux.end_with(&spec.session).ok();
     file::remove(&record.env())?;
     if let Some(worktree) = super::worktree(&pen.agent) {
         let _guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
