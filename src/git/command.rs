@@ -12,7 +12,7 @@ use std::time::Duration;
 const KEPT: [&str; 3] = ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
 
 /// Settings that switch off what a repository could make git execute. Command-line settings win over every file.
-const HARDENED: [(&str, &str); 17] = [
+const HARDENED: [(&str, &str); 18] = [
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.pager", "cat"),
@@ -30,6 +30,8 @@ const HARDENED: [(&str, &str); 17] = [
     ("maintenance.auto", "false"),
     ("core.safecrlf", "false"),
     ("advice.detachedHead", "false"),
+    // A branch whose file a power cut left empty is a broken ref in the user's repository.
+    ("core.fsync", "committed,index,reference"),
 ];
 
 /// What every git command of ours runs with. Taken once by the caller; this room never reads the process's own
