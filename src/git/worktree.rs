@@ -299,6 +299,24 @@ pub fn undo_add(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&Commi
     Ok(Undone::All)
 }
 
+/// Removes the locks that a git left which was killed at work in the worktree: on its index, its HEAD and its branch. Nobody
+/// could commit there any more. Returns what was removed.
+///
+/// The caller knows that nobody works there now.
+pub fn unlock(worktree: &Worktree) -> Result<Vec<PathBuf>> {
+    let branch = worktree.common_dir.join("refs/heads").join(format!("{}.lock", worktree.branch));
+    let own = disk::names(&worktree.admin_dir)?.unwrap_or_default();
+    let own = own.into_iter().filter(|name| name.as_bytes().ends_with(b".lock"));
+    let mut removed = Vec::new();
+    for path in own.map(|name| worktree.admin_dir.join(name)).chain([branch]) {
+        if disk::look(&path)?.is_some_and(|meta| meta.is_file()) {
+            disk::remove_file(&path)?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
 /// Removes a worktree directory that holds nothing but its `.git` file; false if it holds more.
 fn remove_pristine(path: &Path) -> Result<bool> {
     let Some(names) = disk::names(path)? else { return Ok(true) };

@@ -9,7 +9,7 @@ use super::{Keeper, stub};
 use crate::a2a::look::{AGENT, MARK};
 use crate::agents::launch::{self, LaunchFacts, Stdin};
 use crate::agents::translate::Translator;
-use crate::life::{self, work};
+use crate::life::{self, fence, work};
 use crate::model::agent::Attempt;
 use crate::model::entry::{Ending, Entry, Turn};
 use crate::model::event::Usage;
@@ -26,10 +26,14 @@ use crate::tools::spool::Spool;
 use crate::tools::{clock, file, process};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// How much of what the agent said last is put on record, in bytes.
 pub(super) const ANSWER: usize = 2000;
+
+/// How long the disk may take to write what an attempt left. A busy one takes seconds; the work is not lost if it takes longer.
+const SECURE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a prompt is made of.
 struct Prompt {
@@ -148,6 +152,7 @@ impl Keeper {
         let (heard, stderr, cause, format) = heard;
         require_gone(&exit)?;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.secure().await;
         self.known = self.changes().await;
         let changed = changes_before.zip(self.known.as_ref()).map(|(before, after)| before != *after);
         let stderr: Vec<String> = stderr.into_iter().collect();
@@ -184,6 +189,22 @@ impl Keeper {
             ms,
             answer,
         })?)
+    }
+
+    /// Makes what an attempt left safe before its end is put on record: unlocked, if its git was killed, and on disk, because
+    /// neither the agent nor its git waits for that, and what is reported as done must survive a power cut.
+    async fn secure(&mut self) {
+        let agent = self.pen.agent.clone();
+        let secured = self.aside(move || {
+            fence::unlock(&agent);
+            file::sync_all_around(&agent.spec.worktree)?;
+            Ok(file::sync_all_around(&agent.spec.common_dir)?)
+        });
+        match clock::within(SECURE_LIMIT, secured).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "the work could not be synced"),
+            None => tracing::warn!("the disk took too long to sync the work"),
+        }
     }
 
     /// The rules that tell what a failure means. A recording is judged by those of the CLI whose format it turned out to

@@ -7,6 +7,7 @@
 use super::{Error, Result};
 use crate::a2a::look::{self, AGENT};
 use crate::a2a::record::Pen;
+use crate::git;
 use crate::model::agent::Agent;
 use crate::model::entry::Entry;
 use crate::model::ids::{AgentId, ProcessId};
@@ -36,8 +37,26 @@ fn belonging(marks: &[String], leader: Option<&ProcessId>) -> process::Result<Ve
 pub fn fence(pen: &mut Pen) -> Result<Vec<ProcessId>> {
     let leader = pen.agent.last_attempt().and_then(|a| a.process.clone());
     let ended = end(&look::marks(&pen.agent), leader.as_ref())?;
+    unlock(&pen.agent);
     pen.write(Entry::Fenced { by: process::me()?, ended: ended.clone() })?;
     Ok(ended)
+}
+
+/// Removes the locks that a git of the agent's, or of its keeper's, left in the worktree when it was killed. To be called
+/// when nothing of them runs any more. A lock is left alone while anybody stands in the worktree: it may be theirs.
+pub fn unlock(agent: &Agent) {
+    let Some(worktree) = super::worktree(agent) else { return };
+    let removed = match process::anybody_in(&worktree.path) {
+        Ok(false) => git::worktree::unlock(&worktree),
+        Ok(true) => return,
+        Err(error) => return tracing::warn!(%error, "could not look who is in the worktree"),
+    };
+    match removed {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => tracing::info!(?removed, "locks of a git that was killed"),
+        // Whoever needs the lock says so.
+        Err(error) => tracing::warn!(%error, "locks in the worktree could not be removed"),
+    }
 }
 
 /// Ends what is left of the agent `id`, of which nothing but its id is known because its record cannot be read. The

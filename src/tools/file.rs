@@ -258,6 +258,13 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| Error::new("sync", path, e))
 }
 
+/// Makes everything survive a power cut that was written to the file system of `path`, by whomever.
+pub fn sync_all_around(path: &Path) -> Result<()> {
+    let error = |e: io::Error| Error::new("sync", path, e);
+    let dir = File::open(path).map_err(error)?;
+    rustix::fs::syncfs(dir).map_err(|e| error(e.into()))
+}
+
 /// Whether there is a directory at `path`, following links.
 pub fn is_dir(path: &Path) -> Result<bool> {
     match fs::metadata(path) {

@@ -319,6 +319,12 @@ pub fn end_all(
     }
 }
 
+/// Whether the working directory of any process is `dir` or below it; those that we may not look at are passed over.
+pub fn anybody_in(dir: &std::path::Path) -> Result<bool> {
+    let within = |pid: i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+    Ok(pids()?.into_iter().any(within))
+}
+
 /// The working directory of `process`, if we may see it.
 pub fn working_dir(process: &ProcessId) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/{}/cwd", process.pid)).ok().filter(|p| !p.as_os_str().as_bytes().is_empty())
