@@ -193,8 +193,10 @@ pub(super) struct Listing {
     unsaved: Vec<PathBuf>,
     /// Entries in conflict.
     pub(super) unmerged: Vec<Entry>,
-    /// Entries that git was told not to write to disk (a sparse checkout), or not to look at there.
+    /// Entries that git was told not to look at on disk, and that are not there (a sparse checkout).
     pub(super) skipped: Vec<Entry>,
+    /// Entries that git was told not to look at on disk, and that are there.
+    pub(super) hidden: Vec<Entry>,
     /// Entries that git was told to take for unchanged.
     pub(super) assumed: Vec<Entry>,
     /// Entries that may be "to be added" only.
@@ -259,8 +261,15 @@ impl Listing {
             }
             match line.path.as_os_str().as_bytes().strip_suffix(b"/") {
                 Some(dir) => listing.take_nested(private, worktree, &path(dir), 0)?,
-                None if line.tag == b'S' && disk::look(&worktree.path.join(&line.path))?.is_none() => {}
-                None => listing.sort_in(worktree, line.path.clone(), untracked)?,
+                None if line.tag == b'S' && disk::look(&worktree.path.join(&line.path))?.is_none() => {
+                    listing.skipped.extend(line.entry.clone());
+                }
+                None => {
+                    if line.tag == b'S' {
+                        listing.hidden.extend(line.entry.clone());
+                    }
+                    listing.sort_in(worktree, line.path.clone(), untracked)?;
+                }
             }
         }
         Ok(listing)
@@ -279,9 +288,6 @@ impl Listing {
             }
             if line.tag == b'M' {
                 self.unmerged.push(entry.clone());
-            }
-            if line.tag == b'S' {
-                self.skipped.push(entry.clone());
             }
             if line.assumed {
                 self.assumed.push(entry.clone());

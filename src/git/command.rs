@@ -81,6 +81,16 @@ impl GitEnv {
         self
     }
 
+    /// Where git looks for the user's own attributes if no setting says where.
+    pub(super) fn users_attributes(&self) -> Option<PathBuf> {
+        let var = |name: &str| {
+            let found = self.vars.iter().find(|(key, value)| key == name && !value.is_empty());
+            found.map(|(_, value)| PathBuf::from(value))
+        };
+        let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
+        Some(config.join("git/attributes"))
+    }
+
     /// The version of this git.
     pub fn version(&self) -> Result<Version> {
         let text = Git::new(self).arg("--version").line("ask for git's version")?;

@@ -159,6 +159,40 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
+/// Was a file last written so long ago? False if its time lies in the future.
+pub(super) fn is_older(meta: &fs::Metadata, than: std::time::Duration) -> bool {
+    meta.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= than))
+}
+
+/// Do two regular files hold the same? False if one is not there, or something else.
+pub(super) fn same_content(one: &Path, two: &Path) -> Result<bool> {
+    let open = |path: &Path| -> Result<Option<(File, u64)>> {
+        let Some(meta) = look(path)?.filter(fs::Metadata::is_file) else { return Ok(None) };
+        let file = if_there(File::open(path), path)?;
+        Ok(file.map(|file| (file, meta.len())))
+    };
+    let (Some((mut one_file, one_size)), Some((mut two_file, two_size))) = (open(one)?, open(two)?) else {
+        return Ok(false);
+    };
+    if one_size != two_size {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let read = one_file.read(&mut left).map_err(error(one))?;
+        let (Some(left), Some(right)) = (left.get(..read), right.get_mut(..read)) else { return Ok(false) };
+        if read == 0 {
+            return Ok(true);
+        }
+        match two_file.read_exact(right) {
+            Ok(()) if left == right => {}
+            Ok(()) => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(e) => return Err(error(two)(e)),
+        }
+    }
+}
+
 /// What was done in a directory is on disk when this returns.
 pub(super) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(error(path))

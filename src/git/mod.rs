@@ -23,8 +23,11 @@ pub mod look;
 mod private;
 mod refs;
 pub mod remove;
+mod repair;
 pub mod rescue;
+mod rescue_bytes;
 mod rescue_index;
+pub mod restore;
 pub mod stat;
 pub mod worktree;
 

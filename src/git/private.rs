@@ -86,7 +86,7 @@ impl ConfigSnapshot {
     }
 
     /// The value of a key, which is written as git lists it: section and variable in lower case.
-    fn value(&self, key: &str) -> Option<&str> {
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
         self.entries.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
@@ -209,6 +209,24 @@ impl<'a> PrivateDir<'a> {
         let rule = b"* -filter -text -ident -working-tree-encoding\n";
         // In this file a rule wins over those of every `.gitattributes`.
         disk::write(&self.scratch.path().join("info/attributes"), rule)
+    }
+
+    /// From now on files go in and out by the attributes and filters of before [`Self::take_bytes_as_they_are`].
+    pub(super) fn take_bytes_by_the_rules(&self) -> Result<()> {
+        let attributes = self.beside("info/attributes");
+        disk::remove_file(&attributes)?;
+        disk::copy_with_time(&self.worktree.common_dir.join("info/attributes"), &attributes).map(|_| ())
+    }
+
+    /// Are there attributes beside those in the worktree? Where one cannot find out, there are.
+    pub(super) fn has_attributes(&self, config: &ConfigSnapshot) -> bool {
+        let places = [
+            Some(self.worktree.common_dir.join("info/attributes")),
+            Some(PathBuf::from("/etc/gitattributes")),
+            self.env.users_attributes(),
+        ];
+        config.value("core.attributesfile").is_some()
+            || places.iter().flatten().any(|place| disk::look(place).map_or(true, |found| found.is_some()))
     }
 
     /// Makes the worktree's own index the private one; false if somebody holds its lock or has written it since.

@@ -9,7 +9,7 @@
 //! | `head`    | the commit that HEAD was on                                                           |
 //! | `index`   | the index without entries in conflict, if that is not HEAD's tree                     |
 //! | `entries` | what an index says beside that: directories `1` `2` `3` hold the stages of conflicts, `intended` |
-//! |           | entries "to be added", `skipped` those that git does not look at on disk, `assumed` those that it takes for unchanged |
+//! |           | entries "to be added", `skipped` those that a sparse checkout left out, `hidden` those on disk that git does not look at, `assumed` those that it takes for unchanged |
 //! | `bytes`   | files as they are on disk, where checking out the saved tree would give other bytes   |
 //!
 //! The roles are in the last line of the message (`Rescue-Parents: head index`), and each is the subject of its commit. Those
@@ -26,7 +26,7 @@ use super::look::Head;
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
 use super::rescue_index::SavedIndex;
 use super::worktree::{Worktree, eyes};
-use super::{CommitId, Error, Result, ignored};
+use super::{CommitId, Error, Result, ignored, rescue_bytes};
 use std::path::PathBuf;
 
 pub use super::refs::{delete, keep, list};
@@ -149,6 +149,7 @@ pub fn save(
     };
     add(Role::Index, index.tree_unless(head_tree.as_deref(), &private)?)?;
     add(Role::Entries, index.entries(&private)?)?;
+    add(Role::Bytes, rescue_bytes::tree(&private, config, &listing)?)?;
     let whole = parents.iter().all(|(role, _)| *role == Role::Head) && head_tree.as_deref() == Some(&tree);
     let wanted = Wanted { tree, parents, whole: whole.then(|| head.commit().cloned()).flatten() };
     let (name, commit) = wanted.store(eyes.as_ref(), &private, env, worktree, config, prefix, message)?;

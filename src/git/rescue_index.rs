@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// The directories of the tree of entries that hold marks; the others are the stages.
 pub(super) const INTENDED: &str = "intended";
 pub(super) const SKIPPED: &str = "skipped";
+pub(super) const HIDDEN: &str = "hidden";
 pub(super) const ASSUMED: &str = "assumed";
 
 /// The index of a worktree at the moment when it was copied.
@@ -41,6 +42,7 @@ impl SavedIndex {
             marks.extend(intended.filter(|e| seen.insert(&e.path)).map(|e| (INTENDED, e.clone())));
         }
         marks.extend(listing.skipped.iter().map(|entry| (SKIPPED, entry.clone())));
+        marks.extend(listing.hidden.iter().map(|entry| (HIDDEN, entry.clone())));
         marks.extend(listing.assumed.iter().map(|entry| (ASSUMED, entry.clone())));
         Ok(Self { tree, conflicts: listing.unmerged.clone(), marks })
     }

@@ -16,6 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+pub use super::repair::repair_add;
+
 /// A worktree that we made. Written down when it was made; what the worktree itself says later is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worktree {
@@ -56,6 +58,12 @@ pub fn add(repository: &Repository, path: &Path, branch: &str, commit: &CommitId
 pub fn add_existing(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
     let words = ["--".as_ref(), path.as_os_str(), OsStr::new(branch)];
     add_with(repository, path, branch, &words, None)
+}
+
+/// Makes a worktree at `path` with HEAD at `commit` and on no branch; like [`add`] otherwise.
+pub(super) fn add_detached(repository: &Repository, path: &Path, commit: &CommitId) -> Result<Worktree> {
+    let words = ["--detach".as_ref(), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
+    add_with(repository, path, "", &words, None)
 }
 
 fn add_with(
@@ -318,7 +326,7 @@ pub fn unlock(worktree: &Worktree) -> Result<Vec<PathBuf>> {
 }
 
 /// Removes a worktree directory that holds nothing but its `.git` file; false if it holds more.
-fn remove_pristine(path: &Path) -> Result<bool> {
+pub(super) fn remove_pristine(path: &Path) -> Result<bool> {
     let Some(names) = disk::names(path)? else { return Ok(true) };
     if names.iter().any(|name| name != ".git") {
         return Ok(false);
@@ -333,7 +341,7 @@ fn remove_pristine(path: &Path) -> Result<bool> {
 }
 
 /// Deletes the branch if it points at `commit` and no worktree has it checked out.
-fn delete_branch(env: &GitEnv, common_dir: &Path, branch: &str, commit: &CommitId) -> Result<()> {
+pub(super) fn delete_branch(env: &GitEnv, common_dir: &Path, branch: &str, commit: &CommitId) -> Result<()> {
     let git = || Git::without_work_tree(env, common_dir);
     let name = format!("refs/heads/{branch}");
     let tip = git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).run()?;

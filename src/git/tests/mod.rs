@@ -5,6 +5,10 @@
 mod commits;
 mod hostile;
 mod looks;
+mod removals;
+mod repairs;
+mod rescues;
+mod restores;
 mod worktrees;
 
 use super::{CommitId, ConfigSnapshot, GitEnv, Repository, Worktree, worktree};
