@@ -27,6 +27,15 @@ pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
     }
 }
 
+/// Removes the entry of the agent `id`.
+pub fn remove(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<()> {
+    if read(places, project, session, id)?.is_some() {
+        file::remove(&path(places, project, session))?;
+        file::remove_empty_dir(&places.board(project, session))?;
+    }
+    Ok(())
+}
+
 /// What the board says about the agent `id`; `None` if it says nothing, something about another agent of that name, or
 /// something that cannot be read. The board is never the only copy, so all of these mean: ask the journal.
 pub fn read(

@@ -9,6 +9,7 @@ use crate::tools::{file, journal, lock, process};
 use std::path::PathBuf;
 
 pub mod board;
+pub mod cleaned;
 pub mod look;
 pub mod names;
 pub mod record;

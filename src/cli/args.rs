@@ -44,6 +44,17 @@ Examples:
 
 What is on record as done is not done again. The agents get the environment of this call.";
 
+const CLEAN_EXAMPLES: &str = "\
+Examples:
+  ai_orch clean                               every agent that has ended
+  ai_orch clean fix-the-login-bug             one agent, by its whole name
+  ai_orch clean --done --older-than 7d        those that are done for a week
+  ai_orch clean --dry-run                     what would be done, with sizes
+  ai_orch clean --rescue                      what was saved of agents that were cleaned 30 days ago or more
+
+Everything in a worktree is saved under refs/ai_orch/rescue first: ai_orch undo brings it back. Ignored files over 10 MiB
+are not saved, and named. Branches stay if they have commits that are on no other branch.";
+
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -81,6 +92,11 @@ pub(super) enum Verb {
     /// Let interrupted agents go on, or give an ended one more to do
     #[command(after_help = RESUME_EXAMPLES)]
     Resume(Resume),
+    /// Remove worktrees, names and merged or empty branches of ended agents; saved first
+    #[command(after_help = CLEAN_EXAMPLES)]
+    Clean(Clean),
+    /// Bring back an agent that was cleaned
+    Undo(Undo),
     /// Check that everything is there that agents need
     Doctor,
     /// Show this help, or the help of a verb
@@ -247,6 +263,37 @@ pub(super) struct Resume {
     /// A variable for the agents (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<OsString>,
+}
+
+/// `clean`.
+#[derive(Debug, Args)]
+pub(super) struct Clean {
+    /// The agents, by their whole names; none: every agent that has ended
+    #[arg(value_name = "SESSION", conflicts_with_all = ["done", "older_than", "rescue"])]
+    pub sessions: Vec<String>,
+    /// Only agents that are done, not those that failed or were killed
+    #[arg(long, conflicts_with = "rescue")]
+    pub done: bool,
+    /// Only agents that ended at least this long ago: 90s, 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub older_than: Option<Duration>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Remove for good what was saved of agents that were cleaned 30 days ago, or --older-than
+    #[arg(long)]
+    pub rescue: bool,
+}
+
+/// `undo`.
+#[derive(Debug, Args)]
+pub(super) struct Undo {
+    /// The agent, by its whole name or id; none: the one that was cleaned last
+    #[arg(value_name = "SESSION", conflicts_with = "list")]
+    pub session: Option<String>,
+    /// Show what can be brought back
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// A time as people write it: `90`, `90s`, `30m`, `2h`, `1h30m`.

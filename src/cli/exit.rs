@@ -37,6 +37,9 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "path_taken"
         | "not_our_worktree"
         | "ref_taken"
+        | "not_cleanable"
+        | "cannot_save"
+        | "repository_gone"
         | "not_resumable"
         | "newer_record"
         | "still_runs" => REFUSED,

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 mod args;
 mod attach;
+mod clean;
 mod diff;
 mod exit;
 mod follow;
@@ -23,6 +24,7 @@ mod logs;
 mod print;
 mod resume;
 mod run;
+mod undo;
 mod wait;
 
 /// The whole program: what `ai_orch` and `orch` run.
@@ -201,6 +203,8 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Kill(asked) => stop(house, &asked, json, screen),
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),
         Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
+        Verb::Clean(asked) => clean::clean(house, asked, json, screen),
+        Verb::Undo(asked) => undo::undo(house, &asked, json, screen),
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
             screen.answer(json, &report, print::doctor);

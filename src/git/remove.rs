@@ -97,12 +97,33 @@ pub fn branch(
     common_dir: &Path,
     name: &str,
     base: &CommitId,
-    merged_into: &[String],
+    merged_into: &[&str],
     ours: &str,
+) -> Result<BranchFate> {
+    let fate = fate(env, common_dir, name, base, merged_into, ours, None)?;
+    if let BranchFate::Deleted { tip } = &fate {
+        let full = format!("refs/heads/{name}");
+        refs::at(env, common_dir)
+            .args(["update-ref", "--no-deref", "-d", &full, tip.as_str()])
+            .output("delete a branch")?;
+    }
+    Ok(fate)
+}
+
+/// What [`branch`] would do if the worktree at `without` were gone. Changes nothing.
+pub fn fate(
+    env: &GitEnv,
+    common_dir: &Path,
+    name: &str,
+    base: &CommitId,
+    merged_into: &[&str],
+    ours: &str,
+    without: Option<&Path>,
 ) -> Result<BranchFate> {
     let full = format!("refs/heads/{name}");
     let Some(tip) = refs::read(env, common_dir, &full)? else { return Ok(BranchFate::Gone) };
-    let at = checked_out_at(Git::without_work_tree(env, common_dir), name)?;
+    let mut at = checked_out_at(Git::without_work_tree(env, common_dir), name)?;
+    at.retain(|path| Some(path.as_path()) != without);
     if !at.is_empty() {
         return Ok(BranchFate::Kept { tip, why: KeptBecause::CheckedOut { at } });
     }
@@ -113,13 +134,10 @@ pub fn branch(
         let commits = count(env, common_dir, base, &tip)?;
         return Ok(BranchFate::Kept { tip, why: KeptBecause::NotMerged { commits } });
     }
-    refs::at(env, common_dir)
-        .args(["update-ref", "--no-deref", "-d", &full, tip.as_str()])
-        .output("delete a branch")?;
     Ok(BranchFate::Deleted { tip })
 }
 
-fn is_in_one_of(env: &GitEnv, common_dir: &Path, tip: &CommitId, others: &[String]) -> Result<bool> {
+fn is_in_one_of(env: &GitEnv, common_dir: &Path, tip: &CommitId, others: &[&str]) -> Result<bool> {
     for other in others {
         // A leading dash is never a commit, and must never become an option.
         if other.is_empty() || other.starts_with('-') {

@@ -56,6 +56,20 @@ pub fn restore(
     Ok(worktree)
 }
 
+/// Makes the branch `name` at `tip` if there is none of that name. The caller holds the repository's lock.
+pub fn branch(repository: &Repository, name: &str, tip: &CommitId) -> Result<()> {
+    repair::unlock_branch(repository.common_dir(), name)?;
+    if repository.branch(name)?.is_some() {
+        return Ok(());
+    }
+    if let Some(problem) = repository.branch_problem(name)? {
+        return Err(Error::Branch { name: name.to_owned(), problem });
+    }
+    let none = "0".repeat(tip.as_str().len());
+    let words = ["update-ref", "--no-deref", &format!("refs/heads/{name}"), tip.as_str(), &none];
+    super::refs::at(&repository.env, repository.common_dir()).args(words).output("make a branch").map(|_| ())
+}
+
 /// The worktree without its files.
 fn place(
     repository: &Repository,

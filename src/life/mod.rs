@@ -9,10 +9,13 @@ use crate::{a2a, agents};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub mod clean;
 pub mod create;
 pub mod fence;
+mod remake;
 pub mod resume;
 pub mod session;
+pub mod undo;
 pub mod work;
 
 /// A step that failed, in the words of the room it failed in.
@@ -42,6 +45,12 @@ pub enum Error {
     /// An agent that cannot go on.
     #[error(transparent)]
     Resume(#[from] resume::Error),
+    /// An agent that stays as it is.
+    #[error(transparent)]
+    Clean(#[from] clean::Error),
+    /// An agent that cannot be brought back.
+    #[error(transparent)]
+    Undo(#[from] undo::Error),
     /// git is not installed.
     #[error("git is not installed")]
     NoGit,
@@ -65,6 +74,8 @@ impl Error {
             Self::Create(e) => e.code(),
             Self::Session(e) => e.code(),
             Self::Resume(e) => e.code(),
+            Self::Clean(e) => e.code(),
+            Self::Undo(e) => e.code(),
             Self::NoGit => "git_missing",
             Self::StillRunning { .. } => "still_running",
         }
@@ -81,6 +92,8 @@ impl Error {
             Self::Create(e) => e.hint(),
             Self::Session(e) => e.hint(),
             Self::Resume(e) => e.hint(),
+            Self::Clean(e) => e.hint(),
+            Self::Undo(e) => e.hint(),
             Self::NoGit => Some("install it: apt-get install git".to_owned()),
             Self::StillRunning { pids } => pids.first().map(|pid| format!("look at it: ps -fp {pid}")),
         }

@@ -1,10 +1,11 @@
 //! Going on: an agent that nobody keeps gets a keeper again, which does what follows from its journal.
 
-use super::{House, Result, session};
+use super::remake::{remake, repository};
+use super::{House, Result, clean, session, worktree};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, root};
-use crate::git::{self, CommitId, Repository};
+use crate::git::{self, CommitId, rescue};
 use crate::model::entry::{Entry, Round, Spec};
 use crate::model::ids::Session;
 use crate::model::places::Record;
@@ -101,8 +102,10 @@ pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Env
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
     };
     root::prepare(&house.settings.places.root, house.settings.uid)?;
-    if pen.agent.worktree.is_none() {
-        finish_creation(house, &mut pen)?;
+    match worktree(&pen.agent) {
+        None => finish_creation(house, &mut pen)?,
+        Some(gone) if file::ownership(&gone.path)?.is_none() => bring_back(house, &mut pen, record, &gone)?,
+        Some(_) => {}
     }
     // What is left of a session whose keeper is gone. Nobody lives in it.
     house.tmux.kill_session(&named.session)?;
@@ -143,17 +146,30 @@ impl Starting {
     }
 }
 
+/// Makes the worktree again that somebody removed, as it was when it was saved last.
+fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktree) -> Result<()> {
+    let env = house.git()?;
+    let _guard = lock::exclusive(&house.settings.places.project_lock(&pen.agent.spec.project), LOCK_LIMIT)?;
+    let head = clean::head_of(&env, gone);
+    let tip = rescue::list(&env, &gone.common_dir, &format!("refs/heads/{}", gone.branch))?;
+    let tip = tip.first().map(|(_, tip, _)| tip.as_str().to_owned());
+    git::remove::admin(gone)?;
+    let repository = repository(house, &pen.agent.spec)?;
+    remake(&repository, pen, record, &head, tip.as_deref())
+}
+
 /// Adds the worktree of an agent whose creation was cut off before that was on record, or finds it added.
 fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let spec: Spec = pen.agent.spec.clone();
-    let repository = Repository::require(&house.git()?, &spec.checkout)?;
+    let repository = repository(house, &spec)?;
     let project_lock = house.settings.places.project_lock(&spec.project);
     let _guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
     let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
         doing: "read the commit to start from",
         answer: spec.base.clone(),
     })?;
-    let adopted = None;
+    let env = house.git()?;
+    let adopted = git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &commit)?;
     let worktree = if let Some(worktree) = adopted {
         worktree
     } else {

@@ -125,7 +125,7 @@ fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<
 }
 
 /// The git settings from before the agent.
-fn git_config(record: &Record) -> Result<ConfigSnapshot> {
+pub(super) fn git_config(record: &Record) -> Result<ConfigSnapshot> {
     Ok(match file::read(&record.git_config())? {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
         None => ConfigSnapshot::default(),

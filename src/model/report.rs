@@ -282,6 +282,123 @@ pub struct ResumesReport {
     pub resumed: Vec<ResumeReport>,
 }
 
+/// What became of a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchReport {
+    /// The commit it points at, or pointed at.
+    pub tip: String,
+    /// Why it stays; absent when it goes, because it is empty or merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_because: Option<String>,
+}
+
+/// Something ignored that is not saved because of its size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotKept {
+    /// The path in the worktree, made printable.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// `clean --json`, one for each agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CleanReport {
+    /// The session.
+    pub session: String,
+    /// Whether it was cleaned.
+    pub cleaned: bool,
+    /// What its worktree takes, or took, on disk.
+    pub bytes: u64,
+    /// The ref that the worktree is saved under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
+    /// Its branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchReport>,
+    /// What is ignored and too large to be saved.
+    #[serde(default)]
+    pub not_kept: Vec<NotKept>,
+    /// Why it was not cleaned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// An agent of which nothing is kept any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgottenReport {
+    /// The session it had.
+    pub session: Session,
+    /// Its id.
+    pub id: AgentId,
+    /// When it was cleaned.
+    pub cleaned: Moment,
+    /// How many refs held what was saved of it.
+    pub refs: u32,
+}
+
+/// `clean --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CleansReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Nothing was done; this is what would be.
+    pub dry_run: bool,
+    /// What happened to each.
+    pub cleaned: Vec<CleanReport>,
+    /// With `--rescue`: the agents of which nothing is kept any more.
+    #[serde(default)]
+    pub forgotten: Vec<ForgottenReport>,
+}
+
+/// `undo --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UndoReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Its session name now.
+    pub session: Session,
+    /// Its id.
+    pub id: AgentId,
+    /// Whether it came back by this call; false if it was there anyway.
+    pub restored: bool,
+    /// Its branch.
+    pub branch: String,
+    /// Its worktree.
+    #[serde(with = "path")]
+    #[schemars(with = "path::Form")]
+    pub worktree: PathBuf,
+}
+
+/// An agent that can come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UndoableReport {
+    /// The session it had.
+    pub session: Session,
+    /// Its id.
+    pub id: AgentId,
+    /// When it was cleaned.
+    pub cleaned: Moment,
+    /// The beginning of its task.
+    pub title: String,
+    /// Its branch.
+    pub branch: String,
+    /// The repository's directory name in our state.
+    pub project: Project,
+    /// The ref that its worktree is saved under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
+}
+
+/// `undo --list --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UndoListReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// What can come back, the last that was cleaned first.
+    pub agents: Vec<UndoableReport>,
+}
+
 /// `wait --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitReport {

@@ -50,6 +50,21 @@ pub struct Resume {
     pub env: Vec<(OsString, OsString)>,
 }
 
+/// `clean`, as asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Clean {
+    /// The sessions; none: every agent that has ended and is as the rest says.
+    pub sessions: Vec<String>,
+    /// Only those that are done.
+    pub done: bool,
+    /// Only those that ended at least so long ago.
+    pub older_than: Option<Duration>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Remove what was saved of agents that were cleaned long ago.
+    pub rescue: bool,
+}
+
 /// `wait`, as asked for.
 #[derive(Debug, Clone)]
 pub struct Wait {

@@ -6,6 +6,7 @@ use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
 
 pub mod attach;
+pub mod clean;
 pub mod diff;
 pub mod doctor;
 pub mod follow;
@@ -16,6 +17,7 @@ pub mod replay;
 pub mod resume;
 pub mod run;
 pub mod show;
+pub mod undo;
 pub mod wait;
 
 /// A verb that could not do what was asked.
@@ -79,6 +81,9 @@ pub enum Error {
         /// The agent.
         session: String,
     },
+    /// Nothing was cleaned that could come back.
+    #[error("nothing was cleaned that could come back")]
+    NothingCleaned,
     /// There is nothing to choose from.
     #[error("no agent is running")]
     NothingRunning,
@@ -111,7 +116,7 @@ impl Error {
             Self::NotKilled { .. } => "not_killed",
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
-            Self::NothingRunning => "no_agent",
+            Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::Life(e) => e.code(),
         }
     }
@@ -137,6 +142,7 @@ impl Error {
             Self::StillRuns { session } => {
                 Some(format!("wait for its end: ai_orch wait {session}; or end it: ai_orch kill {session}"))
             }
+            Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())
             }

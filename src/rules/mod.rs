@@ -1,6 +1,7 @@
 //! Floor 1: decisions. Facts in, decision out; no clock, no disk, no process, no `async`.
 
 pub mod classify;
+pub mod clean;
 pub mod give_up;
 pub mod heard;
 pub mod naming;

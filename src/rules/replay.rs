@@ -145,7 +145,11 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) => tip.clone(),
                 Some(Removal::Cleaning { .. }) | None => None,
             };
-            agent.removal = Some(Removal::Restoring { head: head_at_removal(agent), tip });
+            let mut head = head_at_removal(agent);
+            if head.branch.as_ref() == Some(&agent.spec.branch) {
+                head.branch = Some(branch.clone());
+            }
+            agent.removal = Some(Removal::Restoring { head, tip });
             agent.spec.session = session.clone();
             agent.spec.branch.clone_from(branch);
             agent.spec.worktree.clone_from(worktree);

@@ -51,3 +51,76 @@ pub fn plan(agent: &Agent, new_task: bool) -> Plan {
         None | Some(_) => Plan::Round,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::entry::{Entry, HeadAt, Record};
+    use crate::model::failure::{Class, Failure};
+    use crate::rules::replay::{apply, replay};
+
+    /// The agent of a journal that begins as all do and goes on with `entries`.
+    fn agent(entries: Vec<Entry>) -> Agent {
+        let first = include_str!("../../tests/samples/created.json");
+        let first: Record = serde_json::from_str(first).unwrap();
+        let at = first.at;
+        let mut agent = replay(&[first]).unwrap();
+        for entry in entries {
+            apply(&mut agent, &Record { v: 1, at, entry });
+        }
+        agent
+    }
+
+    fn ended(state: Final) -> Entry {
+        Entry::Ended { state, failure: None, changes: None }
+    }
+
+    fn attempted() -> Entry {
+        let mark = uuid::Uuid::nil();
+        Entry::AttemptStarted {
+            n: 1,
+            link: 0,
+            turn: crate::model::entry::Turn::Task,
+            mark,
+            process: None,
+            program: None,
+            note: None,
+            resumes: None,
+        }
+    }
+
+    #[test]
+    fn each_state_has_its_meaning_with_and_without_a_new_task() {
+        let failure = Failure::new(Class::Git, "no");
+        let cleaning = || Entry::Cleaning { trash: "/t".into(), head: HeadAt::default() };
+        let cleaned = || Entry::Cleaned { tip: None, branch_deleted: false };
+        let restoring =
+            || Entry::Restoring { session: "s".parse().unwrap(), branch: "b".into(), worktree: "/w".into() };
+        let refuse = Plan::Refuse;
+        for (entries, without, with) in [
+            (vec![], Plan::GoOn, refuse(Why::NotBegun)),
+            (vec![attempted()], Plan::GoOn, Plan::Round),
+            (vec![Entry::NotCreated { failure }], refuse(Why::NotCreated), refuse(Why::NotCreated)),
+            (vec![attempted(), ended(Final::Done)], refuse(Why::Done), Plan::Round),
+            (vec![attempted(), ended(Final::Failed)], Plan::Round, Plan::Round),
+            (vec![attempted(), ended(Final::Killed)], Plan::Round, Plan::Round),
+            (vec![ended(Final::Done), cleaning()], refuse(Why::Cleaned), refuse(Why::Cleaned)),
+            (vec![ended(Final::Done), cleaning(), cleaned()], refuse(Why::Cleaned), refuse(Why::Cleaned)),
+            (
+                vec![ended(Final::Done), cleaned(), restoring()],
+                refuse(Why::Restoring),
+                refuse(Why::Restoring),
+            ),
+            (
+                vec![ended(Final::Done), cleaned(), restoring(), Entry::Restored],
+                refuse(Why::Done),
+                Plan::Round,
+            ),
+            (vec![Entry::Unknown], refuse(Why::Newer), refuse(Why::Newer)),
+        ] {
+            let agent = agent(entries.clone());
+            assert_eq!(plan(&agent, false), without, "{entries:?}");
+            assert_eq!(plan(&agent, true), with, "{entries:?} with a new task");
+        }
+    }
+}

@@ -130,6 +130,23 @@ pub fn usage(usage: &Usage) -> String {
     }
 }
 
+/// A size as people say it: `512 B`, `3.4 MB`, `1.2 GB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if n < 1000 {
+        return format!("{n} B");
+    }
+    let (mut tenths, mut unit) = (n / 100, UNITS[0]);
+    for next in &UNITS[1..] {
+        if tenths < 10_000 {
+            break;
+        }
+        tenths /= 1000;
+        unit = next;
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
 /// US dollars: `$0.42`; four digits where less than a cent is at stake.
 pub fn money(usd: f64) -> String {
     if usd > 0.0 && usd < 0.01 { format!("${usd:.4}") } else { format!("${usd:.2}") }

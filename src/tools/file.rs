@@ -240,6 +240,15 @@ pub fn remove(path: &Path) -> Result<bool> {
     }
 }
 
+/// Removes the directory `path` if nothing is in it; false if it stays.
+pub fn remove_empty_dir(path: &Path) -> Result<bool> {
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(true),
+        Err(e) if missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        Err(e) => Err(Error::new("remove", path, e)),
+    }
+}
+
 /// The names in the directory `path`, in no order; `None` if it is not there.
 pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
     let entries = match fs::read_dir(path) {

@@ -14,6 +14,7 @@
 )]
 
 mod attack;
+mod clean;
 mod crowd;
 mod documents;
 mod exits;

@@ -5,8 +5,8 @@
 use crate::fakes::Fake;
 use crate::house::House;
 use ai_orch::model::report::{
-    AgentReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine, ResumesReport,
-    RunReport, ShowReport, WaitReport,
+    AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
+    ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -18,9 +18,10 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 11] {
+fn schemas() -> [(&'static str, Value); 14] {
     [
         ("board", schema::<AgentReport>()),
+        ("clean", schema::<CleansReport>()),
         ("diff", schema::<DiffReport>()),
         ("doctor", schema::<DoctorReport>()),
         ("error", schema::<ErrorReport>()),
@@ -30,6 +31,8 @@ fn schemas() -> [(&'static str, Value); 11] {
         ("resume", schema::<ResumesReport>()),
         ("run", schema::<RunReport>()),
         ("show", schema::<ShowReport>()),
+        ("undo", schema::<UndoReport>()),
+        ("undo-list", schema::<UndoListReport>()),
         ("wait", schema::<WaitReport>()),
     ]
 }

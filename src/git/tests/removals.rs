@@ -6,9 +6,13 @@ use super::House;
 use std::os::unix::fs::PermissionsExt;
 
 fn fate(house: &House, tree: &Worktree, merged_into: &[&str]) -> BranchFate {
-    let merged: Vec<String> = merged_into.iter().map(|name| (*name).to_owned()).collect();
-    remove::branch(&house.env(), &tree.common_dir, &tree.branch, &house.tip("main"), &merged, "ai_orch/")
-        .unwrap()
+    let (env, common, base) = (house.env(), &tree.common_dir, house.tip("main"));
+    let ask = || remove::fate(&env, common, &tree.branch, &base, merged_into, "ai_orch/", None).unwrap();
+    let before = ask();
+    assert_eq!(before, ask(), "asking changes nothing");
+    let done = remove::branch(&env, common, &tree.branch, &base, merged_into, "ai_orch/").unwrap();
+    assert_eq!(before, done, "what is done is what was said");
+    done
 }
 
 fn take_away(house: &House, tree: &Worktree) {

@@ -1,0 +1,69 @@
+//! `clean`: what was typed, and what came of it.
+
+use super::print::{self, Screen};
+use super::{args, exit};
+use crate::life::House;
+use crate::model::report::CleanReport;
+use crate::model::request;
+use crate::model::text::Shown;
+use crate::ops::{self, Result};
+use crate::rules::wording::{self, Tone};
+
+pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut Screen) -> Result<u8> {
+    let request = request::Clean {
+        sessions: asked.sessions,
+        done: asked.done,
+        older_than: asked.older_than,
+        dry_run: asked.dry_run,
+        rescue: asked.rescue,
+    };
+    let report = ops::clean::clean(house, &request)?;
+    let codes: Vec<u8> = report
+        .cleaned
+        .iter()
+        .map(|r| r.error.as_ref().map_or(exit::OK, |e| exit::of_error(&e.code)))
+        .collect();
+    if json {
+        screen.json(&report);
+        return Ok(exit::of_all(codes));
+    }
+    for one in &report.cleaned {
+        tell(screen, one, report.dry_run);
+    }
+    let would = if report.dry_run { "would be " } else { "" };
+    for one in &report.forgotten {
+        let refs = one.refs;
+        screen.toned(Tone::Good, &format!("{} {would}forgotten ({refs} saved states)", one.session));
+    }
+    match report.cleaned.iter().filter(|r| r.cleaned).count() {
+        _ if report.dry_run => {}
+        0 if report.cleaned.is_empty() && report.forgotten.is_empty() => screen.line("Nothing to clean."),
+        0 => {}
+        1 => screen.line("Bring it back: ai_orch undo"),
+        _ => screen.line("Bring one back: ai_orch undo SESSION"),
+    }
+    Ok(exit::of_all(codes))
+}
+
+fn tell(screen: &mut Screen, report: &CleanReport, dry_run: bool) {
+    let session = Shown(&report.session);
+    if let Some(e) = &report.error {
+        print::error(&e.code, &e.message, e.hint.clone(), exit::of_error(&e.code), false);
+        return;
+    }
+    let done = if dry_run { "would be cleaned" } else { "cleaned" };
+    let branch = match report.branch.as_ref().map(|b| &b.kept_because) {
+        None => String::new(),
+        Some(None) if dry_run => "; its branch goes too".to_owned(),
+        Some(None) => "; its branch is gone too".to_owned(),
+        Some(Some(why)) => format!("; its branch stays: {}", Shown(why)),
+    };
+    screen.toned(Tone::Good, &format!("{session} {done}, {}{branch}", wording::bytes(report.bytes)));
+    for left in &report.not_kept {
+        screen.line(&format!(
+            "  not saved, because it is ignored and large: {} ({})",
+            Shown(&left.path),
+            wording::bytes(left.bytes)
+        ));
+    }
+}

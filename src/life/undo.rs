@@ -1,0 +1,170 @@
+//! Bringing back what `clean` took away: name, branch, worktree with its files and index.
+
+use super::remake::{remake, repository};
+use super::{House, Result, clean};
+use crate::a2a::names::{self, Named};
+use crate::a2a::record::{self, Pen};
+use crate::a2a::{board, cleaned, root};
+use crate::git::{BranchProblem, Repository};
+use crate::model::agent::{Agent, Removal};
+use crate::model::entry::{Entry, HeadAt, Spec};
+use crate::model::ids::{AgentId, Project, Session};
+use crate::model::places::Record;
+use crate::model::text::Shown;
+use crate::rules::naming;
+use crate::rules::report::{Keeper, report};
+use crate::tools::{file, lock};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long to wait for others who add a worktree to the same repository.
+const LOCK_LIMIT: Duration = Duration::from_mins(2);
+/// How many names are tried for one agent.
+const NAMES: usize = 10_000;
+
+/// Why an agent cannot be brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its repository is gone.
+    #[error("the repository of {session} is gone: {}", Shown(&.common_dir.to_string_lossy()))]
+    NoRepository {
+        /// The agent.
+        session: Session,
+        /// Where the repository was.
+        common_dir: PathBuf,
+    },
+    /// No name was free.
+    #[error("no name like '{0}' is free")]
+    NoName(Session),
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoRepository { .. } => "repository_gone",
+            Self::NoName(_) => "no_name",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoRepository { .. } => Some("put it back where it was, and undo again".to_owned()),
+            Self::NoName(_) => None,
+        }
+    }
+}
+
+/// An agent that is there again.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// Its name now.
+    pub session: Session,
+    /// What it was made from.
+    pub spec: Spec,
+    /// Whether it was there before this call.
+    pub was_there: bool,
+}
+
+/// Brings back the agent of `record`.
+///
+/// It comes back under its name, or the next free one like it, with the files, the index, HEAD and the branch that it had.
+pub fn undo(house: &House, id: AgentId, record: &Record) -> Result<Restored> {
+    let places = &house.settings.places;
+    let _alone = record::hold(record)?;
+    let Some(held) = record::try_take(record)? else {
+        let agent = record::load(record)?;
+        let spec = agent.ok_or(crate::a2a::Error::NoAgent { name: id.to_string(), near: Vec::new() })?.spec;
+        return Ok(Restored { session: spec.session.clone(), spec, was_there: true });
+    };
+    let mut pen = Pen::open(record, &held)?;
+    if let Some(Removal::Cleaning { .. }) = &pen.agent.removal {
+        let named = named(&pen.agent, record);
+        clean::finish(house, &named, &mut pen)?;
+    }
+    let (Some(Removal::Cleaned { .. } | Removal::Restoring { .. }), spec) =
+        (&pen.agent.removal, pen.agent.spec.clone())
+    else {
+        cleaned::remove(places, id)?;
+        let spec = pen.agent.spec.clone();
+        return Ok(Restored { session: spec.session.clone(), spec, was_there: true });
+    };
+    root::prepare(&places.root, house.settings.uid)?;
+    if !file::is_dir(&spec.common_dir)? {
+        return Err(Error::NoRepository { session: spec.session, common_dir: spec.common_dir }.into());
+    }
+    let repository = repository(house, &spec)?;
+    let guard = lock::exclusive(&places.project_lock(&spec.project), LOCK_LIMIT)?;
+    let (was_at, tip) = settle(house, &repository, &mut pen)?;
+    remake(&repository, &mut pen, record, &was_at, tip.as_deref())?;
+    drop(guard);
+    pen.write(Entry::Restored)?;
+    let spec = pen.agent.spec.clone();
+    let gone = Keeper::Gone { creator_alive: false, running: None };
+    // The board is a copy, and /tmp may be full: the journal has it.
+    board::post(places, &report(&pen.agent, &gone, None)).ok();
+    cleaned::remove(places, id)?;
+    Ok(Restored { session: spec.session.clone(), spec, was_there: false })
+}
+
+fn named(agent: &Agent, record: &Record) -> Named {
+    let spec = &agent.spec;
+    Named {
+        session: spec.session.clone(),
+        project: spec.project.clone(),
+        id: spec.id,
+        record: record.clone(),
+    }
+}
+
+/// Settles on a name, branch and worktree that are free, puts them on record, and reserves the name: the ones that are on
+/// record already, if a call was cut off behind that. Returns where HEAD was, and the tip of the branch.
+fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(HeadAt, Option<String>)> {
+    let places = &house.settings.places;
+    let id = pen.agent.spec.id;
+    let reserve = |session: &Session, project: &Project| -> Result<bool> {
+        let ours = names::find(places, session)?.is_some_and(|owner| owner.id == id);
+        Ok(ours || names::reserve(places, session, project, id)?)
+    };
+    if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
+        && reserve(&pen.agent.spec.session, &pen.agent.spec.project)?
+    {
+        return Ok((head.clone(), tip.clone()));
+    }
+    let spec = pen.agent.spec.clone();
+    for session in naming::candidates(&spec.session).take(NAMES) {
+        let same = session == spec.session;
+        let branch =
+            if same { spec.branch.clone() } else { format!("{}{session}", house.settings.branch_prefix) };
+        let worktree = places.worktree(&spec.project, &session);
+        if !is_free(repository, pen, &branch)? || file::ownership(&worktree)?.is_some() {
+            continue;
+        }
+        if names::find(places, &session)?.is_some_and(|owner| owner.id != id) {
+            continue;
+        }
+        // On record before it is done: a name that leads to an agent which does not know it would be nobody's.
+        pen.write(Entry::Restoring { session: session.clone(), branch, worktree })?;
+        if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
+            && reserve(&session, &spec.project)?
+        {
+            return Ok((head.clone(), tip.clone()));
+        }
+    }
+    Err(Error::NoName(spec.session).into())
+}
+
+/// Whether the agent can have this branch: nobody has, or it is where the agent's was.
+fn is_free(repository: &Repository, pen: &Pen, branch: &str) -> Result<bool> {
+    let Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) = &pen.agent.removal else {
+        return Ok(false);
+    };
+    Ok(match repository.branch_problem(branch)? {
+        None => true,
+        Some(BranchProblem::Exists(at)) => {
+            Some(at.as_str()) == tip.as_deref() && repository.checked_out_at(branch)?.is_empty()
+        }
+        Some(_) => false,
+    })
+}

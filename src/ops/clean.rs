@@ -1,0 +1,152 @@
+//! `clean`: ended agents lose worktree, session and name, and their branch if nothing is lost by that. Saved first.
+
+use super::Result;
+use crate::a2a::names::{self, Named};
+use crate::a2a::{cleaned, look, record};
+use crate::git::remove::{BranchFate, KeptBecause};
+use crate::git::rescue;
+use crate::life::clean::{self, Cleaned};
+use crate::life::{self, House};
+use crate::model::agent::{Agent, Removal, State};
+use crate::model::ids::Moment;
+use crate::model::report::{
+    BranchReport, CleanReport, CleansReport, ErrorBody, ForgottenReport, NotKept, VERSION,
+};
+use crate::model::request::Clean;
+use crate::tools::{clock, file};
+use std::time::Duration;
+
+/// How long rescue refs of cleaned agents are kept at least, if nobody says otherwise.
+pub const RESCUES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Cleans the agents that `request` names, or all that have ended and are as it says.
+pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
+    let mut cleaned = Vec::new();
+    for (name, named) in chosen(house, request)? {
+        let done = named.and_then(|named| {
+            let done =
+                if request.dry_run { clean::outlook(house, &named) } else { clean::clean(house, &named) };
+            Ok(done?)
+        });
+        cleaned.push(told(name, done, request.dry_run));
+    }
+    if !request.dry_run {
+        clean::empty_trash(house)?;
+    }
+    let forgotten = if request.rescue { forget(house, request)? } else { Vec::new() };
+    Ok(CleansReport { v: VERSION, dry_run: request.dry_run, cleaned, forgotten })
+}
+
+fn chosen(house: &House, request: &Clean) -> Result<Vec<(String, Result<Named>)>> {
+    let places = &house.settings.places;
+    if !request.sessions.is_empty() {
+        // Whole names, as for kill: what goes away is named in full.
+        let find = |name: &String| (name.clone(), names::require(places, name).map_err(Into::into));
+        return Ok(request.sessions.iter().map(find).collect());
+    }
+    if request.rescue {
+        return Ok(Vec::new());
+    }
+    let now = clock::now();
+    let mut chosen = Vec::new();
+    for named in names::all(places)? {
+        // One that cannot be read has to be named to be cleaned.
+        let Ok(Some(agent)) = record::load(&named.record) else { continue };
+        let Ok(Some(known)) = look::look(places, &named) else { continue };
+        let wanted = if request.done { known.state == State::Done } else { known.state.is_final() };
+        let ended = known.ended.unwrap_or(known.updated);
+        let old = request.older_than.is_none_or(|age| older(ended, now, age));
+        let half = matches!(agent.removal, Some(Removal::Cleaning { .. } | Removal::Cleaned { .. }));
+        if half || (wanted && old && agent.removal.is_none()) {
+            chosen.push((named.session.to_string(), Ok(named)));
+        }
+    }
+    Ok(chosen)
+}
+
+fn older(moment: Moment, now: Moment, age: Duration) -> bool {
+    u128::from(now.millis_since(moment)) >= age.as_millis()
+}
+
+fn told(session: String, done: Result<Cleaned>, dry_run: bool) -> CleanReport {
+    let mut report = CleanReport { session, ..CleanReport::default() };
+    match done {
+        Ok(done) => {
+            report.cleaned = !dry_run;
+            report.bytes = done.freed;
+            report.saved = done.saved;
+            report.branch = done.branch.as_ref().and_then(branch);
+            report.not_kept = done
+                .not_kept
+                .iter()
+                .map(|(path, bytes)| NotKept { path: path.to_string_lossy().into_owned(), bytes: *bytes })
+                .collect();
+        }
+        Err(error) => {
+            report.error = Some(ErrorBody {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                hint: error.hint(),
+            });
+        }
+    }
+    report
+}
+
+fn branch(fate: &BranchFate) -> Option<BranchReport> {
+    let (tip, kept) = match fate {
+        BranchFate::Gone => return None,
+        BranchFate::Deleted { tip } => (tip, None),
+        BranchFate::Kept { tip, why: KeptBecause::NotMerged { commits } } => {
+            let commits_word = if *commits == 1 { "commit is" } else { "commits are" };
+            (tip, Some(format!("{commits} {commits_word} on no other branch")))
+        }
+        BranchFate::Kept { tip, why: KeptBecause::CheckedOut { at } } => {
+            let at = at.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+            (tip, Some(format!("it is checked out in {at}")))
+        }
+    };
+    Some(BranchReport { tip: tip.as_str().to_owned(), kept_because: kept })
+}
+
+/// Removes rescue refs and records of agents that were cleaned long enough ago.
+fn forget(house: &House, request: &Clean) -> Result<Vec<ForgottenReport>> {
+    let places = &house.settings.places;
+    let age = request.older_than.unwrap_or(RESCUES_KEPT);
+    let now = clock::now();
+    let mut forgotten = Vec::new();
+    for cleaned in cleaned::all(places)? {
+        let Ok(Some(agent)) = cleaned.agent() else { continue };
+        let Some(Removal::Cleaned { at, .. }) = &agent.removal else { continue };
+        if !older(*at, now, age) {
+            continue;
+        }
+        let refs = rescues(house, &agent)?;
+        if !request.dry_run {
+            let Some(_held) = record::try_take(&cleaned.record)? else { continue };
+            let env = house.git()?;
+            for (name, commit) in &refs {
+                rescue::delete(&env, &agent.spec.common_dir, name, commit).map_err(life::Error::from)?;
+            }
+            cleaned::remove(places, cleaned.id)?;
+            crate::git::remove::tree(&cleaned.record.0).map_err(life::Error::from)?;
+        }
+        forgotten.push(ForgottenReport {
+            session: agent.spec.session.clone(),
+            id: cleaned.id,
+            cleaned: *at,
+            refs: u32::try_from(refs.len()).unwrap_or(u32::MAX),
+        });
+    }
+    Ok(forgotten)
+}
+
+/// The refs that the worktrees of the agent are saved under; none if its repository is gone.
+fn rescues(house: &House, agent: &Agent) -> Result<Vec<(String, crate::git::CommitId)>> {
+    if !file::is_dir(&agent.spec.common_dir)? {
+        return Ok(Vec::new());
+    }
+    let refs = rescue::list(&house.git()?, &agent.spec.common_dir, &clean::rescues_of(agent))
+        .map_err(life::Error::from)?;
+    Ok(refs.into_iter().map(|(name, commit, _)| (name, commit)).collect())
+}
