@@ -13,6 +13,8 @@ use std::time::Duration;
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
 /// How long somebody who only looks at a lock may hold it.
 const LOOK_LIMIT: Duration = Duration::from_millis(100);
+/// How long a keeper may take to leave when its agent has ended: its session and perhaps the tmux server are ended too.
+const LEAVE_LIMIT: Duration = Duration::from_secs(20);
 /// How long a verb may be at work on an agent that another one waits for.
 const HOLD_LIMIT: Duration = Duration::from_mins(2);
 
@@ -101,12 +103,18 @@ pub fn take(record: &Record) -> Result<Lock> {
     Ok(lock::exclusive(&record.keeper_lock(), TAKE_LIMIT)?)
 }
 
-/// Takes the keeper's lock of `record` if nobody holds it.
+/// Takes the keeper's lock of `record` if nobody keeps the agent. A keeper whose agent has ended is about to end as well,
+/// and is waited for.
 pub fn try_take(record: &Record) -> Result<Option<Lock>> {
-    match lock::exclusive(&record.keeper_lock(), LOOK_LIMIT) {
+    let within = |limit| match lock::exclusive(&record.keeper_lock(), limit) {
         Ok(lock) => Ok(Some(lock)),
         Err(lock::Error::Held { .. }) => Ok(None),
         Err(error) => Err(error.into()),
+    };
+    match within(LOOK_LIMIT)? {
+        Some(lock) => Ok(Some(lock)),
+        None if load(record)?.is_some_and(|agent| agent.conclusion.is_some()) => within(LEAVE_LIMIT),
+        None => Ok(None),
     }
 }
 

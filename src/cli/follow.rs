@@ -7,26 +7,41 @@ use crate::ops::follow::News;
 use crate::rules::wording::{self, Tone};
 use std::cell::Cell;
 use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Completes at Ctrl-C, when the terminal is gone, or at TERM: the agent goes on, only the follower ends. `code` becomes
-/// the exit code that says which.
-pub(super) async fn interrupted(code: &Cell<u8>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = || -> io::Result<_> {
-        Ok((
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::hangup())?,
-            signal(SignalKind::terminate())?,
-        ))
-    };
-    match listen() {
-        Ok((mut interrupt, mut hang_up, mut terminate)) => tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = hang_up.recv() => {}
-            _ = terminate.recv() => code.set(exit::TERMINATED),
-        },
-        Err(_) => std::future::pending().await,
+/// The signals that end a follower and leave its agent running: Ctrl-C, the terminal is gone, TERM.
+#[derive(Debug)]
+pub(super) struct Leave(Option<(Signal, Signal, Signal)>);
+
+impl Leave {
+    /// Listens from now on; one that comes before anybody asks is kept. To be called within a runtime.
+    pub(super) fn listen() -> Self {
+        let listen = || -> io::Result<_> {
+            Ok((
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::terminate())?,
+            ))
+        };
+        Self(listen().ok())
     }
+
+    /// Completes when one came. `code` becomes the exit code that says which.
+    pub(super) async fn asked(mut self, code: &Cell<u8>) {
+        match &mut self.0 {
+            Some((interrupt, hang_up, terminate)) => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {}
+                _ = terminate.recv() => code.set(exit::TERMINATED),
+            },
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Completes at the first of these signals.
+pub(super) async fn interrupted(code: &Cell<u8>) {
+    Leave::listen().asked(code).await;
 }
 
 /// Shows what happens, as it happens: each attempt under its own line, what the agent does, and one line that moves.

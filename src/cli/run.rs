@@ -1,6 +1,6 @@
 //! `run`: the request that was typed, and following the agent as it works.
 
-use super::follow::{interrupted, tell_news};
+use super::follow::{Leave, tell_news};
 use super::print::{self, Screen};
 use super::{args, exit};
 use crate::life::House;
@@ -70,6 +70,12 @@ fn request(run: args::Run) -> Result<request::Run> {
 
 pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Result<u8> {
     let detach = run.detach;
+    // Before anything is made: who is followed from its first moment must be left from its first moment.
+    let runtime = if detach { None } else { Some(ops::runtime()?) };
+    let leave = runtime.as_ref().map(|runtime| {
+        let _within = runtime.enter();
+        Leave::listen()
+    });
     let started = ops::run::run(house, &request(run)?)?;
     if !json {
         for note in &started.notes {
@@ -78,7 +84,7 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
     }
     let session = started.created.spec.session.clone();
     let named = ops::logs::find(house, session.as_str())?;
-    if detach {
+    let (Some(runtime), Some(leave)) = (runtime, leave) else {
         let report = ops::run::report(house, &named)?;
         if json {
             let next = print::next_commands(&report);
@@ -87,7 +93,7 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
             screen.line(session.as_str());
         }
         return Ok(exit::OK);
-    }
+    };
     if !json {
         let spec = &started.created.spec;
         let chain: Vec<&str> = spec.chain.iter().map(|l| l.cli.as_str()).collect();
@@ -98,7 +104,7 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
     }
     let code = Cell::new(exit::LEFT);
     let mut attempt = 0;
-    let followed = ops::runtime()?.block_on(ops::follow::follow(
+    let followed = runtime.block_on(ops::follow::follow(
         house,
         &named,
         true,
@@ -108,7 +114,7 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
             }
             !screen.closed
         },
-        interrupted(&code),
+        leave.asked(&code),
     ))?;
     let Some(followed) = followed else { return Ok(exit::FAILED) };
     let report = followed.report;

@@ -313,15 +313,13 @@ fn there(house: &House, agent: &Agent) -> Result<Option<There>> {
         return Ok(None);
     }
     let Some(base) = CommitId::parse(&agent.spec.base) else { return Ok(None) };
-    let worktree = match worktree(agent) {
-        Some(worktree) => Some(worktree),
+    let worktree = if let Some(worktree) = worktree(agent) {
+        Some(worktree)
+    } else {
         // Its creation was cut off before the worktree was on record, or failed.
-        None => {
-            let _guard =
-                lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), LOCK_LIMIT)?;
-            let spec = &agent.spec;
-            git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &base)?
-        }
+        let spec = &agent.spec;
+        let _guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+        git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &base)?
     };
     Ok(worktree.map(|worktree| There { env, worktree, base }))
 }

@@ -17,7 +17,7 @@ use crate::tools::{clock, file};
 use std::time::Duration;
 
 /// How long rescue refs of cleaned agents are kept at least, if nobody says otherwise.
-pub const RESCUES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const RESCUES_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Cleans the agents that `request` names, or all that have ended and are as it says.
 pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
