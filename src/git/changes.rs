@@ -119,7 +119,7 @@ pub fn changes(
     let operation = operation(eyes.as_ref(), worktree, &listing)?;
     let tracked = match head.commit() {
         Some(commit) => {
-            private.refresh()?;
+            private.refresh(true)?;
             let words = ["diff-index", "-z", "--name-only", "--ignore-submodules=dirty", commit.as_str()];
             let out = private.git().args(words).output("compare with HEAD")?;
             let gone = |path: &PathBuf| listing.keep_absent && !listing.files.contains(path);
@@ -215,10 +215,15 @@ impl Listing {
         worktree: &Worktree,
         head: Option<&CommitId>,
     ) -> Result<Self> {
-        if private.copied.is_some()
-            && let Ok(listing) = Self::compare(private, worktree, head, false)
-        {
-            return Ok(listing);
+        if private.copied.is_some() {
+            match Self::compare(private, worktree, head, false) {
+                Ok(listing) => return Ok(listing),
+                // A filter failed, or the like. The index is good.
+                Err(e) if private.git().args(["ls-files", "-z"]).output("list the index").is_ok() => {
+                    return Err(e);
+                }
+                Err(_) => {}
+            }
         }
         // Without the index nobody can tell a deleted file from one that a sparse checkout or a fill that was ended
         // did not write, so nothing counts as deleted.
@@ -239,7 +244,7 @@ impl Listing {
         listing.note(&lines);
         if !listing.assumed.is_empty() {
             // Takes the mark from those that are not unchanged, so that git looks at them.
-            private.refresh()?;
+            private.refresh(false)?;
             lines = Line::list(private)?;
         }
         let mut seen = BTreeSet::new();

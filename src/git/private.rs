@@ -187,9 +187,11 @@ impl<'a> PrivateDir<'a> {
             .env("PYTHONSAFEPATH", "1")
     }
 
-    /// Has the private index agree with the disk where the content does, also where git was told not to look.
-    pub(super) fn refresh(&self) -> Result<()> {
-        let refresh = self.git().args(["update-index", "-q", "--really-refresh"]).run()?;
+    /// Has the private index agree with the disk where the content does, also where git was told to take that for
+    /// granted. With `hidden` git looks at files that it was told not to look at, and forgets that it was.
+    pub(super) fn refresh(&self, hidden: bool) -> Result<()> {
+        let git = self.git().config("core.sparseCheckout", if hidden { "true" } else { "false" });
+        let refresh = git.args(["update-index", "-q", "--really-refresh"]).run()?;
         // Exit code 1 tells that some differ.
         if matches!(refresh.status.code(), Some(0 | 1)) { Ok(()) } else { Err(refresh.failure().into()) }
     }

@@ -113,24 +113,16 @@ pub fn save(
     super::refs::require_ours(prefix)?;
     let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
-    let private = PrivateDir::new(env, worktree, config)?;
-    let listed = Listing::read(&private, worktree, head.commit())?;
-    let index = SavedIndex::read(&private, &listed)?;
-    let found = match ignored_max {
-        Some(max) => ignored::find(&private, worktree, &listed.entered, max)?,
-        None => ignored::Found::default(),
-    };
-    let (listing, raw) = match put_in(&private, listed, &found) {
-        Ok(listing) => (listing, false),
+    let first = Attempt::new(env, worktree, config, &head, ignored_max, false);
+    let (attempt, raw) = match first {
+        Ok(attempt) => (attempt, false),
         Err(error) => {
             // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
-            let again = || {
-                private.take_bytes_as_they_are()?;
-                put_in(&private, Listing::read(&private, worktree, head.commit())?, &found)
-            };
-            (again().map_err(|_| error)?, true)
+            let raw = Attempt::new(env, worktree, config, &head, ignored_max, true);
+            (raw.map_err(|_| error)?, true)
         }
     };
+    let Attempt { private, listing, index, found } = attempt;
     let tree = match index.tree_if_untouched(&listing) {
         Some(tree) => tree,
         None => tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?,
@@ -156,12 +148,40 @@ pub fn save(
     Ok(Some(Saved { name, commit, head, raw, left: listing.left(&private), not_kept: found.not_kept }))
 }
 
-/// Puts all files into the private index, those of nested repositories too.
-fn put_in(private: &PrivateDir<'_>, mut listing: Listing, found: &ignored::Found) -> Result<Listing> {
-    listing.take_all_nested(private, private.worktree())?;
-    listing.files.extend(found.files.iter().cloned());
-    listing.apply(private)?;
-    Ok(listing)
+/// All files in a private index.
+struct Attempt<'a> {
+    private: PrivateDir<'a>,
+    listing: Listing,
+    /// What the worktree's own index was.
+    index: SavedIndex,
+    found: ignored::Found,
+}
+
+impl<'a> Attempt<'a> {
+    /// Takes files of nested repositories too; with `raw` as they are, else by the filters and rules.
+    fn new(
+        env: &'a GitEnv,
+        worktree: &'a Worktree,
+        config: &ConfigSnapshot,
+        head: &Head,
+        ignored_max: Option<u64>,
+        raw: bool,
+    ) -> Result<Self> {
+        let private = PrivateDir::new(env, worktree, config)?;
+        if raw {
+            private.take_bytes_as_they_are()?;
+        }
+        let mut listing = Listing::read(&private, worktree, head.commit())?;
+        let index = SavedIndex::read(&private, &listing)?;
+        listing.take_all_nested(&private, worktree)?;
+        let found = match ignored_max {
+            Some(max) => ignored::find(&private, worktree, &listing.entered, max)?,
+            None => ignored::Found::default(),
+        };
+        listing.files.extend(found.files.iter().cloned());
+        listing.apply(&private)?;
+        Ok(Self { private, listing, index, found })
+    }
 }
 
 fn is_empty(private: &PrivateDir<'_>, tree: &str) -> Result<bool> {

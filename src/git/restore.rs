@@ -2,7 +2,7 @@
 //!
 //! Files are first written as they are stored. Only then are those that a filter or line-end rule changes written anew
 //! by that rule: by now it can be seen which filter commands lie in the worktree, and these do not run. What
-//! [`super::rescue`] found that such rules do not give back is written last, byte for byte.
+//! [`super::rescue`] found that such rules do not give back stays as it is stored.
 //!
 //! No hook runs, no configuration but the snapshot from before the agent is read where files are written.
 
@@ -192,30 +192,34 @@ fn fill(repository: &Repository, worktree: &Worktree, config: &ConfigSnapshot, s
     first.take_bytes_as_they_are()?;
     disk::remove_file(&first.index())?;
     first.git().args(["read-tree", &saved.disk]).output("read what was saved")?;
-    let files: Vec<PathBuf> =
-        names(&first, &saved.disk)?.into_iter().filter(|path| !absent.contains(path)).collect();
+    let kept: BTreeSet<PathBuf> = match &saved.bytes {
+        Some(bytes) => names(&first, bytes.as_str())?.into_iter().collect(),
+        None => BTreeSet::new(),
+    };
+    let mut files = names(&first, &saved.disk)?;
+    // What is kept as it is must have no size in the index, or git would take another size for another content.
+    files.retain(|path| !absent.contains(path) && !kept.contains(path));
     check_out(&first, &first.index(), &files)?;
-    // Those that a rule changes. This private directory sees what filters lie in the worktree.
-    let second = PrivateDir::new(&repository.env, worktree, config)?;
-    disk::remove_file(&second.index())?;
-    disk::copy_with_time(&first.index(), &second.index())?;
-    if rescue_bytes::possible(&second, config, false, &files) {
-        let ways = rescue_bytes::ways(&second, config, &files)?;
-        let kept: BTreeSet<PathBuf> = match &saved.bytes {
-            Some(bytes) => names(&second, bytes.as_str())?.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
-        let changed = files.iter().zip(ways);
-        let changed = changed.filter(|(path, way)| *way == Way::Out && !kept.contains(*path));
-        let changed: Vec<_> = changed.map(|(path, _)| path.clone()).collect();
-        check_out(&second, &second.index(), &changed)?;
-    }
     if let Some(bytes) = &saved.bytes {
         let index = first.beside("bytes");
         let git = first.git_in(&worktree.path, &index).args(["read-tree", bytes.as_str()]);
         git.output("read what was saved")?;
-        let files = names(&first, bytes.as_str())?;
-        check_out(&first, &index, &files)?;
+        check_out(&first, &index, &kept.iter().cloned().collect::<Vec<_>>())?;
+    }
+    // Those that a rule changes. This private directory sees what filters lie in the worktree.
+    let second = PrivateDir::new(&repository.env, worktree, config)?;
+    disk::remove_file(&second.index())?;
+    disk::copy_with_time(&first.index(), &second.index())?;
+    let attributes = kept.iter().any(|path| path.file_name().is_some_and(|name| name == ".gitattributes"));
+    if rescue_bytes::possible(&second, config, attributes, &files) {
+        let ways = rescue_bytes::ways(&second, config, &files)?;
+        let changed = files.iter().zip(ways).filter(|(_, way)| *way == Way::Out);
+        let changed: Vec<_> = changed.map(|(path, _)| path.clone()).collect();
+        for path in &changed {
+            // git does not write again what it has written.
+            disk::remove_file(&worktree.path.join(path))?;
+        }
+        check_out(&second, &second.index(), &changed)?;
     }
     set_index(&second, saved, &marks)
 }
@@ -235,7 +239,7 @@ fn set_index(private: &PrivateDir<'_>, saved: &Parts, marks: &[Mark]) -> Result<
     let doing = "set the index";
     match &saved.index {
         // What agrees with the disk keeps the note that it does.
-        Some(tree) => private.git().args(["read-tree", "-m", tree]).output(doing)?,
+        Some(tree) => private.git().args(["read-tree", "--reset", tree]).output(doing)?,
         None => private.git().args(["read-tree", "--empty"]).output(doing)?,
     };
     let mut conflicts = Vec::new();
@@ -266,10 +270,8 @@ fn set_index(private: &PrivateDir<'_>, saved: &Parts, marks: &[Mark]) -> Result<
         git.stdin(nul_ended(&paths)).output(doing).map(|_| ())
     };
     mark(&["add", "-f", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"], intended)?;
-    let refresh = private.git().args(["update-index", "-q", "--refresh"]).run()?;
-    if !matches!(refresh.status.code(), Some(0 | 1)) {
-        return Err(refresh.failure().into());
-    }
+    // Spares the next git the look at every file. Where a filter fails it cannot, and the index is right all the same.
+    private.git().args(["update-index", "-q", "--refresh"]).run()?;
     mark(&["update-index", "--assume-unchanged", "-z", "--stdin"], with(ASSUMED))?;
     mark(&["update-index", "--skip-worktree", "-z", "--stdin"], [with(SKIPPED), with(HIDDEN)].concat())?;
     disk::remove_file(&private.worktree().admin_dir.join("index.lock"))?;

@@ -85,7 +85,7 @@ pub(super) fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Resu
     let private = PrivateDir::new(env, worktree, &ConfigSnapshot::bare(base.as_str().len() == 64))?;
     let at = head(env, worktree)?;
     let listing = Listing::read(&private, worktree, at.commit())?;
-    private.refresh()?;
+    private.refresh(true)?;
     listing.mark_untracked(&private)?;
     let words =
         ["diff-index", "-z", "--numstat", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"];

@@ -3,7 +3,9 @@
 use super::super::changes::changes;
 use super::super::commit::{Outcome, commit_all};
 use super::super::eyes::Eyes;
+use super::super::remove;
 use super::super::rescue::save as rescue;
+use super::super::restore::{Target, restore};
 use super::super::stat::stat;
 use super::super::{Repository, Worktree};
 use super::House;
@@ -98,6 +100,34 @@ fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
     eyes.patch(&base, &commit, 1 << 20).unwrap();
     eyes.diff_stat(&base, &commit).unwrap();
     eyes.commits(&base, &commit, 10).unwrap();
+    away_and_back(house, tree, config);
+}
+
+fn away_and_back(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
+    let env = house.env();
+    std::fs::write(tree.path.join("a.txt"), "changed once more\n").unwrap();
+    std::fs::write(tree.path.join("y.known"), "Loud\n").unwrap();
+    std::fs::write(tree.path.join("ignored"), "i\n").unwrap();
+    let head = super::super::worktree::head(&env, tree).unwrap();
+    let name = "refs/ai_orch/rescue/x/2";
+    let saved = rescue(&env, tree, config, name, "r", Some(1 << 20)).unwrap().unwrap();
+    let trash = house.path("trash");
+    assert!(remove::move_aside(tree, &trash).unwrap());
+    // Somebody wrote in between.
+    std::fs::write(trash.join("late"), "l\n").unwrap();
+    let moved = Worktree { path: trash.clone(), ..tree.clone() };
+    let late = rescue(&env, &moved, config, name, "r", Some(1 << 20)).unwrap().unwrap();
+    assert_eq!(late.name, format!("{name}-2"));
+    remove::admin(tree).unwrap();
+    remove::branch(&env, &tree.common_dir, &tree.branch, &house.tip("main"), &[], "ai_orch/").unwrap();
+    remove::tree(&trash).unwrap();
+    let repository = Repository::require(&env, &house.repo()).unwrap();
+    let target = Target::from(&head);
+    restore(&repository, config, &tree.path, &target, Some(&late.commit)).unwrap();
+    assert!(tree.path.join("late").exists() && tree.path.join("ignored").exists());
+    assert_eq!(std::fs::read_to_string(tree.path.join("y.known")).unwrap(), "Loud\n");
+    super::super::rescue::list(&env, &tree.common_dir, "refs/ai_orch").unwrap();
+    super::super::rescue::delete(&env, &tree.common_dir, name, &saved.commit).unwrap();
 }
 
 fn change_files(tree: &Worktree) {
@@ -236,6 +266,23 @@ fn a_filter_whose_command_lies_in_the_worktree_is_left_out() {
     assert_eq!(saved.left.skipped_filters, ["evil"]);
     assert!(matches!(saved.outcome, Outcome::Committed { .. }));
     assert!(sprung(&house).is_empty());
+}
+
+#[test]
+fn a_filter_whose_command_comes_back_with_the_worktree_does_not_run() {
+    let house = House::new();
+    for name in ["clean", "smudge"] {
+        house.run(&house.repo(), &["config", &format!("filter.evil.{name}"), &format!("sh ./{name}.sh")]);
+    }
+    let config = house.config();
+    let tree = house.worktree("x");
+    for name in ["clean", "smudge"] {
+        std::fs::copy(trap(&house, name), tree.path.join(format!("{name}.sh"))).unwrap();
+    }
+    change_files(&tree);
+    away_and_back(&house, &tree, &config);
+    assert!(sprung(&house).is_empty(), "{:?}", sprung(&house));
+    assert_eq!(std::fs::read_to_string(tree.path.join("x.known")).unwrap(), "Loud\n");
 }
 
 #[test]

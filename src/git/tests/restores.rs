@@ -37,7 +37,9 @@ pub(super) fn files(root: &Path) -> BTreeMap<PathBuf, (char, Vec<u8>)> {
 }
 
 fn status(house: &House, dir: &Path) -> String {
-    house.run(dir, &["status", "--porcelain=v2", "-z", "--ignored"])
+    // Where a filter is gone git has no status.
+    let out = house.try_run(dir, &["status", "--porcelain=v2", "-z", "--ignored"]);
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 /// What a worktree is, as far as it has to come back.
