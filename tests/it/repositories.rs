@@ -369,3 +369,14 @@ fn what_is_gone_is_said_and_everything_else_goes_on() {
     assert!(done.stderr.contains("the repository of no-repo is gone: "), "{done}");
     assert!(done.stderr.contains("git diff "), "{done}");
 }
+
+#[test]
+fn locks_of_a_git_that_was_killed_do_not_keep_the_work_off_its_branch() {
+    let house = House::new();
+    let locks = "d=$(git rev-parse --absolute-git-dir); : >$d/index.lock; : >$d/HEAD.lock; : >$d/../../refs/heads/ai_orch/locked.lock";
+    let task = format!("{locks}; echo work >work.txt");
+    house.ok(["run", "--agent-cli", "sh", "--name", "locked", "--", &task]);
+    assert_eq!(house.git(&["show", "ai_orch/locked:work.txt"]), "work");
+    let worktree = house.listed("locked")["worktree"].as_str().unwrap().to_owned();
+    assert_eq!(house.git_in(Path::new(&worktree), &["status", "--porcelain"]), "");
+}

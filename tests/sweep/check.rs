@@ -131,8 +131,8 @@ pub fn once(stage: &Stage, then: &Memory, findings: &mut Findings) {
             .filter(|line| line.iter().map(String::as_str).take(words.len()).eq(words.iter().copied()))
             .count()
     };
-    for line in ledger.iter().filter(|line| line[0] == "clash") {
-        findings.add(format!("two at once in one worktree: {line:?}"));
+    for line in ledger.iter().filter(|line| line[0].starts_with("clash")) {
+        findings.add(format!("two at once in one worktree, or worse: {line:?}"));
     }
     for line in ledger.iter().filter(|line| line[0] == "start") {
         let starts = count(&ledger, &["start", &line[1], &line[2]]);

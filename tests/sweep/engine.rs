@@ -54,7 +54,7 @@ impl Choice {
 /// Plays all that `choice` says; fails if anything is wrong.
 pub fn sweep(choice: &Choice) {
     let began = Instant::now();
-    let mut results = Results::default();
+    let results = Results::default();
     let traced = choice.syscalls && syscalls::can_trace();
     if choice.syscalls && !traced {
         println!("SKIPPED: the system calls, because strace is not there or may not trace");
@@ -70,9 +70,8 @@ pub fn sweep(choice: &Choice) {
     }
     assert!(!lists.is_empty(), "no scenario is called so");
     let mut cases: Vec<Case> = Vec::new();
-    for (case, played) in play_all(lists, choice.jobs) {
+    for (case, played) in play_all(lists, choice.jobs, &results) {
         cases.extend(deaths(&case, &played));
-        results.take(&case, played);
     }
     if let Some(only) = choice.only.as_ref().filter(|only| only.contains(':')) {
         cases.retain(|case| case.name() == *only);
@@ -83,17 +82,12 @@ pub fn sweep(choice: &Choice) {
         cases.truncate(n);
     }
     println!("{} cases, {} at once", cases.len(), choice.jobs);
-    for (case, played) in play_all(cases, choice.jobs) {
-        results.take(&case, played);
-    }
-    println!(
-        "{} cases in {} s: {} wrong, {} did not come to their point",
-        results.played,
-        began.elapsed().as_secs(),
-        results.wrong,
-        results.missed
-    );
-    assert!(results.wrong == 0, "{} of {} cases are wrong", results.wrong, results.played);
+    play_all(cases, choice.jobs, &results);
+    let [played, wrong, missed] =
+        [&results.played, &results.wrong, &results.missed].map(|n| n.load(Ordering::Relaxed));
+    let seconds = began.elapsed().as_secs();
+    println!("{played} cases in {seconds} s: {wrong} wrong, {missed} did not come to their point");
+    assert!(wrong == 0, "{wrong} of {played} cases are wrong");
 }
 
 /// The deaths that a run without one has shown to be possible.
@@ -110,32 +104,32 @@ fn deaths(case: &Case, played: &Played) -> Vec<Case> {
     all.into_iter().map(|death| Case { scenario, death }).collect()
 }
 
+/// What was found so far.
 #[derive(Default)]
 struct Results {
-    played: usize,
-    wrong: usize,
-    missed: usize,
+    played: AtomicUsize,
+    wrong: AtomicUsize,
+    missed: AtomicUsize,
 }
 
 impl Results {
-    fn take(&mut self, case: &Case, played: Played) {
-        self.played += 1;
-        self.missed += usize::from(!played.reached);
+    /// Counts a case, and says at once what is wrong with it.
+    fn take(&self, case: &Case, played: &Played) {
+        self.played.fetch_add(1, Ordering::Relaxed);
+        self.missed.fetch_add(usize::from(!played.reached), Ordering::Relaxed);
         if played.violations.is_empty() {
             return;
         }
-        self.wrong += 1;
+        self.wrong.fetch_add(1, Ordering::Relaxed);
         let missed = if played.reached { "" } else { " (it did not come to that)" };
-        println!("\nWRONG {}: {}{missed}", case.name(), case.what());
-        for violation in played.violations {
-            println!("  - {violation}");
-        }
-        println!("  again: shell/sweep --only '{}'", case.name());
+        let name = case.name();
+        let all = played.violations.join("\n  - ");
+        println!("\nWRONG {name}: {}{missed}\n  - {all}\n  again: shell/sweep --only '{name}'", case.what());
     }
 }
 
 /// Plays `cases`, `jobs` at once; in their order.
-fn play_all(cases: Vec<Case>, jobs: usize) -> Vec<(Case, Played)> {
+fn play_all(cases: Vec<Case>, jobs: usize, results: &Results) -> Vec<(Case, Played)> {
     let next = AtomicUsize::new(0);
     let played: Mutex<Vec<(usize, Played)>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -146,6 +140,7 @@ fn play_all(cases: Vec<Case>, jobs: usize) -> Vec<(Case, Played)> {
                     cases.get(at).map(|case| (at, case))
                 } {
                     let result = case.play();
+                    results.take(case, &result);
                     played.lock().unwrap().push((at, result));
                 }
             });

@@ -33,7 +33,7 @@ enum Action {
     WipeRoot,
     FillDisk,
     FreeDisk,
-    Verb(&'static str),
+    Verb(&'static [&'static str]),
     /// Lets this much time go by.
     Pass(Duration),
 }
@@ -51,8 +51,8 @@ fn plan(seed: u64) -> Vec<Action> {
             13 => Action::WipeRoot,
             14 => Action::FillDisk,
             15 => Action::FreeDisk,
-            16 => Action::Verb("resume"),
-            17 => Action::Verb("clean"),
+            16 => Action::Verb(&["resume", "--all"]),
+            17 => Action::Verb([&["clean"], &["undo"]][dice.below(2)]),
             _ => Action::Pass(Duration::from_millis(dice.below(400) as u64)),
         });
         plan.push(Action::Pass(Duration::from_millis(dice.below(120) as u64)));
@@ -137,9 +137,9 @@ fn round(seed: u64) -> Vec<String> {
             Action::WipeRoot => drop(fs::remove_dir_all(stage.house.path("root"))),
             Action::FillDisk => small.fill(),
             Action::FreeDisk => small.free(),
-            Action::Verb(verb) => {
-                if recover::knows(verb) {
-                    others.push(stage.house.orch([verb, "--all"]).spawn());
+            Action::Verb(words) => {
+                if recover::knows(words[0]) {
+                    others.push(stage.house.orch(words).spawn());
                 }
             }
             Action::Pass(time) => std::thread::park_timeout(time),

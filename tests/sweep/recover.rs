@@ -18,6 +18,9 @@ pub fn knows(verb: &str) -> bool {
     known.contains(&verb)
 }
 
+/// The exit code of what cannot be done to an agent as it is.
+const REFUSED: i32 = 8;
+
 /// Everything goes on, is stopped, and is cleared away; then a new agent does its work as if nothing had been.
 pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, findings: &mut Findings) {
     if knows("resume") {
@@ -68,13 +71,26 @@ fn stop(stage: &Stage, findings: &mut Findings) {
     }
 }
 
+/// Cleans all, brings back what had an end, and cleans that too.
 fn clear(stage: &Stage, git_died: bool, findings: &mut Findings) {
     let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
-    if !names.is_empty() {
-        let words: Vec<&str> = ["clean"].into_iter().chain(names.iter().map(String::as_str)).collect();
-        let done = stage.house.orch(words).run();
-        findings.demand(done.code == 0, || format!("clean failed: {done}"));
+    clean(stage, git_died, findings);
+    if names.is_empty() || !knows("undo") {
+        return;
     }
+    for name in names {
+        // One that never had a worktree has nothing that could come back.
+        let done = stage.house.orch(["undo", name.as_str()]).run();
+        findings.demand(done.code == 0 || done.code == REFUSED, || format!("undo failed: {done}"));
+    }
+    check::kept(stage, findings);
+    check::untouched(stage, findings);
+    clean(stage, git_died, findings);
+}
+
+fn clean(stage: &Stage, git_died: bool, findings: &mut Findings) {
+    let done = stage.house.orch(["clean"]).run();
+    findings.demand(done.code == 0, || format!("clean failed: {done}"));
     check::gone(stage, findings);
     check::repository(stage, git_died, findings);
 }

@@ -41,7 +41,7 @@ const BASE: Scenario = Scenario {
 };
 
 /// All of them.
-pub const ALL: [Scenario; 12] = [
+pub const ALL: [Scenario; 15] = [
     Scenario { name: "run", role: "run", syscalls: true, ..BASE },
     Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
     Scenario { name: "keeper", role: "keeper", ..BASE },
@@ -92,6 +92,38 @@ pub const ALL: [Scenario; 12] = [
         needs: &["resume"],
         ..BASE
     },
+    Scenario {
+        name: "clean",
+        role: "clean",
+        stage: finished,
+        verb: |_| words(&["clean", VICTIM]),
+        syscalls: true,
+        needs: &["clean"],
+        ..BASE
+    },
+    Scenario {
+        name: "clean-killed",
+        role: "clean",
+        stage: |stage, orders| {
+            keeper_lost(stage, orders);
+            stage.house.ok(["kill", VICTIM]);
+        },
+        verb: |_| words(&["clean", VICTIM]),
+        needs: &["clean"],
+        ..BASE
+    },
+    Scenario {
+        name: "undo",
+        role: "undo",
+        stage: |stage, orders| {
+            finished(stage, orders);
+            stage.house.ok(["clean", VICTIM]);
+        },
+        verb: |_| words(&["undo", VICTIM]),
+        syscalls: true,
+        needs: &["clean", "undo"],
+        ..BASE
+    },
 ];
 
 /// Words for a call.
@@ -119,6 +151,12 @@ fn at_work(stage: &Stage, orders: &Orders) {
     eventually("the agent works", || {
         (stage.house.path(format!("ready.{VICTIM}")).exists() || orders.has_died(stage)).then_some(())
     });
+}
+
+/// An agent that is done.
+fn finished(stage: &Stage, _: &Orders) {
+    stage.house.ok(run(stage, "faulty,worker", VICTIM));
+    stage.house.ok(["wait", VICTIM]);
 }
 
 /// An agent whose keeper is gone while it worked.

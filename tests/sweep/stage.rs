@@ -29,8 +29,9 @@ struct Bystander {
     pids: Vec<i32>,
 }
 
-/// A line of an agent's script: one at work in a worktree, or a clash.
+/// The beginning of an agent's script: one at work in a worktree, or a clash. Nor does it know what a keeper dies of.
 const AT_WORK: &str = r#"
+! env | grep -q '^AI_ORCH_CRASH' || echo "clash: an agent was handed what crashes its keeper" >>"$H/ledger"
 exec 9>>"$H/busy.$AI_ORCH_SESSION"
 flock -n 9 || echo "clash $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 echo "start $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"

@@ -88,7 +88,7 @@ impl Injection {
     /// The words before a verb whose calls are listed.
     pub fn listing(trace: &Path) -> Vec<String> {
         let calls = DEADLY.map(|call| format!("?{call}")).join(",");
-        let words = ["-y", "-qq", "-o", &trace.to_string_lossy(), "-e", &format!("trace={calls}")];
+        let words = ["-y", "-qq", "-s", "0", "-o", &trace.to_string_lossy(), "-e", &format!("trace={calls}")];
         words.iter().map(|w| (*w).to_owned()).collect()
     }
 }
