@@ -166,7 +166,7 @@ impl Case {
         let then = Memory::of(stage);
         check::untouched(stage, findings);
         check::kept(stage, findings);
-        recover::recover(stage, &then, &[], false, findings);
+        recover::recover(stage, &then, may_work, false, findings);
     }
 }
 
