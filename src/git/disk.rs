@@ -150,6 +150,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
 /// Like [`rename`], and fails if `to` exists.
 pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
+    crash::point(|| format!("git room: rename to {}, where nothing is", crash::short(to)));
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::EXIST) => Err(Error::PathTaken { path: to.to_owned() }),
