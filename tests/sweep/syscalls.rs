@@ -98,7 +98,7 @@ pub fn can_trace() -> bool {
     Command::new("strace").args(["-o", "/dev/null", "true"]).output().is_ok_and(|o| o.status.success())
 }
 
-/// Everything that can be done to the calls in `trace`. `places` begins the paths that count.
+/// Everything that can be done to the calls in `trace` that are about files of the house.
 pub fn injections(trace: &str) -> Vec<Injection> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     let mut found = Vec::new();
@@ -107,7 +107,8 @@ pub fn injections(trace: &str) -> Vec<Injection> {
         let Some(call) = DEADLY.iter().find(|known| **known == call).copied() else { continue };
         let k = counts.entry(call).and_modify(|n| *n += 1).or_insert(1);
         // What is read while the program is loaded, and the terminal, is not ours to fail.
-        let in_house = rest.contains("/orch");
+        let path = rest.strip_prefix("AT_FDCWD<").and_then(|rest| Some(rest.split_once(">, ")?.1));
+        let in_house = path.unwrap_or(rest).contains("/orch");
         let writes = rest.contains("O_CREAT") || rest.contains("O_TRUNC");
         let what: String = line.chars().take(160).collect();
         let mut add = |how| {
