@@ -214,13 +214,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn is(&self, eyes: &dyn Eyes, commit: &CommitId) -> Result<bool> {
+    fn is(&self, eyes: &dyn Eyes, commit: &CommitId) -> bool {
         if let Some(whole) = &self.whole {
-            return Ok(whole == commit);
+            return whole == commit;
         }
         // A ref can hold a commit that is not there; that is other work.
-        let Ok(there) = Anatomy::of(eyes, commit) else { return Ok(false) };
-        Ok(there.tree == self.tree && there.parents.iter().eq(self.parents.iter().map(|(_, id)| id)))
+        let Ok(there) = Anatomy::of(eyes, commit) else { return false };
+        there.tree == self.tree && there.parents.iter().eq(self.parents.iter().map(|(_, id)| id))
     }
 
     /// Under the first name that is free or holds it already.
@@ -238,19 +238,18 @@ impl Wanted {
         for n in 1..=NAMES {
             let name = if n == 1 { prefix.to_owned() } else { format!("{prefix}-{n}") };
             if let Some(existing) = eyes.reference(&name)? {
-                if self.is(eyes, &existing)? {
+                if self.is(eyes, &existing) {
                     return Ok((name, existing));
                 }
                 continue;
             }
-            let commit = match &self.whole {
-                Some(whole) => whole.clone(),
-                None => {
-                    let roles: Vec<_> = self.parents.iter().map(|(role, _)| role.word()).collect();
-                    let message = format!("{}\n\n{ROLES} {}\n", message.trim_end(), roles.join(" "));
-                    let parents: Vec<_> = self.parents.iter().map(|(_, id)| id).collect();
-                    commit_tree(private, config, &self.tree, &parents, &message)?
-                }
+            let commit = if let Some(whole) = &self.whole {
+                whole.clone()
+            } else {
+                let roles: Vec<_> = self.parents.iter().map(|(role, _)| role.word()).collect();
+                let message = format!("{}\n\n{ROLES} {}\n", message.trim_end(), roles.join(" "));
+                let parents: Vec<_> = self.parents.iter().map(|(_, id)| id).collect();
+                commit_tree(private, config, &self.tree, &parents, &message)?
             };
             let none = "0".repeat(commit.as_str().len());
             at_worktree(env, worktree)

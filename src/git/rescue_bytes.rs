@@ -158,7 +158,7 @@ pub(super) fn ways(private: &PrivateDir<'_>, config: &ConfigSnapshot, paths: &[P
         }
         let value = |n: usize| group.get(n * 3 + 2).map(|v| String::from_utf8_lossy(v)).unwrap_or_default();
         let values: [_; 6] = std::array::from_fn(value);
-        found.push(way(config, &values.each_ref().map(|v| v.as_ref())));
+        found.push(way(config, &values.each_ref().map(AsRef::as_ref)));
     }
     if found.len() == paths.len() { Ok(found) } else { Err(answer(doing, b"less than was asked")) }
 }

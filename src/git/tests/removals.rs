@@ -88,7 +88,7 @@ fn a_branch_stays_unless_something_else_holds_it() {
         let BranchFate::Kept { why: KeptBecause::CheckedOut { at }, .. } = fate(&house, &tree, &[]) else {
             panic!()
         };
-        assert_eq!(at, [tree.path.clone()]);
+        assert_eq!(at, std::slice::from_ref(&tree.path));
         take_away(&house, &tree);
         let kept = BranchFate::Kept { tip: tip.clone(), why: KeptBecause::NotMerged { commits: 2 } };
         // Neither another agent's branch, nor one that leads to it, nor a name that is not there.

@@ -26,6 +26,8 @@ fn mended(house: &House) -> Worktree {
     made
 }
 
+type Leave<'a> = &'a dyn Fn(&House);
+
 fn old(path: &Path) {
     let then = std::time::SystemTime::now() - std::time::Duration::from_mins(1);
     std::fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
@@ -43,7 +45,7 @@ fn nothing_there_is_nothing_to_repair() {
 #[test]
 fn leftovers_of_every_kind() {
     let admin = |house: &House| house.repo().join(".git/worktrees/x");
-    let leave: [(&str, &dyn Fn(&House)); 9] = [
+    let leave: [(&str, Leave<'_>); 9] = [
         ("branch only", &|house| {
             house.run(&house.repo(), &["branch", BRANCH]);
         }),

@@ -130,6 +130,29 @@ fn the_size_of_a_tree() {
     assert!((100_000..150_000).contains(&size), "{size}");
 }
 
+#[test]
+fn a_clean_worktree_costs_few_runs_of_git() {
+    let house = House::new();
+    let tree = house.worktree("x");
+    let (counting, count) = (house.path("counting-git"), house.path("count"));
+    let script = format!(
+        "#!/bin/sh\necho >>'{}'\nexec '{}' \"$@\"\n",
+        count.display(),
+        super::git_program().display()
+    );
+    std::fs::write(&counting, script).unwrap();
+    std::fs::set_permissions(&counting, PermissionsExt::from_mode(0o755)).unwrap();
+    let env = super::GitEnv::new(counting, house.vars(), house.path("scratch"));
+    let runs = |name: &str, max| {
+        std::fs::write(&count, "").unwrap();
+        rescue::save(&env, &tree, &house.config(), name, "m", max).unwrap().unwrap();
+        std::fs::read(&count).unwrap().len()
+    };
+    assert_eq!(runs(NAME, None), 3);
+    assert_eq!(runs(NAME, None), 2, "found done");
+    assert_eq!(runs("refs/ai_orch/rescue/x/2", Some(100)), 4);
+}
+
 /// How long it takes; `cargo nextest run --run-ignored only figures -- --nocapture`.
 #[test]
 #[ignore = "prints figures"]

@@ -9,10 +9,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// By path: executable, file or link, and the content.
+type Files = BTreeMap<PathBuf, (char, Vec<u8>)>;
+
 const SMALL: u64 = 1 << 20;
 
 /// Every file and link below `root`: executable or not, content. Git directories are left out.
-pub(super) fn files(root: &Path) -> BTreeMap<PathBuf, (char, Vec<u8>)> {
+fn files(root: &Path) -> Files {
     let mut found = BTreeMap::new();
     let mut todo = vec![root.to_owned()];
     while let Some(dir) = todo.pop() {
@@ -43,7 +46,7 @@ fn status(house: &House, dir: &Path) -> String {
 }
 
 /// What a worktree is, as far as it has to come back.
-fn picture(house: &House, tree: &Worktree) -> (BTreeMap<PathBuf, (char, Vec<u8>)>, Vec<String>) {
+fn picture(house: &House, tree: &Worktree) -> (Files, Vec<String>) {
     let status = status(house, &tree.path).split('\0').map(str::to_owned).collect();
     (files(&tree.path), status)
 }
