@@ -3,7 +3,7 @@
 //! The worktree is saved, moved aside, and saved again if somebody wrote meanwhile; only then its files go. Each step
 //! finds itself done, so that whoever is cut off is followed by somebody who calls `clean` again.
 
-use super::{House, Result, fence, work, worktree};
+use super::{House, Result, fence, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, cleaned};
@@ -74,7 +74,6 @@ pub enum Error {
 const fn reason(why: Why) -> &'static str {
     match why {
         Why::NotEnded => "has not ended",
-        Why::Restoring => "is being brought back, and that was cut off",
         Why::Newer => "was last kept by a newer ai_orch, which may know what this one does not",
     }
 }
@@ -97,7 +96,6 @@ impl Error {
             Self::Refused { session, why: Why::NotEnded } => {
                 format!("let it go on: ai_orch resume {session}; or end it: ai_orch kill {session}")
             }
-            Self::Refused { session, why: Why::Restoring } => format!("ai_orch undo {session}"),
             Self::Refused { why: Why::Newer, .. } => "use the newer ai_orch".to_owned(),
             Self::AtWork { session } | Self::StillRunning { session, .. } => {
                 format!("ai_orch kill {session}")
@@ -140,7 +138,7 @@ struct There {
 pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
     let agent = require(named)?;
     let held = lock::probe(&named.record.keeper_lock())?;
-    if matches!(held, Some(lock::Held::Yes(_))) {
+    if matches!(held, Some(lock::Held::Yes(_))) && agent.conclusion.is_none() {
         return Err(Error::AtWork { session: named.session.clone() }.into());
     }
     let mut cleaned = Cleaned::default();
@@ -176,6 +174,10 @@ pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
     let cleaned = match plan(&pen.agent) {
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
         Plan::Clean => take_away(house, named, &mut pen)?,
+        Plan::Return => {
+            undo::come_back(house, &mut pen, &named.record)?;
+            take_away(house, named, &mut pen)?
+        }
         Plan::Finish => Cleaned::default(),
     };
     give_back(house, named)?;

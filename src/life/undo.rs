@@ -83,29 +83,34 @@ pub fn undo(house: &House, id: AgentId, record: &Record) -> Result<Restored> {
         let named = named(&pen.agent, record);
         clean::finish(house, &named, &mut pen)?;
     }
-    let (Some(Removal::Cleaned { .. } | Removal::Restoring { .. }), spec) =
-        (&pen.agent.removal, pen.agent.spec.clone())
-    else {
+    let was_there = pen.agent.removal.is_none();
+    if was_there {
         cleaned::remove(places, id)?;
-        let spec = pen.agent.spec.clone();
-        return Ok(Restored { session: spec.session.clone(), spec, was_there: true });
-    };
+    } else {
+        come_back(house, &mut pen, record)?;
+    }
+    let spec = pen.agent.spec.clone();
+    Ok(Restored { session: spec.session.clone(), spec, was_there })
+}
+
+/// Brings back the agent of `pen`, which was cleaned, or whose return was cut off.
+pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result<()> {
+    let places = &house.settings.places;
+    let spec = pen.agent.spec.clone();
     root::prepare(&places.root, house.settings.uid)?;
     if !file::is_dir(&spec.common_dir)? {
         return Err(Error::NoRepository { session: spec.session, common_dir: spec.common_dir }.into());
     }
     let repository = repository(house, &spec)?;
     let guard = lock::exclusive(&places.project_lock(&spec.project), LOCK_LIMIT)?;
-    let (was_at, tip) = settle(house, &repository, &mut pen)?;
-    remake(&repository, &mut pen, record, &was_at, tip.as_deref())?;
+    let (was_at, tip) = settle(house, &repository, pen)?;
+    remake(&repository, pen, record, &was_at, tip.as_deref())?;
     drop(guard);
     pen.write(Entry::Restored)?;
-    let spec = pen.agent.spec.clone();
     let gone = Keeper::Gone { creator_alive: false, running: None };
     // The board is a copy, and /tmp may be full: the journal has it.
     board::post(places, &report(&pen.agent, &gone, None)).ok();
-    cleaned::remove(places, id)?;
-    Ok(Restored { session: spec.session.clone(), spec, was_there: false })
+    Ok(cleaned::remove(places, spec.id)?)
 }
 
 fn named(agent: &Agent, record: &Record) -> Named {

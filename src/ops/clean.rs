@@ -56,8 +56,7 @@ fn chosen(house: &House, request: &Clean) -> Result<Vec<(String, Result<Named>)>
         let wanted = if request.done { known.state == State::Done } else { known.state.is_final() };
         let ended = known.ended.unwrap_or(known.updated);
         let old = request.older_than.is_none_or(|age| older(ended, now, age));
-        let half = matches!(agent.removal, Some(Removal::Cleaning { .. } | Removal::Cleaned { .. }));
-        if half || (wanted && old && agent.removal.is_none()) {
+        if agent.removal.is_some() || (wanted && old) {
             chosen.push((named.session.to_string(), Ok(named)));
         }
     }

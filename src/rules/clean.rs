@@ -7,6 +7,8 @@ use crate::model::agent::{Agent, Removal};
 pub enum Plan {
     /// Take its worktree away, or go on with that.
     Clean,
+    /// Its return was cut off: it comes back whole first, so that what is saved of it is never half of it.
+    Return,
     /// Its worktree is away; the rest has to follow.
     Finish,
     /// It must stay.
@@ -18,8 +20,6 @@ pub enum Plan {
 pub enum Why {
     /// It has not ended.
     NotEnded,
-    /// Its return was cut off.
-    Restoring,
     /// A later version of this program wrote its journal.
     Newer,
 }
@@ -32,7 +32,7 @@ pub fn plan(agent: &Agent) -> Plan {
     match &agent.removal {
         Some(Removal::Cleaning { .. }) => Plan::Clean,
         Some(Removal::Cleaned { .. }) => Plan::Finish,
-        Some(Removal::Restoring { .. }) => Plan::Refuse(Why::Restoring),
+        Some(Removal::Restoring { .. }) => Plan::Return,
         None if agent.conclusion.is_some() || agent.not_created.is_some() => Plan::Clean,
         None => Plan::Refuse(Why::NotEnded),
     }

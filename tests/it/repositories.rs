@@ -17,8 +17,13 @@ fn users(checkout: &Path) -> BTreeMap<String, String> {
         for entry in std::fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(checkout).unwrap();
-            let ours =
-                [".git/worktrees", ".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch"];
+            let ours = [
+                ".git/worktrees",
+                ".git/objects",
+                ".git/refs/ai_orch",
+                ".git/refs/heads/ai_orch",
+                ".git/logs/refs/heads/ai_orch",
+            ];
             if ours.iter().any(|o| name.starts_with(o)) {
                 continue;
             }
