@@ -17,7 +17,7 @@ use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
-use crate::tools::{clock, file, lock, process};
+use crate::tools::{clock, file, lock, process, runtime};
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,6 +158,7 @@ pub fn create(
     order: &Order,
 ) -> Result<Created> {
     let places = &house.settings.places;
+    runtime::require_descriptors()?;
     // Before anything is made: no session can be told to keep a record whose path tmux cannot be given.
     if places.state.to_str().is_none() {
         return Err(crate::settings::Error::NotUtf8(places.state.clone()).into());
@@ -266,6 +267,8 @@ fn begin(
         Err(error) => {
             // If this cannot be written either, the first error is still the one to tell.
             pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) }).ok();
+            // git names a file that it could not write, and often not why.
+            file::require_room(&spec.common_dir)?;
             return Err(error);
         }
     };
@@ -328,7 +331,7 @@ fn ended_at_once(house: &House, spec: &Spec, record: &Record) -> Result<()> {
     if !gone || held || record::load(record)?.is_some_and(|a| a.keeper.is_some()) {
         return Ok(());
     }
-    let log = file::read(&record.keeper_log())?.unwrap_or_default();
+    let log = file::read(&record.keeper_log()).ok().flatten().unwrap_or_default();
     let end = log.get(log.len().saturating_sub(LOG_END)..).unwrap_or_default();
     let why = match String::from_utf8_lossy(end).trim() {
         "" => "its session is gone, and it left no word".to_owned(),
@@ -338,9 +341,7 @@ fn ended_at_once(house: &House, spec: &Spec, record: &Record) -> Result<()> {
 }
 
 fn wait_for_keeper(house: &House, spec: &Spec, record: &Record) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
-        crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source })
-    })?;
+    let runtime = runtime::runtime()?;
     runtime.block_on(async {
         let deadline = clock::tick() + START_LIMIT;
         let mut watch = Watch::new();
