@@ -31,6 +31,9 @@ use uuid::Uuid;
 /// How much of what the agent said last is put on record, in bytes.
 const ANSWER: usize = 2000;
 
+/// How much context is read, in bytes: many files of the largest size.
+const CONTEXT_MAX: u64 = 1 << 30;
+
 /// What a prompt is made of.
 struct Prompt {
     text: String,
@@ -224,10 +227,16 @@ impl Keeper {
 
     /// What the CLI is asked.
     async fn prompt(&mut self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
-        let task = file::read(&self.record.task())?.unwrap_or_default();
+        let task = self.record.task();
+        // Nobody is asked to do nothing because a file is gone.
+        let task = file::read(&task)?.ok_or_else(|| file::Error::damaged(&task, "it is gone"))?;
         let task = String::from_utf8_lossy(&task).into_owned();
-        let context: Vec<ContextFile> = match file::read(&self.record.context())? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+        let path = self.record.context();
+        let context: Vec<ContextFile> = match file::read_up_to(&path, CONTEXT_MAX)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
+            None if self.pen.agent.spec.has_context => {
+                return Err(file::Error::damaged(&path, "it is gone").into());
+            }
             None => Vec::new(),
         };
         let plain = |text: String| Prompt { text, resume: None, used_before: Usage::default(), brief: None };

@@ -110,8 +110,9 @@ fn rescue_ref(agent: &Agent) -> String {
 pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed> {
     let Some(worktree) = worktree(agent) else { return Ok(Committed::default()) };
     let env = house.git()?;
-    let config: ConfigSnapshot = match file::read(&record.git_config())? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+    let path = record.git_config();
+    let config: ConfigSnapshot = match file::read(&path)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
         None => ConfigSnapshot::default(),
     };
     let subject = naming::subject_for(&agent.spec.title);
