@@ -186,6 +186,7 @@ mod tests {
             conclusion: None,
             updated: moment(),
             newer: false,
+            damaged: None,
         }
     }
 
