@@ -14,7 +14,10 @@
 )]
 
 mod attack;
+mod clocks;
 mod crowd;
+mod damage;
+mod disk;
 mod documents;
 mod exits;
 mod fakes;
@@ -28,4 +31,7 @@ mod pane;
 mod repositories;
 mod run;
 mod schemas;
+mod starved;
 mod typing;
+mod users;
+mod versions;
