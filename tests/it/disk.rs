@@ -213,12 +213,12 @@ fn where_nothing_can_be_written_everything_can_be_looked_at() {
     assert_eq!(over.code, 0, "{over}");
     eventually("nothing runs", || house.processes().is_empty().then_some(()));
     for place in &places {
-        house.remount(place, "ro");
+        House::remount(place, "ro");
         looks_work(&house);
         refused(&house, &repo, place, "read-only");
         let kill = house.orch(["kill", "over"]).run();
         assert!([0, 6].contains(&kill.code), "{kill}");
-        house.remount(place, "rw");
+        House::remount(place, "rw");
     }
     let done = house.orch(["run", "--agent-cli", "sh", "--name", "late", "echo x > x"]).dir(&repo).run();
     assert_eq!(done.code, 0, "{done}");

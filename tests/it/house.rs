@@ -160,7 +160,7 @@ impl House {
     }
 
     /// Makes a file system of [`Self::mount`] read-only, or writable again.
-    pub fn remount(&self, at: &Path, how: &str) {
+    pub fn remount(at: &Path, how: &str) {
         let options = format!("remount,{how}");
         let done = Command::new("mount").args(["-o", &options]).arg(at).output().unwrap();
         assert!(done.status.success(), "{done:?}");
