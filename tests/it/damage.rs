@@ -367,6 +367,8 @@ fn what_is_not_ours_in_our_directories_is_left_alone() {
     fs::create_dir(state.join("names/place")).unwrap();
     let list: Value = serde_json::from_str(&house.ok(["list", "--json"])).unwrap();
     assert_eq!(list["agents"].as_array().unwrap().len(), 2, "{list}");
+    let doctor = house.ok(["doctor"]);
+    assert!(doctor.contains("names/notes is not ours") && !doctor.contains("README"), "{doctor}");
     // A name that something else has is taken.
     for name in ["notes", "elsewhere", "place"] {
         assert_eq!(house.orch(["kill", name]).run().code, 8);
