@@ -44,7 +44,13 @@ pub fn read(
     session: &Session,
     id: AgentId,
 ) -> Result<Option<AgentReport>> {
-    let Some(bytes) = file::read(&path(places, project, session))? else { return Ok(None) };
+    let bytes = match file::read(&path(places, project, session)) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        // Something else is in its place; the next post replaces it.
+        Err(error) if error.is_damage() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let report: Option<AgentReport> = serde_json::from_slice(&bytes).ok();
     Ok(report.filter(|r| r.id == id && r.v == crate::model::report::VERSION))
 }

@@ -3,11 +3,15 @@
 use super::names::Named;
 use super::{Result, board, record};
 use crate::model::agent::{Agent, State};
+use crate::model::entry::{self, Entry, Spec};
+use crate::model::ids::ProcessId;
 use crate::model::places::{Places, Record};
+use crate::model::profile::Permissions;
 use crate::model::report::{AgentReport, Remark};
 use crate::rules::report::{Keeper, report};
 use crate::tools::lock::{self, Held};
 use crate::tools::process;
+use std::path::PathBuf;
 
 /// The variable that every process of an attempt has in its environment, with the attempt's mark.
 pub const MARK: &str = "AI_ORCH_ATTEMPT_ID";
@@ -107,6 +111,38 @@ fn left_running(agent: &Agent) -> process::Result<Option<i32>> {
     Ok(found.first().map(|p| p.pid))
 }
 
+/// The creation of an agent whose journal has lost it, as far as it can be told: from its name, and from the board.
+pub fn creation(places: &Places, named: &Named) -> entry::Record {
+    let posted = board::read(places, &named.project, &named.session, named.id).ok().flatten();
+    let why =
+        super::Error::Record { path: named.record.journal(), why: crate::rules::replay::Error::NoCreation };
+    let known = posted.unwrap_or_else(|| unreadable(places, named, &why));
+    let spec = Spec {
+        id: named.id,
+        session: named.session.clone(),
+        project: named.project.clone(),
+        common_dir: PathBuf::new(),
+        checkout: known.checkout,
+        base: known.base,
+        base_name: known.base_name,
+        branch: known.branch,
+        worktree: known.worktree,
+        title: known.title,
+        chain: known.chain,
+        permissions: Permissions::Read,
+        timeout_ms: None,
+        validate: None,
+        repairs: 0,
+        budget_usd: None,
+        commit: false,
+        env_names: Vec::new(),
+        has_context: false,
+    };
+    // Nobody: a creator that lives would be waited for.
+    let by = ProcessId { pid: 0, start: 0, boot: String::new() };
+    entry::Record { v: entry::VERSION, at: known.created, entry: Entry::Created { spec: Box::new(spec), by } }
+}
+
 /// What can be said of an agent whose record cannot be read: that, and where its worktree must be.
 pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> AgentReport {
     let epoch = crate::model::ids::Moment(jiff::Timestamp::UNIX_EPOCH);
@@ -128,7 +164,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         validations: Vec::new(),
         title: String::new(),
         project: named.project.clone(),
-        checkout: std::path::PathBuf::new(),
+        checkout: PathBuf::new(),
         branch: String::new(),
         base: String::new(),
         base_name: String::new(),

@@ -27,6 +27,12 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A later version of this program made it.
+    #[error("{} was made by a newer ai_orch", Shown(&.path.to_string_lossy()))]
+    Newer {
+        /// The root, or a record.
+        path: PathBuf,
+    },
     /// A record tells of no agent.
     #[error("the record {} cannot be read: {why}", .path.display())]
     Record {
@@ -73,6 +79,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Squatted { .. } => "squatted",
+            Self::Newer { .. } => "newer",
             Self::Record { .. } => "damaged",
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
@@ -84,6 +91,16 @@ impl Error {
         }
     }
 
+    /// Whether something of ours on disk is not what we wrote: what is left of it can be put aside.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Record { .. } => true,
+            Self::File(e) | Self::Lock(lock::Error::File(e)) => e.is_damage(),
+            Self::Journal(e) => e.is_damage(),
+            _ => false,
+        }
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -91,6 +108,9 @@ impl Error {
                 "look at it (ls -ld {}), and set AI_ORCH_ROOT to a directory of your own",
                 path.display()
             )),
+            Self::Newer { .. } => {
+                Some("use that ai_orch here, or set AI_ORCH_ROOT to a directory of its own".to_owned())
+            }
             Self::Record { .. } => Some("ai_orch doctor".to_owned()),
             Self::NoAgent { near, .. } if !near.is_empty() => {
                 Some(format!("did you mean {}? All agents: ai_orch list", near.join(" or ")))

@@ -65,6 +65,19 @@ pub fn all(places: &Places) -> Result<Vec<Named>> {
     Ok(all)
 }
 
+/// What lies among the names and is none of ours, though an agent could be called so: its name is taken by it.
+pub fn foreign(places: &Places) -> Result<Vec<Session>> {
+    let mut foreign = Vec::new();
+    for name in file::names(&places.names())?.unwrap_or_default() {
+        let Some(session) = name.to_str().and_then(|n| n.parse::<Session>().ok()) else { continue };
+        if find(places, &session)?.is_none() {
+            foreign.push(session);
+        }
+    }
+    foreign.sort();
+    Ok(foreign)
+}
+
 /// The agent whose name is `name` exactly.
 pub fn require(places: &Places, name: &str) -> Result<Named> {
     let exact = match name.parse() {

@@ -7,6 +7,7 @@ use crate::model::places::Record;
 use crate::rules::replay;
 use crate::tools::lock::{self, Lock};
 use crate::tools::{clock, crash, file, journal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long whoever takes a record over waits for its lock.
@@ -64,6 +65,32 @@ impl Pen {
         Ok(Self { writer, agent })
     }
 
+    /// Opens the record of an agent whose journal is damaged, as `error` says: what was there is put aside, and a journal
+    /// takes its place that holds what can still be believed, beginning with `created` if the creation is not in it.
+    /// `lock` shows that we may write it. Returns where the old one is; `None` if there was none.
+    pub fn quarantine(
+        record: &Record,
+        lock: &Lock,
+        error: &Error,
+        created: impl FnOnce() -> entry::Record,
+    ) -> Result<(Self, Option<PathBuf>)> {
+        let path = record.journal();
+        let mut records = journal::salvage::<entry::Record>(&path);
+        let begins = records.iter().position(|r| matches!(r.entry, Entry::Created { .. }));
+        match begins {
+            Some(at) => drop(records.drain(..at)),
+            None => records.insert(0, created()),
+        }
+        let kept = if file::ownership(&path)?.is_some() { Some(file::put_aside(&path)?) } else { None };
+        let what = what_is_wrong(error);
+        records.push(stamp(Entry::Quarantined {
+            why: what,
+            kept: kept.clone().unwrap_or_else(|| path.clone()),
+        }));
+        journal::rewrite(&path, &records)?;
+        Ok((Self::open(record, lock)?, kept))
+    }
+
     /// Puts `entry` on record, surviving a power cut, and applies it to the agent.
     pub fn write(&mut self, entry: Entry) -> Result<()> {
         let record = stamp(entry);
@@ -92,6 +119,16 @@ fn around(record: &entry::Record, write: impl FnOnce() -> journal::Result<()>) -
     write()?;
     crash::point(|| format!("after journal {}", name()));
     Ok(())
+}
+
+/// The damage without the path of the journal, which whoever reads of it knows.
+fn what_is_wrong(error: &Error) -> String {
+    match error {
+        Error::Journal(journal::Error::Damaged { line, why, .. }) => format!("at line {line}: {why}"),
+        Error::Record { why, .. } => why.to_string(),
+        Error::Journal(journal::Error::File(e)) | Error::File(e) => e.source.to_string(),
+        other => other.to_string(),
+    }
 }
 
 fn stamp(entry: Entry) -> entry::Record {

@@ -7,7 +7,7 @@ use rustix::fs::fstat;
 use std::path::Path;
 
 /// The version of what lies under the root.
-const VERSION: &str = "1\n";
+const VERSION: u32 = 1;
 
 /// Makes the root if it is not there, and refuses one that somebody else could have planted: it must be a directory (not
 /// a link to one), owned by `uid`, closed to everybody else.
@@ -19,11 +19,24 @@ pub fn prepare(root: &Path, uid: u32) -> Result<()> {
     }
     file::make_dir(root)?;
     check(root, uid)?;
-    let version = root.join("VERSION");
-    if file::read(&version)?.is_none() {
-        file::post(&version, VERSION.as_bytes())?;
+    // The socket of the tmux server is made in it, and tmux does not say that it could not.
+    file::require_writable(root)?;
+    let path = root.join("VERSION");
+    match version(&path)? {
+        Some(VERSION) => Ok(()),
+        Some(newer) if newer > VERSION => Err(Error::Newer { path: root.to_owned() }),
+        // Ours is a copy of what this program knows; whatever else is there says nothing.
+        Some(_) | None => Ok(file::post(&path, format!("{VERSION}\n").as_bytes())?),
     }
-    Ok(())
+}
+
+/// What the file says; `None` if it is not there or says nothing.
+fn version(path: &Path) -> Result<Option<u32>> {
+    match file::read(path) {
+        Ok(bytes) => Ok(bytes.and_then(|b| std::str::from_utf8(&b).ok()?.trim().parse().ok())),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether the root is there; an error if it is there and not ours alone.
@@ -67,7 +80,16 @@ mod tests {
         assert!(!check(&good, uid).unwrap());
         prepare(&good, uid).unwrap();
         prepare(&good, uid).unwrap();
-        assert_eq!(std::fs::read_to_string(good.join("VERSION")).unwrap(), VERSION);
+        let file = good.join("VERSION");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "1\n");
+        for damaged in ["", "0", "what?"] {
+            std::fs::write(&file, damaged).unwrap();
+            prepare(&good, uid).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "1\n");
+        }
+        std::fs::write(&file, "2\n").unwrap();
+        assert!(matches!(prepare(&good, uid), Err(Error::Newer { .. })));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "2\n", "a newer one is left as it is");
 
         let open = dir.path().join("open");
         std::fs::create_dir(&open).unwrap();

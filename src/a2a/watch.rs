@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-use crate::tools::clock;
+use crate::tools::{clock, thread};
 
 /// How long to wait for an event before looking anyway, while the watcher works.
 const SLOW_POLL: Duration = Duration::from_secs(5);
@@ -32,17 +32,20 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// A watch of no directory. Works without inotify too: then it looks four times a second.
+    /// A watch of no directory. Works without inotify too: then it looks four times a second. The same where no thread can
+    /// be started, which the library underneath would panic for.
     pub fn new() -> Self {
         let bell = Arc::new(Notify::new());
         let ring = Arc::clone(&bell);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a file is an event too, and ours: answering it would ring for ever.
-            if !event.is_ok_and(|e| e.kind.is_access()) {
-                ring.notify_one();
-            }
-        })
-        .ok();
+        let watch = || {
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // Reading a file is an event too, and ours: answering it would ring for ever.
+                if !event.is_ok_and(|e| e.kind.is_access()) {
+                    ring.notify_one();
+                }
+            })
+        };
+        let watcher = if thread::available() { watch().ok() } else { None };
         Self { bell, complete: watcher.is_some(), watcher, watched: Vec::new() }
     }
 

@@ -29,6 +29,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "ambiguous"
         | "gone"
         | "squatted"
+        | "newer"
         | "no_name"
         | "repository_not_owned"
         | "branch_exists"

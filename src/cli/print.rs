@@ -462,6 +462,9 @@ pub(super) fn kill(screen: &mut Screen, report: &KillReport) {
         let pids: Vec<String> = report.ended_pids.iter().map(ToString::to_string).collect();
         screen.line(&format!("  ended what its keeper left: {}", pids.join(", ")));
     }
+    for text in &report.notes {
+        note(&format!("{}: {text}", report.session));
+    }
 }
 
 /// `doctor`.

@@ -17,7 +17,7 @@ use crate::rules::next::{self, Step};
 use crate::rules::wording::Tone;
 use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
-use crate::tools::{clock, file, process};
+use crate::tools::{clock, file, process, runtime, thread};
 use board::Board;
 use senses::{Senses, Stop};
 use std::path::Path;
@@ -68,7 +68,7 @@ struct Keeper {
 pub fn keep(record: &Path) -> ExitCode {
     let record = Record(record.to_owned());
     log_to(&record);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no runtime");
@@ -118,6 +118,10 @@ impl Keeper {
         }
         let places = house.settings.places.clone();
         let mut pen = Pen::open(record, &lock)?;
+        if pen.agent.newer {
+            // What comes next is decided by what is on record, and part of it we do not understand.
+            return Err(crate::a2a::Error::Newer { path: record.0.clone() }.into());
+        }
         // Our git commands carry the agent's mark as well: one that outlives us is found and ended like the agent.
         house.settings.environment.set(AGENT, pen.agent.spec.id.to_string());
         let catalogue = house.catalogue()?;
@@ -199,7 +203,7 @@ impl Keeper {
 
     async fn fill(&mut self) -> life::Result<()> {
         let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-        let mut filling = tokio::task::spawn_blocking(move || work::fill(&house, &agent));
+        let mut filling = thread::aside(move || work::fill(&house, &agent));
         let mut sweeping = None;
         let mut stopped = false;
         let filled = loop {
@@ -300,7 +304,7 @@ impl Keeper {
         &mut self,
         work: impl FnOnce() -> life::Result<T> + Send + 'static,
     ) -> life::Result<T> {
-        let mut working = tokio::task::spawn_blocking(work);
+        let mut working = thread::aside(work);
         loop {
             tokio::select! {
                 done = &mut working => return finished(done),
@@ -405,7 +409,7 @@ fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
 }
 
 /// What came of a step on a thread of its own.
-fn finished<T>(done: Result<life::Result<T>, tokio::task::JoinError>) -> life::Result<T> {
+fn finished<T>(done: Result<life::Result<T>, tokio::sync::oneshot::error::RecvError>) -> life::Result<T> {
     match done {
         Ok(done) => done,
         Err(error) => {

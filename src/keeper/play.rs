@@ -35,6 +35,9 @@ pub(super) const ANSWER: usize = 2000;
 /// How long the disk may take to write what an attempt left. A busy one takes seconds; the work is not lost if it takes longer.
 const SECURE_LIMIT: Duration = Duration::from_mins(1);
 
+/// How much context is read, in bytes: many files of the largest size.
+const CONTEXT_MAX: u64 = 1 << 30;
+
 /// What a prompt is made of.
 struct Prompt {
     text: String,
@@ -259,8 +262,12 @@ impl Keeper {
     /// What the CLI is asked.
     async fn prompt(&mut self, profile: &Profile, link: usize, turn: Turn) -> life::Result<Prompt> {
         let task = self.task(self.pen.agent.task_round)?;
-        let context: Vec<ContextFile> = match file::read(&self.record.context())? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+        let path = self.record.context();
+        let context: Vec<ContextFile> = match file::read_up_to(&path, CONTEXT_MAX)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
+            None if self.pen.agent.spec.has_context => {
+                return Err(file::Error::damaged(&path, "it is gone").into());
+            }
             None => Vec::new(),
         };
         let plain = |text: String| Prompt { text, resume: None, used_before: Usage::default(), brief: None };
@@ -298,7 +305,9 @@ impl Keeper {
 
     /// The text of the task of a round.
     fn task(&self, round: u32) -> life::Result<String> {
-        let task = file::read(&self.record.task(round))?.unwrap_or_default();
+        let path = self.record.task(round);
+        // Nobody is asked to do nothing because a file is gone.
+        let task = file::read(&path)?.ok_or_else(|| file::Error::damaged(&path, "it is gone"))?;
         Ok(String::from_utf8_lossy(&task).into_owned())
     }
 

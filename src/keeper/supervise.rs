@@ -5,13 +5,13 @@ use super::senses::{Senses, Stop};
 use super::view::{Key, View};
 use crate::model::ids::Session;
 use crate::tmux::Server;
-use crate::tools::{clock, process};
+use crate::tools::{clock, process, thread};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot::Receiver;
 
 /// How long what the child left running gets to end by itself.
 const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
@@ -48,11 +48,11 @@ pub(super) struct Exit {
     pub clean: bool,
 }
 
-pub(super) type Sweep = JoinHandle<process::Result<(Vec<crate::model::ids::ProcessId>, bool)>>;
+pub(super) type Sweep = Receiver<process::Result<(Vec<crate::model::ids::ProcessId>, bool)>>;
 
 /// Ends every descendant of this process. On a thread of its own, because the pipes must be drained meanwhile.
 pub(super) fn sweep(grace: Duration) -> Sweep {
-    tokio::task::spawn_blocking(move || process::end_all(process::descendants, grace, KILL_LIMIT))
+    thread::aside(move || process::end_all(process::descendants, grace, KILL_LIMIT))
 }
 
 /// Whether everything was ended; never, if nothing is being ended.
@@ -141,9 +141,9 @@ pub(super) async fn supervise(
 /// Detaches whoever pressed the key. On a thread of its own: a tmux that hangs must not hold up the agent.
 pub(super) fn detach(tmux: &Server, session: &Session) {
     let (tmux, session) = (tmux.clone(), session.clone());
-    tokio::task::spawn_blocking(move || {
+    drop(thread::aside(move || {
         if let Err(error) = tmux.detach_who_pressed(&session) {
             tracing::warn!(%error, "could not detach");
         }
-    });
+    }));
 }

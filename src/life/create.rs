@@ -16,7 +16,7 @@ use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
-use crate::tools::{clock, file, lock, process};
+use crate::tools::{clock, file, lock, process, runtime};
 use std::path::Path;
 use std::time::Duration;
 
@@ -130,6 +130,7 @@ pub fn create(
     order: &Order,
 ) -> Result<Created> {
     let places = &house.settings.places;
+    runtime::require_descriptors()?;
     // Before anything is made: no session can be told to keep a record whose path tmux cannot be given.
     if places.state.to_str().is_none() {
         return Err(crate::settings::Error::NotUtf8(places.state.clone()).into());
@@ -238,6 +239,8 @@ fn begin(
         Err(error) => {
             // If this cannot be written either, the first error is still the one to tell.
             pen.write(Entry::NotCreated { failure: Failure::new(Class::Git, error.to_string()) }).ok();
+            // git names a file that it could not write, and often not why.
+            file::require_room(&spec.common_dir)?;
             return Err(error);
         }
     };

@@ -14,7 +14,7 @@ use crate::rules::report::{Keeper, report};
 use crate::rules::resume::{Plan, Why, plan};
 use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
-use crate::tools::{file, lock, process};
+use crate::tools::{file, lock, process, runtime};
 use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
@@ -93,6 +93,7 @@ pub struct Starting {
 /// If the agent is not one that can go on, or a step failed; it is then as resumable as before.
 pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Environment) -> Result<Begun> {
     let record = &named.record;
+    runtime::require_descriptors()?;
     let alone = record::hold(record)?;
     let Some(held) = record::try_take(record)? else { return Ok(Begun::Runs) };
     let mut pen = Pen::open(record, &held)?;

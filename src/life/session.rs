@@ -6,7 +6,7 @@ use crate::a2a::watch::Watch;
 use crate::model::ids::Session;
 use crate::model::places::Record;
 use crate::model::text::Shown;
-use crate::tools::{clock, file, lock, process};
+use crate::tools::{clock, file, lock, process, runtime};
 use std::time::Duration;
 
 /// How long a keeper may take to come to life on a busy machine.
@@ -68,9 +68,7 @@ pub fn open(house: &House, session: &Session, record: &Record) -> Result<()> {
 
 /// Waits until the keeper in the session is on record.
 pub fn wait_for_keeper(house: &House, session: &Session, record: &Record) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| {
-        crate::a2a::Error::Process(crate::tools::process::Error { action: "wait".into(), source })
-    })?;
+    let runtime = runtime::runtime()?;
     runtime.block_on(async {
         let deadline = clock::tick() + START_LIMIT;
         let mut watch = Watch::new();
@@ -98,7 +96,7 @@ fn ended_at_once(house: &House, session: &Session, record: &Record) -> Result<()
     if !gone || held || record::load(record)?.is_some_and(|a| a.keeper.is_some()) {
         return Ok(());
     }
-    let log = file::read(&record.keeper_log())?.unwrap_or_default();
+    let log = file::read(&record.keeper_log()).ok().flatten().unwrap_or_default();
     let end = log.get(log.len().saturating_sub(LOG_END)..).unwrap_or_default();
     let why = match String::from_utf8_lossy(end).trim() {
         "" => "its session is gone, and it left no word".to_owned(),

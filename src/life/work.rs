@@ -126,8 +126,9 @@ fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<
 
 /// The git settings from before the agent.
 pub(super) fn git_config(record: &Record) -> Result<ConfigSnapshot> {
-    Ok(match file::read(&record.git_config())? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(crate::a2a::Error::Json)?,
+    let path = record.git_config();
+    Ok(match file::read(&path)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
         None => ConfigSnapshot::default(),
     })
 }

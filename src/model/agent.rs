@@ -266,6 +266,8 @@ pub struct Agent {
     pub updated: Moment,
     /// Whether the journal holds entries of a later version of this program.
     pub newer: bool,
+    /// The journal was damaged once, and how.
+    pub damaged: Option<String>,
 }
 
 impl Agent {

@@ -14,8 +14,8 @@ use uuid::Uuid;
 /// The version of the journal that this program writes.
 pub const VERSION: u32 = 1;
 
-/// One line of a journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One line of a journal. Read with tolerance for what later versions write.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     /// Always [`VERSION`] when written by this program.
     pub v: u32,
@@ -24,6 +24,12 @@ pub struct Record {
     /// What it says.
     #[serde(flatten)]
     pub entry: Entry,
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        super::tolerant::record(serde_json::Value::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// One agent CLI of a chain.
@@ -368,6 +374,14 @@ pub enum Entry {
         /// What is on its branch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         changes: Option<Changes>,
+    },
+    /// The journal was damaged: what of it could be read stands before this, what was there is kept beside it.
+    Quarantined {
+        /// What was wrong with it.
+        why: String,
+        /// Where it is.
+        #[serde(with = "path")]
+        kept: PathBuf,
     },
     /// An entry of a later version.
     #[serde(other)]

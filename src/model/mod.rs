@@ -14,3 +14,4 @@ pub mod profile;
 pub mod report;
 pub mod request;
 pub mod text;
+mod tolerant;

@@ -241,6 +241,9 @@ pub struct KillReport {
     /// What was ended in place of a keeper that was gone or did not answer.
     #[serde(default)]
     pub ended_pids: Vec<i32>,
+    /// What else the user should know: that its record was damaged, and where what was there is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,

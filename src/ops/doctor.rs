@@ -109,6 +109,11 @@ fn agent_checks(house: &House) -> Result<Vec<Check>> {
             }
         }
     }
+    for session in names::foreign(&house.settings.places)? {
+        let path = house.settings.places.name(&session);
+        let found = format!("{} is not ours, so no agent gets this name", path.display());
+        checks.push(check(session.as_str(), Verdict::Note, found, Some(format!("ls -l {}", path.display()))));
+    }
     let found = format!("{} on record, {interrupted} interrupted", all.len());
     checks.insert(
         0,

@@ -3,16 +3,18 @@
 use super::{Error, Result};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{board, look};
-use crate::life::{House, fence};
-use crate::model::agent::State;
+use crate::a2a::{self, board, look};
+use crate::life::{self, House, fence};
+use crate::model::agent::{Agent, State};
 use crate::model::entry::{Entry, Final};
 use crate::model::ids::ProcessId;
-use crate::model::report::{ErrorBody, KillReport};
+use crate::model::report::{ErrorBody, KillReport, Remark};
+use crate::rules::replay;
 use crate::rules::report::{Keeper, report};
-use crate::tools::lock::{self, Held, Lock};
+use crate::tools::lock::{self, Lock};
 use crate::tools::{clock, file, process};
 use rustix::process::Signal;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ struct Killed {
     state: State,
     was_running: bool,
     ended: Vec<i32>,
+    notes: Vec<String>,
 }
 
 /// Kills the agents with exactly these names.
@@ -51,7 +54,11 @@ pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
     let mut reports = Vec::new();
     for named in names::all(&house.settings.places)? {
         let running = match look::look(&house.settings.places, &named) {
-            Ok(Some(report)) => !report.state.is_final() || !report.remarks.is_empty(),
+            // What else is remarked of one at its end stays true however often it is killed.
+            Ok(Some(report)) => {
+                let runs = |r: &Remark| matches!(r, Remark::AgentStillRunning { .. });
+                !report.state.is_final() || report.remarks.iter().any(runs)
+            }
             Ok(None) => look::cut_off(&house.settings.places, &named)?,
             Err(_) => true,
         };
@@ -70,6 +77,7 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
             state: Some(killed.state),
             was_running: killed.was_running,
             ended_pids: killed.ended,
+            notes: killed.notes,
             error: None,
         },
         Err(error) => KillReport {
@@ -77,6 +85,7 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
             state: None,
             was_running: false,
             ended_pids: Vec::new(),
+            notes: Vec::new(),
             error: Some(ErrorBody {
                 code: error.code().to_owned(),
                 message: error.to_string(),
@@ -89,7 +98,9 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
 fn one(house: &House, named: &Named) -> Result<Killed> {
     let seen = match look::look_closely(&named.record) {
         Ok(Some((agent, _))) => Ok(agent),
-        Ok(None) => return only_a_name(house, named),
+        Ok(None) if never_began(house, named)? => return only_a_name(house, named),
+        // It had a keeper, so it had a journal.
+        Ok(None) => Err(a2a::Error::Record { path: named.record.journal(), why: replay::Error::Empty }),
         // Whatever its record says, it must be possible to stop it.
         Err(error) => Err(error),
     };
@@ -109,31 +120,77 @@ fn one(house: &House, named: &Named) -> Result<Killed> {
         // leaves one writer, and no worktree appears after we said that the agent is at its end.
         drop(lock::exclusive(&house.settings.places.project_lock(&named.project), KEEPER_LIMIT));
     }
-    let lock = lock_after_keeper(named)?;
-    // The environment that a keeper never came to read may hold secrets.
-    file::remove(&named.record.env())?;
-    let mut ended = Vec::new();
-    let state = match seen.and_then(|_| Pen::open(&named.record, &lock)) {
-        Ok(mut pen) => {
-            if pen.agent.conclusion.is_none() {
-                ended = fence::fence(&mut pen)?;
-                pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
-                let gone = Keeper::Gone { creator_alive: false, running: None };
-                // The board is a copy, and /tmp may be full or wiped: the journal has it.
-                board::post(&house.settings.places, &report(&pen.agent, &gone, None)).ok();
-            } else if !fence::left_running(&pen.agent)?.is_empty() {
-                ended = fence::fence(&mut pen)?;
+    let mut killed = Killed { state: State::Unknown, was_running, ended: Vec::new(), notes: Vec::new() };
+    let recorded = match lock_after_keeper(named) {
+        Ok(lock) => put_on_record(house, named, &lock, seen, &mut killed),
+        Err(Error::Life(error)) => {
+            // It must be possible to stop an agent whose record nobody can write.
+            if let Some(keeper) = keeper_of(named)? {
+                stop(&keeper, KEEPER_LIMIT)?;
             }
-            Ok(pen.agent.conclusion.as_ref().map_or(State::Unknown, |c| c.state.into()))
+            Err(error)
         }
-        Err(damaged) => {
-            fence::end_unknown(named.id)?;
-            Err(damaged)
-        }
+        Err(error) => return Err(error),
     };
-    house.tmux.kill_session(&named.session)?;
-    house.tmux.end_with(&named.session)?;
-    Ok(Killed { state: state?, was_running, ended: ended.into_iter().map(|p| p.pid).collect() })
+    if recorded.is_err() {
+        fence::end_unknown(named.id)?;
+    }
+    let left = house.tmux.kill_session(&named.session).and_then(|_| house.tmux.end_with(&named.session));
+    match recorded {
+        Ok(()) => Ok(left.map(|()| killed)?),
+        Err(why) => Err(Error::NotRecorded { session: named.session.to_string(), why: Box::new(why) }),
+    }
+}
+
+/// Ends what is left of the agent, and writes what is missing in its journal. A damaged one is put aside first.
+fn put_on_record(
+    house: &House,
+    named: &Named,
+    lock: &Lock,
+    seen: a2a::Result<Agent>,
+    killed: &mut Killed,
+) -> life::Result<()> {
+    let places = &house.settings.places;
+    let mut pen = match seen.and_then(|_| Pen::open(&named.record, lock)) {
+        Ok(pen) => pen,
+        Err(error) if error.is_damage() => {
+            killed.ended = pids(fence::end_unknown(named.id)?);
+            let created = || look::creation(places, named);
+            let (pen, kept) = Pen::quarantine(&named.record, lock, &error, created)?;
+            let kept =
+                kept.map_or_else(String::new, |p| format!("; what was there is kept as {}", p.display()));
+            killed.notes.push(format!("its journal was damaged{kept}"));
+            killed.was_running = pen.agent.conclusion.is_none();
+            pen
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if pen.agent.conclusion.is_none() {
+        killed.ended.extend(pids(fence::fence(&mut pen)?));
+        pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
+        let gone = Keeper::Gone { creator_alive: false, running: None };
+        // The board is a copy, and /tmp may be full or wiped: the journal has it.
+        board::post(places, &report(&pen.agent, &gone, None)).ok();
+    } else if !fence::left_running(&pen.agent)?.is_empty() {
+        killed.ended.extend(pids(fence::fence(&mut pen)?));
+    }
+    killed.state = pen.agent.conclusion.as_ref().map_or(State::Unknown, |c| c.state.into());
+    // The environment that a keeper never came to read may hold secrets. A directory there is none of ours.
+    match file::remove(&named.record.env()) {
+        Err(error) if !error.is_damage() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn pids(processes: Vec<ProcessId>) -> Vec<i32> {
+    processes.into_iter().map(|p| p.pid).collect()
+}
+
+/// Whether the creator of `named` died before anything but the name was made: a keeper leaves its lock, and a worktree
+/// comes after the journal.
+fn never_began(house: &House, named: &Named) -> Result<bool> {
+    let worktree = house.settings.places.worktree(&named.project, &named.session);
+    Ok(file::ownership(&named.record.keeper_lock())?.is_none() && file::ownership(&worktree)?.is_none())
 }
 
 /// Gives a name back whose creator died before anything was on record. One that is still at work is waited for.
@@ -152,7 +209,7 @@ fn only_a_name(house: &House, named: &Named) -> Result<Killed> {
     }
     file::remove(&named.record.env())?;
     names::free(places, &named.session)?;
-    Ok(Killed { state: State::Killed, was_running: false, ended: Vec::new() })
+    Ok(Killed { state: State::Killed, was_running: false, ended: Vec::new(), notes: Vec::new() })
 }
 
 /// Asks the keeper to stop its agent, waits for it, and takes its lock. One that does not answer in time is killed; what
@@ -160,25 +217,26 @@ fn only_a_name(house: &House, named: &Named) -> Result<Killed> {
 fn lock_after_keeper(named: &Named) -> Result<Lock> {
     let path = named.record.keeper_lock();
     let deadline = clock::tick() + KEEPER_LIMIT;
-    let mut asked: Vec<ProcessId> = Vec::new();
     loop {
-        if let Some(lock) = lock::try_exclusive(&path)? {
-            return Ok(lock);
+        match lock::try_exclusive(&path) {
+            Ok(Some(lock)) => {
+                // Its lock file may have been taken from under it.
+                if let Some(keeper) = keeper_of(named)? {
+                    stop(&keeper, KEEPER_LIMIT)?;
+                }
+                return Ok(lock);
+            }
+            Ok(None) => {}
+            // No lock, and nobody can hold it: something else in its place.
+            Err(lock::Error::File(error)) if error.is_damage() => {
+                file::put_aside(&path)?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         }
         let left = deadline.saturating_duration_since(clock::tick());
         match keeper_of(named)? {
-            Some(keeper) => {
-                if !asked.contains(&keeper) {
-                    process::signal(&keeper, Signal::TERM)?;
-                    // One that was stopped hears nothing until it goes on.
-                    process::signal(&keeper, Signal::CONT)?;
-                    asked.push(keeper.clone());
-                }
-                if !process::wait_for_end(&keeper, left)? {
-                    process::signal(&keeper, Signal::KILL)?;
-                    process::wait_for_end(&keeper, KILL_LIMIT)?;
-                }
-            }
+            Some(keeper) => stop(&keeper, left)?,
             None => match lock::exclusive(&path, PACE) {
                 Ok(lock) => return Ok(lock),
                 Err(lock::Error::Held { .. }) if !left.is_zero() => {}
@@ -190,8 +248,20 @@ fn lock_after_keeper(named: &Named) -> Result<Lock> {
     }
 }
 
-/// The living keeper: the one on record, or, when it has not come to that yet or the record cannot be read, the one that
-/// the lock names.
+/// Ends a keeper: it is asked, and killed if it has not ended in time.
+fn stop(keeper: &ProcessId, limit: Duration) -> Result<()> {
+    process::signal(keeper, Signal::TERM)?;
+    // One that was stopped hears nothing until it goes on.
+    process::signal(keeper, Signal::CONT)?;
+    if !process::wait_for_end(keeper, limit)? {
+        process::signal(keeper, Signal::KILL)?;
+        process::wait_for_end(keeper, KILL_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// The living keeper: the one on record, or, when it has not come to that yet or the record cannot be read, the process that
+/// was started to keep this record.
 fn keeper_of(named: &Named) -> Result<Option<ProcessId>> {
     let on_record = record::load(&named.record).ok().flatten().and_then(|agent| agent.keeper);
     if let Some(keeper) = on_record
@@ -199,10 +269,5 @@ fn keeper_of(named: &Named) -> Result<Option<ProcessId>> {
     {
         return Ok(Some(keeper));
     }
-    let Some(Held::Yes(Some(pid))) = lock::probe(&named.record.keeper_lock())? else { return Ok(None) };
-    // The pid in the file may be an earlier holder's, and belong to anybody now.
-    let Some(holder) = process::identify(pid)? else { return Ok(None) };
-    let words = process::command_line(&holder);
-    let keeps = words.iter().any(|w| w == "__keep") && words.iter().any(|w| w == named.record.0.as_os_str());
-    Ok(keeps.then_some(holder))
+    Ok(process::started_as(&[OsStr::new("__keep"), named.record.0.as_os_str()])?)
 }

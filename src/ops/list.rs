@@ -21,15 +21,15 @@ pub fn list(house: &House, here: bool) -> Result<ListReport> {
         match look::look(&house.settings.places, &named) {
             Ok(Some(report)) => agents.push(report),
             // Reserved a moment ago, and not yet on record; or never to be, and then it must be seen to be given back.
-            Ok(None) => {
-                if look::cut_off(&house.settings.places, &named)? {
+            Ok(None) => match look::cut_off(&house.settings.places, &named) {
+                Ok(false) => {}
+                Ok(true) => {
                     let why = crate::rules::replay::Error::Empty;
-                    unreadable.push((
-                        named.clone(),
-                        crate::a2a::Error::Record { path: named.record.journal(), why },
-                    ));
+                    let path = named.record.journal();
+                    unreadable.push((named, crate::a2a::Error::Record { path, why }));
                 }
-            }
+                Err(error) => unreadable.push((named, error)),
+            },
             Err(error) => unreadable.push((named, error)),
         }
     }

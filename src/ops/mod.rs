@@ -61,6 +61,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// Nothing of the agent runs any more, but its record does not say so.
+    #[error("{session} is stopped, but that could not be put on record: {why}")]
+    NotRecorded {
+        /// The agent.
+        session: String,
+        /// Why not.
+        why: Box<life::Error>,
+    },
     /// What an agent worked in is not there any more.
     #[error("the {what} of {session} is gone: {}", Shown(&.path.to_string_lossy()))]
     Gone {
@@ -114,6 +122,7 @@ impl Error {
             Self::Context { .. } => "context",
             Self::SessionGone { .. } => "session_gone",
             Self::NotKilled { .. } => "not_killed",
+            Self::NotRecorded { why, .. } => why.code(),
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
@@ -135,6 +144,7 @@ impl Error {
             }
             Self::Context { .. } => Some("give a readable UTF-8 file".to_owned()),
             Self::SessionGone { session } => Some(format!("ai_orch kill {session}")),
+            Self::NotRecorded { why, .. } => why.hint(),
             Self::NotKilled { session, .. } => Some(format!("ai_orch show {session}")),
             Self::Gone { base, branch, .. } => {
                 Some(format!("what it committed, in its repository: git diff {base} {branch}"))
@@ -177,8 +187,5 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A runtime for the verbs that wait for something.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| crate::tools::process::Error { action: "start waiting".to_owned(), source }.into())
+    Ok(crate::tools::runtime::runtime()?)
 }

@@ -58,6 +58,13 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
             say("working directory", dir.to_string_lossy().into_owned());
         }
     }
+    let task = match file::read(&named.record.task(agent.task_round)) {
+        Ok(task) => task.unwrap_or_default(),
+        Err(error) => {
+            say("task", error.to_string());
+            Vec::new()
+        }
+    };
     let worktree_there = file::is_dir(&agent.spec.worktree)?;
     say("worktree", if worktree_there { "is there".to_owned() } else { "is gone".to_owned() });
     let changes = if worktree_there { work::changes(house, &agent).ok().flatten() } else { None };
@@ -69,7 +76,6 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     if !worktree_there {
         report.remarks.push(Remark::WorktreeGone);
     }
-    let task = file::read(&named.record.task(agent.task_round))?.unwrap_or_default();
     Ok(ShowReport {
         v: VERSION,
         agent: report,

@@ -249,6 +249,7 @@ mod tests {
             conclusion: None,
             updated: moment(),
             newer: false,
+            damaged: None,
         }
     }
 

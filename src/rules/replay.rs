@@ -42,6 +42,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         conclusion: None,
         updated: first.at,
         newer: first.v > entry::VERSION,
+        damaged: None,
     };
     for record in rest {
         apply(&mut agent, record);
@@ -163,6 +164,10 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 failure: failure.clone(),
                 changes: changes.clone(),
             });
+        }
+        Entry::Quarantined { why, kept } => {
+            let name = kept.file_name().unwrap_or_default().to_string_lossy();
+            agent.damaged = Some(format!("its journal was, {why}; kept as {name}"));
         }
         Entry::Unknown => agent.newer = true,
     }

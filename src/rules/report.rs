@@ -27,6 +27,9 @@ pub fn state(agent: &Agent, keeper: &Keeper) -> (State, Vec<Remark>) {
     if agent.newer {
         remarks.push(Remark::Newer);
     }
+    if let Some(why) = &agent.damaged {
+        remarks.push(Remark::Damaged { why: why.clone() });
+    }
     if agent.not_created.is_some() {
         return (State::Failed, remarks);
     }

@@ -146,7 +146,8 @@ impl Server {
     pub fn new_session(&self, name: &Session, argv: &[String], variables: &[(String, String)]) -> Result<()> {
         let _guard = self.guard()?;
         self.revive()?;
-        if file::read(&self.files.conf)?.as_deref() != Some(CONF.as_bytes()) {
+        // A copy of what this program knows: whatever cannot be read is written anew.
+        if file::read(&self.files.conf).ok().flatten().as_deref() != Some(CONF.as_bytes()) {
             file::post(&self.files.conf, CONF.as_bytes())?;
         }
         let action = "make the session";
@@ -163,12 +164,14 @@ impl Server {
         };
         let output = self.call(action, command())?;
         if output.status.success() {
-            return self.know();
+            self.know();
+            return Ok(());
         }
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         // A server that was just ending, or a client that lost its answer: look before trying once more.
         if self.has_session(name)? == Some(true) {
-            return self.know();
+            self.know();
+            return Ok(());
         }
         if !(why.contains("server exited") || why.contains("lost server") || why.contains("error connecting"))
         {
@@ -176,14 +179,20 @@ impl Server {
         }
         let output = self.call(action, command())?;
         if output.status.success() {
-            return self.know();
+            self.know();
+            return Ok(());
         }
         Err(Error::Failed { action, why: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
     }
 
     /// The server that was put on record last; `None` if it has ended, or belongs to another socket.
     fn known(&self) -> Result<Option<ProcessId>> {
-        let bytes = file::read(&self.files.known)?.unwrap_or_default();
+        let bytes = match file::read(&self.files.known) {
+            // Something else is in its place; asking the server tells as well.
+            Err(error) if error.is_damage() => None,
+            read => read?,
+        };
+        let bytes = bytes.unwrap_or_default();
         let known: Option<Known> = serde_json::from_slice(&bytes).ok();
         let ours = known.filter(|known| known.socket == self.files.socket).map(|known| known.server);
         Ok(ours.filter(|server| process::is_alive(server).unwrap_or(false)))
@@ -195,16 +204,22 @@ impl Server {
         Ok(pid.and_then(|p| p.trim().parse().ok()).and_then(|p| process::identify(p).ok().flatten()))
     }
 
-    /// Puts on record who the server is, if that is not known.
-    fn know(&self) -> Result<()> {
-        if self.known()?.is_some() {
-            return Ok(());
+    /// Puts on record who the server is, if that is not known. Only a wiped socket makes that needed: a session that was
+    /// made is not given up for it.
+    fn know(&self) {
+        let note = || -> Result<()> {
+            if self.known()?.is_some() {
+                return Ok(());
+            }
+            let known = self.server()?.map(|server| Known { socket: self.files.socket.clone(), server });
+            if let Some(json) = known.and_then(|known| serde_json::to_vec(&known).ok()) {
+                file::post(&self.files.known, &json)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = note() {
+            tracing::warn!(%error, "who the tmux server is could not be put on record");
         }
-        let known = self.server()?.map(|server| Known { socket: self.files.socket.clone(), server });
-        if let Some(json) = known.and_then(|known| serde_json::to_vec(&known).ok()) {
-            file::post(&self.files.known, &json)?;
-        }
-        Ok(())
     }
 
     /// Lets a server whose socket was removed make it again; whether there is a socket now. Cleaners of /tmp take the

@@ -5,7 +5,8 @@
 //! - [`post`]: whole file, atomic for readers but not synced; only for the board under /tmp.
 //!
 //! Nothing here follows a symbolic link at the last step of a path when it writes, and every file and directory made
-//! here belongs to its user alone (0600, 0700).
+//! here belongs to its user alone (0600, 0700). What is opened must be a file: a FIFO that somebody put in its place would
+//! hold us up for ever.
 #![expect(clippy::disallowed_methods, reason = "the one file that wraps std::fs")]
 
 use super::crash;
@@ -69,6 +70,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What is in `path` is not what we wrote there.
+    pub fn damaged(path: &Path, why: impl std::fmt::Display) -> Self {
+        Self::new("use", path, io::Error::new(io::ErrorKind::InvalidData, why.to_string()))
+    }
+
+    /// Whether something else is where a file of ours was: looking again, room or rights will not mend that.
+    pub fn is_damage(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, InvalidData, IsADirectory};
+        matches!(self.source.kind(), InvalidData | FileTooLarge | IsADirectory)
+            || self.source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+            || self.source.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+    }
+}
+
+/// What has room at least where a file system is not full, in bytes.
+const ROOM: u64 = 16 << 10;
+/// The largest file that is read into memory, in bytes. The longest of ours, the beginning of an agent's output, has 48 MiB.
+pub const LARGEST: u64 = 64 << 20;
+
 /// Result of a file operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -125,7 +146,7 @@ fn private() -> OpenOptions {
 
 fn nofollow() -> i32 {
     #[expect(clippy::cast_possible_wrap, reason = "the flag is a bit pattern that std wants signed")]
-    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32;
     flags
 }
 
@@ -143,23 +164,43 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Opens `path` for appending, making it if needed.
 pub fn append(path: &Path) -> Result<File> {
     crash::point(|| format!("open to append {}", crash::short(path)));
-    private().append(true).create(true).open(path).map_err(|e| Error::new("open", path, e))
+    let opened = private().append(true).create(true).open(path);
+    opened.and_then(regular).map_err(|e| Error::new("open", path, e))
 }
 
 /// Opens `path` for reading and writing without changing what is in it, making it if needed.
 pub fn open_rw(path: &Path) -> Result<File> {
-    private().read(true).create(true).truncate(false).open(path).map_err(|e| Error::new("open", path, e))
+    let opened = private().read(true).create(true).truncate(false).open(path);
+    opened.and_then(regular).map_err(|e| Error::new("open", path, e))
 }
 
 /// Makes `path` an empty file and opens it for writing.
 pub fn truncate(path: &Path) -> Result<File> {
     crash::point(|| format!("make empty {}", crash::short(path)));
-    private().create(true).truncate(true).open(path).map_err(|e| Error::new("create", path, e))
+    let opened = private().create(true).truncate(true).open(path);
+    opened.and_then(regular).map_err(|e| Error::new("create", path, e))
+}
+
+/// `file`, if it is one. A device is none of ours, but people link their settings to `/dev/null`.
+fn regular(file: File) -> io::Result<File> {
+    use rustix::fs::FileType;
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile | FileType::CharacterDevice => Ok(file),
+        FileType::Directory => Err(rustix::io::Errno::ISDIR.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")),
+    }
+}
+
+/// Opens a file for reading. Opening waits for nobody, whatever is there.
+fn readable(path: &Path) -> io::Result<File> {
+    #[expect(clippy::cast_possible_wrap, reason = "the flag is a bit pattern that std wants signed")]
+    let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32;
+    OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(regular)
 }
 
 /// Opens `path` for reading; `None` if it is not there.
 pub fn open(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
+    match readable(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if missing(&e) => Ok(None),
         Err(e) => Err(Error::new("open", path, e)),
@@ -170,9 +211,28 @@ fn missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// What is in `path`; `None` if it is not there.
+/// What is in `path`; `None` if it is not there. More than [`LARGEST`] is an error, and is not read.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    read_up_to(path, LARGEST)
+}
+
+/// Like [`read`], with a limit of the caller's.
+pub fn read_up_to(path: &Path, largest: u64) -> Result<Option<Vec<u8>>> {
+    let read = || -> io::Result<Vec<u8>> {
+        let file = readable(path)?;
+        let length = file.metadata()?.len();
+        let mut bytes = Vec::new();
+        if length <= largest {
+            bytes.reserve_exact(usize::try_from(length).unwrap_or(0));
+            file.take(largest + 1).read_to_end(&mut bytes)?;
+        }
+        if length.max(bytes.len() as u64) > largest {
+            let why = format!("it is larger than {} MiB", largest >> 20);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(bytes)
+    };
+    match read() {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if missing(&e) => Ok(None),
         Err(e) => Err(Error::new("read", path, e)),
@@ -211,6 +271,24 @@ pub fn make_dir(path: &Path) -> Result<bool> {
     }
 }
 
+/// Puts what is at `path`, whatever it is, aside as `path.damaged-<n>`, and says where it is. A regular file stays at `path`
+/// as well, to be replaced; anything else is moved.
+pub fn put_aside(path: &Path) -> Result<PathBuf> {
+    for n in 1..u32::MAX {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{n}"));
+        let aside = PathBuf::from(name);
+        if ownership(&aside)?.is_some() {
+            continue;
+        }
+        let regular = fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
+        let done = if regular { fs::hard_link(path, &aside) } else { fs::rename(path, &aside) };
+        done.map_err(|e| Error::new("put aside", path, e))?;
+        return Ok(aside);
+    }
+    Err(Error::new("put aside", path, io::Error::from(io::ErrorKind::AlreadyExists)))
+}
+
 /// Makes the symbolic link `path` to `target`; false if something is there already.
 pub fn link(path: &Path, target: &Path) -> Result<bool> {
     crash::point(|| format!("link {}", crash::short(path)));
@@ -225,7 +303,8 @@ pub fn link(path: &Path, target: &Path) -> Result<bool> {
 pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
     match fs::read_link(path) {
         Ok(target) => Ok(Some(target)),
-        Err(e) if missing(&e) => Ok(None),
+        // Something that is no link is not our link.
+        Err(e) if missing(&e) || e.kind() == io::ErrorKind::InvalidInput => Ok(None),
         Err(e) => Err(Error::new("read the link", path, e)),
     }
 }
@@ -253,7 +332,8 @@ pub fn remove_empty_dir(path: &Path) -> Result<bool> {
 pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(e) if missing(&e) => return Ok(None),
+        // A file in place of the directory is not "no directory": what it held is still somewhere.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::new("list", path, e)),
     };
     entries
@@ -306,6 +386,23 @@ pub fn open_dir(path: &Path) -> Result<File> {
     .map_err(|e| Error::new("open", path, e))
 }
 
+/// Fails where nothing can be written to the directory `path`, whoever asks: the file system is read-only, or it is
+/// somebody else's.
+pub fn require_writable(path: &Path) -> Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|e| Error::new("write to", path, e))
+}
+
+/// Fails if there is no room left for a small file at `path`: for the error of a program that says only that it failed.
+pub fn require_room(path: &Path) -> Result<()> {
+    match rustix::fs::statvfs(path) {
+        Ok(there) if there.f_bavail.saturating_mul(there.f_frsize) < ROOM => {
+            Err(Error::new("write to", path, rustix::io::Errno::NOSPC))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The path with every link and `..` resolved.
 pub fn canonical(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(|e| Error::new("find", path, e))
@@ -356,6 +453,43 @@ mod tests {
         assert_eq!(read(&dir.path().join("nothing")).unwrap(), None);
         assert!(read(dir.path()).is_err(), "a directory is not an absent file");
         assert_eq!(names(&dir.path().join("nothing")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(read(&fifo).unwrap_err().is_damage());
+        assert!(open(&fifo).unwrap_err().is_damage());
+        assert!(append(&fifo).unwrap_err().is_damage());
+        assert!(open_rw(&fifo).unwrap_err().is_damage());
+        assert!(truncate(&fifo).unwrap_err().is_damage());
+        assert!(read(dir.path()).unwrap_err().is_damage());
+        assert_eq!(read(Path::new("/dev/null")).unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_huge_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(read(&path).unwrap_err().is_damage());
+        assert!(read_up_to(Path::new("/dev/zero"), 10).unwrap_err().is_damage());
+    }
+
+    #[test]
+    fn what_is_put_aside_is_kept_whatever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "one").unwrap();
+        let first = put_aside(&path).unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&first).unwrap(), b"one");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let second = put_aside(&path).unwrap();
+        assert!(second.is_dir() && !path.exists() && first != second);
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl Error {
         }
     }
 
+    /// Whether something else is where the journal was, or a part of it is gone.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::File(e) => e.is_damage(),
+            Self::Write { .. } => false,
+        }
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -85,6 +94,23 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Contents<T>>> {
         Some(bytes) => parse(path, &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+/// Every record of the journal at `path` that can still be believed, whatever is between them.
+pub fn salvage<T: DeserializeOwned>(path: &Path) -> Vec<T> {
+    let bytes = file::read(path).ok().flatten().unwrap_or_default();
+    let lines = bytes.split_inclusive(|b| *b == b'\n');
+    lines.filter_map(|line| serde_json::from_slice(unframe(line).ok()?).ok()).collect()
+}
+
+/// Puts a journal of `records` in the place of what is at `path`, surviving a power cut.
+pub fn rewrite<T: Serialize>(path: &Path, records: &[T]) -> Result<()> {
+    let mut bytes = Vec::new();
+    for record in records {
+        let line = frame(record).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        bytes.extend_from_slice(&line);
+    }
+    Ok(file::replace(path, &bytes)?)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Contents<T>> {
@@ -222,6 +248,10 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let error = read::<String>(&path).unwrap_err();
         assert!(matches!(error, Error::Damaged { line: 2, .. }), "{error}");
+        let kept = salvage::<String>(&path);
+        assert_eq!(kept, ["one", "three"]);
+        rewrite(&path, &kept).unwrap();
+        assert_eq!(read::<String>(&path).unwrap().unwrap().records, kept);
     }
 
     proptest! {

@@ -91,10 +91,12 @@ pub fn exclusive(path: &Path, limit: Duration) -> Result<Lock> {
     // gives the wait a limit. One that is given up ends as soon as it gets the lock, which it drops at once.
     let (send, receive) = mpsc::channel();
     let own = path.to_owned();
-    std::thread::spawn(move || {
-        // The receiver may be gone; then the lock in the message is dropped with it.
-        drop(send.send(block(&own)));
-    });
+    std::thread::Builder::new()
+        .spawn(move || {
+            // The receiver may be gone; then the lock in the message is dropped with it.
+            drop(send.send(block(&own)));
+        })
+        .map_err(|source| Error::System { path: path.to_owned(), source })?;
     match receive.recv_timeout(limit) {
         Ok(locked) => locked.map(signed),
         Err(_) => Err(Error::Held { path: path.to_owned(), limit, pid: written_pid(path) }),

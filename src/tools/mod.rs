@@ -8,5 +8,7 @@ pub mod lines;
 pub mod lock;
 pub mod process;
 pub mod program;
+pub mod runtime;
 pub mod spool;
 pub mod terminal;
+pub mod thread;

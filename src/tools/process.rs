@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -49,6 +49,9 @@ impl Error {
 
 /// Result of a question about processes.
 pub type Result<T> = std::result::Result<T, Error>;
+
+const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
 
 /// The fields of `/proc/<pid>/stat` that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,14 +120,16 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
 }
 
-/// The command line of `process`; empty if it has ended or may not be looked at.
-pub fn command_line(process: &ProcessId) -> Vec<OsString> {
-    let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
-    // Read first, checked then: what was read belongs to this process and to no successor.
-    if !is_alive(process).unwrap_or(false) {
-        return Vec::new();
+/// The running process whose command line is a program, then `words`.
+pub fn started_as(words: &[&OsStr]) -> Result<Option<ProcessId>> {
+    for pid in pids()? {
+        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
+        let mut said = line.strip_suffix(&[0]).unwrap_or(&line).split(|b| *b == 0).skip(1);
+        if words.iter().all(|w| said.next() == Some(w.as_bytes())) && said.next().is_none() {
+            return identify(pid);
+        }
     }
-    line.split(|b| *b == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
+    Ok(None)
 }
 
 /// Whether `process` still runs. A zombie does not.
@@ -205,18 +210,23 @@ pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec
             continue;
         }
         let in_session = session.is_some_and(|l| s.session == l.pid && s.start >= l.start);
-        if in_session || environ_holds(pid, variables) {
+        if in_session || environ_holds(pid, variables)? {
             found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
         }
     }
     Ok(found)
 }
 
-fn environ_holds(pid: i32, variables: &[String]) -> bool {
-    // Unreadable: of another user, or just ended.
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| {
-        env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes()))
-    })
+fn environ_holds(pid: i32, variables: &[String]) -> Result<bool> {
+    match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(env) => Ok(env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes()))),
+        // Without a descriptor to look with, nobody may say that nothing runs.
+        Err(e) if matches!(e.raw_os_error(), Some(EMFILE | ENFILE)) => {
+            Err(Error::new(format!("look at process {pid}"), e))
+        }
+        // Of another user, or just ended.
+        Err(_) => Ok(false),
+    }
 }
 
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever

@@ -228,6 +228,15 @@ fn refused_for_safety_is_8() {
     assert_eq!(names(&house), Vec::<String>::new());
 }
 
+/// Waits until a process catches TERM: before, the signal ends it, as it ends any program.
+fn listens(pid: u32) {
+    eventually("it listens for signals", || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).unwrap().trim();
+        (u64::from_str_radix(caught, 16).unwrap() & (1 << 14) != 0).then_some(())
+    });
+}
+
 #[test]
 fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
     let house = House::new();
@@ -237,6 +246,7 @@ fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
             house.ok(["list", "--json"]).contains(&format!("\"{name}\"")).then_some(())
         });
         begun(&house, name);
+        listens(child.id());
         assert!(
             house
                 .command("kill")
@@ -262,6 +272,7 @@ fn ctrl_c_leaves_the_agent_at_work_and_says_how_to_come_back() {
     let child = house.orch(["run", "--json", "--name", "json", "--agent-cli", "sh", UNTIL_GO]).spawn();
     eventually("the agent is on record", || house.ok(["list", "--json"]).contains("\"json\"").then_some(()));
     begun(&house, "json");
+    listens(child.id());
     assert!(house.command("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test says that it does not happen. Generous: a busy machine is no failure.
@@ -14,6 +15,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A private world.
 pub struct House {
     dir: tempfile::TempDir,
+    mounts: Mutex<Vec<PathBuf>>,
 }
 
 impl House {
@@ -24,7 +26,7 @@ impl House {
 
     /// The same in a directory that is there.
     pub fn in_dir(dir: tempfile::TempDir) -> Self {
-        let house = Self { dir };
+        let house = Self { dir, mounts: Mutex::default() };
         for dir in ["home/.config/ai_orch/agents", "bin", "repo"] {
             std::fs::create_dir_all(house.path(dir)).unwrap();
         }
@@ -156,6 +158,25 @@ impl House {
         self.command("tmux").arg("-S").arg(self.path("root/tmux.sock")).args(words).output().unwrap()
     }
 
+    /// Mounts a private file system of `size` at `name` in the house, until the test is over. Only root can.
+    pub fn mount(&self, name: &str, size: &str) -> PathBuf {
+        let at = self.path(name);
+        std::fs::create_dir_all(&at).unwrap();
+        let options = format!("size={size},mode=0700");
+        let mut mount = Command::new("mount");
+        let done = mount.args(["-t", "tmpfs", "-o", &options, "none"]).arg(&at).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        self.mounts.lock().unwrap().push(at.clone());
+        at
+    }
+
+    /// Makes a file system of [`Self::mount`] read-only, or writable again.
+    pub fn remount(at: &Path, how: &str) {
+        let options = format!("remount,{how}");
+        let done = Command::new("mount").args(["-o", &options]).arg(at).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+
     /// Every process whose environment names this house.
     pub fn processes(&self) -> Vec<(i32, String)> {
         let mark = format!("AI_ORCH_ROOT={}", self.path("root").display()).into_bytes();
@@ -185,6 +206,10 @@ impl Drop for House {
         }
         for (pid, _) in &left {
             Command::new("kill").args(["-9", &pid.to_string()]).output().ok();
+        }
+        for at in self.mounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..).rev() {
+            // Lazily: a process that was just killed may still be on its way out of it.
+            Command::new("umount").arg("-l").arg(at).output().ok();
         }
         if !std::thread::panicking() {
             assert!(left.is_empty(), "left running: {left:?}\nkill --all said: {killed:?}");
@@ -284,6 +309,15 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
+}
+
+/// Whether this test runs as root. If not, says on standard error that it is skipped, and `why`.
+pub fn root_only(why: &str) -> bool {
+    let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    if !root {
+        eprintln!("SKIPPED, for it needs root: {why}");
+    }
+    root
 }
 
 /// Waits until `look` finds something, and fails the test if it never does. Polls: use it where nothing can be waited for.

@@ -15,7 +15,10 @@
 
 mod attack;
 mod clean;
+mod clocks;
 mod crowd;
+mod damage;
+mod disk;
 mod documents;
 mod exits;
 mod fakes;
@@ -30,4 +33,7 @@ mod repositories;
 mod resume;
 mod run;
 mod schemas;
+mod starved;
 mod typing;
+mod users;
+mod versions;
