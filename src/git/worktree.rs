@@ -85,13 +85,24 @@ fn add_with(
         .args(made_branch_at.map(|_| "--no-track"))
         .args(words)
         .output("add a worktree")
-        .and_then(|_| found_at(repository, path, branch));
+        .and_then(|_| found_at(repository, path, branch))
+        .and_then(|worktree| secured(&worktree).map(|()| worktree));
     if made.is_err() {
         // The branch and the path were not there before, and the caller's lock keeps others of us away: what is
         // there now is ours. The first error is the one to tell.
         let _told_by_the_first_error = take_back(repository, path, branch, &before, made_branch_at);
     }
     made
+}
+
+/// Brings to the disk what makes a directory a worktree, which git does not: after a power cut these files would be there and
+/// empty, and nobody could go on in it.
+fn secured(worktree: &Worktree) -> Result<()> {
+    for name in ["HEAD", "gitdir", "commondir"] {
+        disk::sync(&worktree.admin_dir.join(name))?;
+    }
+    disk::sync(&worktree.path.join(".git"))?;
+    [&worktree.admin_dir, &worktree.path].into_iter().try_for_each(|dir| disk::sync(dir))
 }
 
 /// The worktree that git has just made at `path`.
