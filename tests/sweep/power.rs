@@ -148,6 +148,10 @@ fn round(seed: u64) -> Vec<String> {
     end_all(&stage.house).unwrap();
     disk.unmount().unwrap();
     disk.mount().unwrap();
+    // Who was slow before is not again, even if the mark that says so was lost as well.
+    for name in &acknowledged {
+        fs::create_dir_all(stage.house.path(format!("slow.{name}"))).unwrap();
+    }
 
     let agents = check::settle(&stage, &[], &mut findings);
     for name in &acknowledged {
