@@ -318,6 +318,16 @@ pub fn undo_add(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&Commi
     Ok(Undone::All)
 }
 
+/// Whether git's own entry of the worktree is whole, so that one can look into the worktree. Not while its removal goes on.
+pub fn is_known(worktree: &Worktree) -> Result<bool> {
+    for name in ["HEAD", "commondir", "gitdir"] {
+        if disk::look(&worktree.admin_dir.join(name))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Removes the locks that a git left which was killed at work in the worktree: on its index, its HEAD and its branch. Nobody
 /// could commit there any more. Returns what was removed.
 ///
