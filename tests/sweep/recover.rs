@@ -30,7 +30,7 @@ pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, 
     check::once(stage, then, findings);
     check::kept(stage, findings);
     check::quiet(stage, findings);
-    check::repository(stage, git_died, findings);
+    check::repository(stage, git_died || check::half_restored(stage), findings);
     check::untouched(stage, findings);
     if knows("clean") {
         clear(stage, git_died, findings);
