@@ -194,9 +194,9 @@ pub(super) fn same_content(one: &Path, two: &Path) -> Result<bool> {
     }
 }
 
-/// What was done in a directory is on disk when this returns.
-pub(super) fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(error(path))
+/// What was written to a file, or done in a directory, is on disk when this returns.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|it| it.sync_all()).map_err(error(path))
 }
 
 /// A file of the kernel's, whole.

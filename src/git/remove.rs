@@ -56,7 +56,7 @@ pub fn move_aside(worktree: &Worktree, to: &Path) -> Result<bool> {
     }
     disk::rename_new(&worktree.path, to)?;
     for parent in [worktree.path.parent(), to.parent()].into_iter().flatten() {
-        disk::sync_dir(parent)?;
+        disk::sync(parent)?;
     }
     Ok(true)
 }
@@ -81,7 +81,7 @@ pub fn admin(worktree: &Worktree) -> Result<()> {
                 return Err(differs("its git directory belongs to another worktree"));
             }
             tree(&worktree.admin_dir)?;
-            disk::sync_dir(&worktrees)?;
+            disk::sync(&worktrees)?;
         }
     }
     disk::remove_empty(&worktrees).map(|_| ())

@@ -85,13 +85,24 @@ fn add_with(
         .args(made_branch_at.map(|_| "--no-track"))
         .args(words)
         .output("add a worktree")
-        .and_then(|_| found_at(repository, path, branch));
+        .and_then(|_| found_at(repository, path, branch))
+        .and_then(|worktree| secured(&worktree).map(|()| worktree));
     if made.is_err() {
         // The branch and the path were not there before, and the caller's lock keeps others of us away: what is
         // there now is ours. The first error is the one to tell.
         let _told_by_the_first_error = take_back(repository, path, branch, &before, made_branch_at);
     }
     made
+}
+
+/// Brings to the disk what makes a directory a worktree, which git does not: after a power cut these files would be there and
+/// empty, and nobody could go on in it.
+fn secured(worktree: &Worktree) -> Result<()> {
+    for name in ["HEAD", "gitdir", "commondir"] {
+        disk::sync(&worktree.admin_dir.join(name))?;
+    }
+    disk::sync(&worktree.path.join(".git"))?;
+    [&worktree.admin_dir, &worktree.path].into_iter().try_for_each(|dir| disk::sync(dir))
 }
 
 /// The worktree that git has just made at `path`.
@@ -305,6 +316,16 @@ pub fn undo_add(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&Commi
         delete_branch(env, &worktree.common_dir, &worktree.branch, commit)?;
     }
     Ok(Undone::All)
+}
+
+/// Whether git's own entry of the worktree is whole, so that one can look into the worktree. Not while its removal goes on.
+pub fn is_known(worktree: &Worktree) -> Result<bool> {
+    for name in ["HEAD", "commondir", "gitdir"] {
+        if disk::look(&worktree.admin_dir.join(name))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes the locks that a git left which was killed at work in the worktree: on its index, its HEAD and its branch. Nobody

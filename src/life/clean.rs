@@ -213,7 +213,8 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
         remove::move_aside(&there.worktree, &trash)?;
     }
     let mut last = first;
-    if file::is_dir(&trash)? {
+    // Git's entry is taken away after this; where that has begun before, all is saved, and cannot be looked at any more.
+    if file::is_dir(&trash)? && git::worktree::is_known(&there.worktree)? {
         let aside = There { worktree: Worktree { path: trash.clone(), ..there.worktree.clone() }, ..there };
         let again = save(&aside, &pen.agent, &named.record)?;
         if again.as_ref().map(|s| &s.commit) != last.as_ref().map(|s| &s.commit) {

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What is the user's in a checkout: each file with its kind, mode, times and content. Not what an agent adds to a
-/// repository: objects, its branch, its worktree.
+/// repository: objects, its branch, its worktree, what is saved of it.
 fn users(checkout: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![checkout.to_owned()];

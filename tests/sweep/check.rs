@@ -235,6 +235,15 @@ pub fn quiet(stage: &Stage, findings: &mut Findings) {
     }
 }
 
+/// Whether the return of an agent was cut off: then nobody works in its worktree before somebody goes on with that.
+pub fn half_restored(stage: &Stage) -> bool {
+    stage.names().iter().any(|(_, record)| {
+        let entries = journal(record);
+        let last = entries.iter().rev().find(|e| e["entry"] == "restoring" || e["entry"] == "restored");
+        last.is_some_and(|e| e["entry"] == "restoring")
+    })
+}
+
 /// The repository is whole, and nothing in it is locked.
 ///
 /// With `git_died`, git itself was killed: what it had locked of an agent's own worktree stays locked until somebody takes

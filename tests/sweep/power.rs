@@ -138,12 +138,20 @@ fn round(seed: u64) -> Vec<String> {
     let mut in_flight = stage.house.orch(crate::scenarios::run(&stage, "worker", "late")).spawn();
     std::thread::park_timeout(Duration::from_millis(dice.below(500) as u64));
     let reported = states(&check::listed(&stage, &mut findings).unwrap_or_default(), "done");
+    // And one that was acknowledged a moment ago.
+    let last = stage.house.orch(crate::scenarios::run(&stage, "slow", "last")).run();
+    assert_eq!(last.code, 0, "{last}");
+    acknowledged.push("last".to_owned());
     disk.cut().expect("the power is cut");
     in_flight.kill().ok();
     in_flight.wait().ok();
     end_all(&stage.house).unwrap();
     disk.unmount().unwrap();
     disk.mount().unwrap();
+    // Who was slow before is not again, even if the mark that says so was lost as well.
+    for name in &acknowledged {
+        fs::create_dir_all(stage.house.path(format!("slow.{name}"))).unwrap();
+    }
 
     let agents = check::settle(&stage, &[], &mut findings);
     for name in &acknowledged {
@@ -167,6 +175,13 @@ fn round(seed: u64) -> Vec<String> {
     check::untouched(&stage, &mut findings);
     check::kept(&stage, &mut findings);
     recover::recover(&stage, &then, &[], true, &mut findings);
+    for (name, record) in stage.names().iter().filter(|(name, _)| acknowledged.contains(name)) {
+        let entries = crate::stage::journal(record);
+        let end = entries.iter().rev().find(|e| e["entry"] == "ended").map(|e| &e["state"]);
+        findings.demand(!recover::knows("resume") || end.is_some_and(|end| end == "done"), || {
+            format!("{name} was acknowledged, and could not do its work after that: {end:?}")
+        });
+    }
     if !findings.0.is_empty() {
         findings.add(format!("reported as done: {reported:?}; acknowledged: {acknowledged:?}"));
         findings.add(crate::random::describe(&stage));

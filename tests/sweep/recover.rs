@@ -30,7 +30,7 @@ pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, 
     check::once(stage, then, findings);
     check::kept(stage, findings);
     check::quiet(stage, findings);
-    check::repository(stage, git_died, findings);
+    check::repository(stage, git_died || check::half_restored(stage), findings);
     check::untouched(stage, findings);
     if knows("clean") {
         clear(stage, git_died, findings);
@@ -74,18 +74,20 @@ fn stop(stage: &Stage, findings: &mut Findings) {
 /// Cleans all, brings back what had an end, and cleans that too.
 fn clear(stage: &Stage, git_died: bool, findings: &mut Findings) {
     let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
+    // One whose return was cut off goes on with it; the others have nothing to undo.
+    undo(stage, &names, findings);
     clean(stage, git_died, findings);
-    if names.is_empty() || !knows("undo") {
-        return;
-    }
-    for name in names {
-        // One that never had a worktree has nothing that could come back.
-        let done = stage.house.orch(["undo", name.as_str()]).run();
-        findings.demand(done.code == 0 || done.code == REFUSED, || format!("undo failed: {done}"));
-    }
+    undo(stage, &names, findings);
     check::kept(stage, findings);
     check::untouched(stage, findings);
     clean(stage, git_died, findings);
+}
+
+fn undo(stage: &Stage, names: &[String], findings: &mut Findings) {
+    for name in names.iter().filter(|_| knows("undo")) {
+        let done = stage.house.orch(["undo", name.as_str()]).run();
+        findings.demand(done.code == 0 || done.code == REFUSED, || format!("undo failed: {done}"));
+    }
 }
 
 fn clean(stage: &Stage, git_died: bool, findings: &mut Findings) {

@@ -205,11 +205,12 @@ fn enter_bystander(house: &House) -> Bystander {
     eventually("the bystander is there", || house.path("idle").exists().then_some(()));
     fs::write(house.path("home/.local/state/ai_orch/names/README"), "not a name\n").unwrap();
     let record = house.record(BYSTANDER);
-    // Its git commands have ended when its attempt began.
+    // While it becomes its program a process cannot be told by its environment.
     let pids = eventually("the bystander is at rest", || {
         let all = house.processes();
-        (!all.iter().any(|(_, words)| words.contains("__exec")))
-            .then(|| all.into_iter().map(|(pid, _)| pid).collect())
+        let at_rest = all.iter().any(|(_, words)| words.starts_with("sleep"))
+            && !all.iter().any(|(_, words)| words.contains("__exec") || words.contains("/git "));
+        at_rest.then(|| all.into_iter().map(|(pid, _)| pid).collect())
     });
     Bystander { journal: fs::read(record.join("journal")).unwrap(), record, pids }
 }
