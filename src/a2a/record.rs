@@ -74,6 +74,11 @@ impl Pen {
         replay::apply(&mut self.agent, &record);
         Ok(())
     }
+
+    /// Makes everything that was noted survive a power cut.
+    pub fn sync(&mut self) -> Result<()> {
+        Ok(self.writer.sync()?)
+    }
 }
 
 fn stamp(entry: Entry) -> entry::Record {
