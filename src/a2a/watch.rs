@@ -11,7 +11,7 @@ use crate::tools::clock;
 
 /// How long to wait for an event before looking anyway, while the watcher works. Each look costs a follower at rest a
 /// handful of wake-ups: its own, and the watcher's for every file that it opens.
-const SLOW_POLL: Duration = Duration::from_secs(10);
+const SLOW_POLL: Duration = Duration::from_secs(20);
 /// How often to look when there is no watcher (no inotify instance left).
 const FAST_POLL: Duration = Duration::from_millis(250);
 
