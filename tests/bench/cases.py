@@ -199,8 +199,7 @@ def warm(world, n=1):
 # ---- many agents
 
 def hundred(world, options, peers):
-    repository, _ = world.repository("tiny", 3)
-    with standing_in(repository), warm(world, 100):
+    with standing_in(world.tiny()), warm(world, 100):
         tmux = world.tmux("list-sessions")
         floor, ours = pairs(options.pairs, lambda: world.timed(tmux), lambda: world.timed([world.program, "list"]), burst=5)
         yield Result("list of 100 live agents", "ms", "tmux list-sessions", floor, ours, 2.0, 5.0)
@@ -217,9 +216,8 @@ def resume(world, options, peers):
     except Wrong:
         yield Skipped(case, "this ai_orch has no verb `resume`")
         return
-    repository = world.base / "tiny"
     took = []
-    with standing_in(repository), warm(world, 100) as (names, _):
+    with standing_in(world.tiny()), warm(world, 100) as (names, _):
         for _ in range(options.resumes):
             keepers = [int(p.name) for p in Path("/proc").glob("[0-9]*") if "__keep" in words_of(p.name)]
             world.run(world.tmux("kill-server"))
@@ -263,8 +261,7 @@ def private_kb(pid):
 
 
 def rest(world, options, peers):
-    repository = world.base / "tiny"
-    with standing_in(repository), warm(world) as ((name,), (agent,)):
+    with standing_in(world.tiny()), warm(world) as ((name,), (agent,)):
         running = [world.program, "run", "--agent-cli", "mark", "--name", world.name("r"), "work"]
         logs = [world.program, "logs", "-f", name]
         run, follower = world.start(running), world.start(logs)

@@ -99,6 +99,12 @@ def as_json(result):
     }
 
 
+def ended_from_outside(*_):
+    """An end like any other: what was started is ended, and nobody who asks again cuts that short."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def main():
     parse = argparse.ArgumentParser()
     parse.add_argument("--base", required=True)
@@ -110,8 +116,7 @@ def main():
     parse.add_argument("--peer", action="append", default=[], type=Peer.of)
     parse.add_argument("only", nargs="*")
     options = parse.parse_args()
-    # An end from outside is an end like any other: what was started is ended below.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, ended_from_outside)
     report = {"machine": machine(options), "pairs": options.pairs, "results": []}
     print("  ".join(f"{key} {value}" for key, value in report["machine"].items()))
     print(f"{options.pairs} pairs, medians\n")

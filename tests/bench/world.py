@@ -124,6 +124,11 @@ class World:
         commit = self.run(["git", "rev-parse", "HEAD"], cwd=path).strip()
         return path, commit
 
+    def tiny(self):
+        """A repository whose size does not matter."""
+        path = self.base / "tiny"
+        return path if path.exists() else self.repository("tiny", 3)[0]
+
     def forget_worktrees(self, repository, paths, branches):
         for path in paths:
             shutil.rmtree(path, ignore_errors=True)
