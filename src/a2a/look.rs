@@ -32,8 +32,8 @@ pub fn marks(agent: &Agent) -> Vec<String> {
 pub fn look(places: &Places, named: &Named) -> Result<Option<AgentReport>> {
     let posted = board::read(places, &named.project, &named.session, named.id)?;
     let held = lock::probe(&named.record.keeper_lock());
-    if let (Some(report), Ok(Some(Held::Yes(_)))) = (&posted, &held) {
-        return Ok(Some(report.clone()));
+    if posted.is_some() && matches!(held, Ok(Some(Held::Yes(_)))) {
+        return Ok(posted);
     }
     // A final entry stays true without a keeper, and finding its last processes costs a look into /proc.
     let Some(agent) = record::load(&named.record)? else { return Ok(None) };

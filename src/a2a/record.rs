@@ -107,6 +107,11 @@ impl Pen {
         replay::apply(&mut self.agent, &record);
         Ok(())
     }
+
+    /// Makes everything that was noted survive a power cut.
+    pub fn sync(&mut self) -> Result<()> {
+        Ok(self.writer.sync()?)
+    }
 }
 
 /// Writes an entry, with a crash point on either side.

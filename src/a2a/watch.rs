@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 
 use crate::tools::{clock, thread};
 
-/// How long to wait for an event before looking anyway, while the watcher works.
-const SLOW_POLL: Duration = Duration::from_secs(5);
+/// How long to wait for an event before looking anyway, while the watcher works. Each look costs a follower at rest a
+/// handful of wake-ups: its own, and the watcher's for every file that it opens.
+const SLOW_POLL: Duration = Duration::from_secs(20);
 /// How often to look when there is no watcher (no inotify instance left).
 const FAST_POLL: Duration = Duration::from_millis(250);
 

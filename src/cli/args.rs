@@ -2,7 +2,7 @@
 
 use crate::model::agent::State;
 use crate::model::profile::Permissions;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -344,8 +344,7 @@ fn state(text: &str) -> Result<State, String> {
 }
 
 /// Every verb and its aliases.
-pub(super) fn verbs() -> Vec<String> {
-    let command = Cli::command();
+pub(super) fn verbs(command: &Command) -> Vec<String> {
     command
         .get_subcommands()
         .flat_map(|c| std::iter::once(c.get_name()).chain(c.get_all_aliases()))
@@ -356,6 +355,7 @@ pub(super) fn verbs() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_declaration_is_sound() {

@@ -7,7 +7,7 @@ use crate::ops::{self, Error, Result};
 use crate::rules::verbs::{self, Shorthand};
 use crate::tools::crash;
 use args::{Cli, Verb};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Command, CommandFactory, FromArgMatches};
 use print::Screen;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -58,10 +58,11 @@ pub fn main() -> ExitCode {
 /// Carries out what was typed.
 fn typed(mut words: Vec<OsString>) -> u8 {
     let json = words.iter().take_while(|w| *w != "--").any(|w| w == "--json");
-    if let Err(code) = shorthand(&mut words, json) {
+    let command = Cli::command();
+    if let Err(code) = shorthand(&command, &mut words, json) {
         return code;
     }
-    let parsed = Cli::command().try_get_matches_from(std::iter::once(OsString::from("ai_orch")).chain(words));
+    let parsed = command.try_get_matches_from(std::iter::once(OsString::from("ai_orch")).chain(words));
     if let Some(verb) = parsed.as_ref().ok().and_then(|matches| matches.subcommand_name()) {
         crash::role(verb);
     }
@@ -86,9 +87,9 @@ fn tell(error: &Error, json: bool) -> u8 {
 }
 
 /// Puts a left-out `run` in front, and stops at a word that is no verb.
-fn shorthand(words: &mut Vec<OsString>, json: bool) -> std::result::Result<(), u8> {
+fn shorthand(command: &Command, words: &mut Vec<OsString>, json: bool) -> std::result::Result<(), u8> {
     let text: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-    let known = args::verbs();
+    let known = args::verbs(command);
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     // Global options may stand before the verb.
     let skip = text.iter().take_while(|w| *w == "--json").count();

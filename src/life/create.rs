@@ -18,6 +18,7 @@ use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
 use crate::tools::{clock, file, lock, process, runtime};
 use std::path::Path;
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
@@ -142,19 +143,51 @@ pub fn create(
     let project = naming::project_for(repository.common_dir());
     let project_lock = places.project_lock(&project);
     file::make_dirs(project_lock.parent().unwrap_or(&places.state))?;
-    let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
-    let spec = reserve(house, repository, commit, base_name, order, project)?;
-    let record = places.record(&spec.project, spec.id);
-    let made = begin(repository, commit, &spec, &record, order);
-    drop(guard);
-    if let Err(error) = made {
-        // The first error is the one to tell; its values may be secret, so the environment goes first.
-        file::remove(&record.env()).ok();
-        names::free(places, &spec.session)?;
-        return Err(error);
-    }
-    start(house, &spec, &record)?;
+    let dir = repository.work_dir();
+    // git is asked for its settings while we wait for the lock: that takes a process, and whoever else starts an agent
+    // here would wait for it as well.
+    let (spec, record, pen) = thread::scope(|scope| {
+        let settings = aside(scope, || git_settings(house, dir))?;
+        let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+        let spec = reserve(house, repository, commit, base_name, order, project)?;
+        let record = places.record(&spec.project, spec.id);
+        let made = begin(house, repository, commit, &spec, &record, order, || joined(settings));
+        drop(guard);
+        match made {
+            Ok(pen) => Ok((spec, record, pen)),
+            Err(error) => {
+                // The first error is the one to tell; its values may be secret, so the environment goes first.
+                file::remove(&record.env()).ok();
+                names::free(places, &spec.session)?;
+                Err(error)
+            }
+        }
+    })?;
+    start(house, &spec, &record, pen)?;
     Ok(Created { spec, record })
+}
+
+/// The settings of git that the agent's work is committed with. By a handle of its own, for a thread of its own.
+fn git_settings(house: &House, dir: &Path) -> Result<ConfigSnapshot> {
+    Ok(ConfigSnapshot::take(&Repository::require(&house.git()?, dir)?)?)
+}
+
+/// Does `work` on a thread of its own. Every file that is made to survive a power cut waits for the disk, and those that
+/// wait at the same time wait together, for one write of its journal.
+fn aside<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> Result<T> + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, Result<T>>> {
+    let started = thread::Builder::new().spawn_scoped(scope, work);
+    started.map_err(|source| process::Error { action: "start a thread".into(), source }.into())
+}
+
+/// What came of work on a thread of its own.
+fn joined<T>(work: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    work.join().unwrap_or_else(|_| {
+        let source = std::io::Error::other("its thread ended");
+        Err(process::Error { action: "finish a step".into(), source }.into())
+    })
 }
 
 /// Chooses a name that no agent has and whose branch does not exist, and reserves it.
@@ -206,33 +239,47 @@ fn reserve(
     Err(Error::NoName(order.name.clone()).into())
 }
 
-/// Puts the agent on record and adds its worktree. Takes back what it made if it fails.
+/// Puts the agent on record and adds its worktree. Takes back what it made if it fails. That the worktree is made is
+/// written to the journal, and not yet synced.
 fn begin(
+    house: &House,
     repository: &Repository,
     commit: &CommitId,
     spec: &Spec,
     record: &Record,
     order: &Order,
-) -> Result<()> {
+    settings: impl FnOnce() -> Result<ConfigSnapshot>,
+) -> Result<Pen> {
     file::make_dirs(&record.0)?;
-    file::replace(&record.task(1), order.task.as_bytes())?;
-    if spec.has_context {
-        file::replace(
-            &record.context(),
-            &serde_json::to_vec(&order.context).map_err(crate::a2a::Error::Json)?,
-        )?;
-    }
-    let config = ConfigSnapshot::take(repository)?;
-    file::replace(&record.git_config(), &serde_json::to_vec(&config).map_err(crate::a2a::Error::Json)?)?;
+    thread::scope(|scope| {
+        let asked = aside(scope, || {
+            file::replace(&record.task(1), order.task.as_bytes())?;
+            if spec.has_context {
+                file::replace(&record.context(), &json(&order.context)?)?;
+            }
+            Ok(())
+        })?;
+        file::replace(&record.git_config(), &json(&settings()?)?)?;
+        joined(asked)
+    })?;
     let by = process::me()?;
     let mut pen = Pen::begin(record, Entry::Created { spec: Box::new(spec.clone()), by })?;
     let add = || -> Result<git::Worktree> {
-        // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
-        file::replace(&record.env(), &order.environment.to_bytes())?;
         if let Some(parent) = spec.worktree.parent() {
             file::make_dirs(parent)?;
         }
-        Ok(git::worktree::add(repository, &spec.worktree, &spec.branch, commit)?)
+        thread::scope(|scope| {
+            // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
+            let environment =
+                aside(scope, || Ok(file::replace(&record.env(), &order.environment.to_bytes())?))?;
+            let worktree = git::worktree::add(repository, &spec.worktree, &spec.branch, commit)?;
+            if let Err(error) = joined(environment) {
+                // Not even a keeper to take it back: that is for us to do, and the first error is the one to tell.
+                git::worktree::undo_add(&house.git()?, &worktree, Some(commit)).ok();
+                return Err(error);
+            }
+            Ok(worktree)
+        })
     };
     let worktree = match add() {
         Ok(worktree) => worktree,
@@ -244,14 +291,23 @@ fn begin(
             return Err(error);
         }
     };
-    pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
-    Ok(())
+    pen.note(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
+    Ok(pen)
 }
 
-/// Makes the session and waits until its keeper is on record.
-fn start(house: &House, spec: &Spec, record: &Record) -> Result<()> {
-    let started = session::open(house, &spec.session, record)
-        .and_then(|()| session::wait_for_keeper(house, &spec.session, record));
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec(value).map_err(crate::a2a::Error::Json)?)
+}
+
+/// Makes the session and waits until its keeper is on record. Meanwhile what `pen` wrote last is synced: a power cut that
+/// takes it takes the session as well.
+fn start(house: &House, spec: &Spec, record: &Record, mut pen: Pen) -> Result<()> {
+    let made = thread::scope(|scope| {
+        let synced = aside(scope, || Ok(pen.sync()?))?;
+        session::open(house, &spec.session, record)?;
+        joined(synced)
+    });
+    let started = made.and_then(|()| session::wait_for_keeper(house, &spec.session, record));
     if let Err(error) = started {
         undo(house, spec, record, &error)?;
         return Err(error);

@@ -80,13 +80,20 @@ pub async fn follow(
             // What happened before the watch began rang no bell.
             continue;
         }
-        tokio::select! {
-            () = watch.changed() => {}
-            () = &mut keeper_end, if !keeper_ended => keeper_ended = true,
-            () = clock::at(Some(clock::tick() + CLOCK)) => {
-                show(News::Time(&report));
+        let mut changed = std::pin::pin!(watch.changed());
+        loop {
+            tokio::select! {
+                () = &mut changed => break,
+                () = &mut keeper_end, if !keeper_ended => {
+                    keeper_ended = true;
+                    break;
+                }
+                // That time passes is no reason to look at any file.
+                () = clock::at(Some(clock::tick() + CLOCK)) => {
+                    show(News::Time(&report));
+                }
+                () = &mut stop => return Ok(Some(Followed { report, left: true })),
             }
-            () = &mut stop => return Ok(Some(Followed { report, left: true })),
         }
     }
 }

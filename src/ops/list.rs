@@ -5,35 +5,54 @@ use crate::a2a::{look, names};
 use crate::git::Repository;
 use crate::life::House;
 use crate::model::agent::State;
-use crate::model::ids::Project;
+use crate::model::ids::{Project, Session};
 use crate::model::report::{AgentReport, ListReport, Remark, VERSION};
 use crate::rules::naming;
+use crate::tmux;
+use std::collections::HashSet;
+use std::thread;
 
 /// Every agent; with `here`, those of the repository that the working directory is in.
 pub fn list(house: &House, here: bool) -> Result<ListReport> {
     let project = if here { Some(project_here(house)?) } else { None };
     let mut agents = Vec::new();
     let mut unreadable = Vec::new();
-    for named in names::all(&house.settings.places)? {
-        if project.as_ref().is_some_and(|p| *p != named.project) {
-            continue;
-        }
-        match look::look(&house.settings.places, &named) {
-            Ok(Some(report)) => agents.push(report),
-            // Reserved a moment ago, and not yet on record; or never to be, and then it must be seen to be given back.
-            Ok(None) => match look::cut_off(&house.settings.places, &named) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let why = crate::rules::replay::Error::Empty;
-                    let path = named.record.journal();
-                    unreadable.push((named, crate::a2a::Error::Record { path, why }));
+    thread::scope(|scope| -> Result<()> {
+        let mut sessions = None;
+        for named in names::all(&house.settings.places)? {
+            if project.as_ref().is_some_and(|p| *p != named.project) {
+                continue;
+            }
+            match look::look(&house.settings.places, &named) {
+                Ok(Some(report)) => {
+                    // tmux answers while the others are looked at; it is not asked for agents that have ended.
+                    if live(&report) && sessions.is_none() {
+                        sessions = thread::Builder::new().spawn_scoped(scope, || house.tmux.sessions()).ok();
+                    }
+                    agents.push(report);
                 }
+                // Reserved a moment ago, and not yet on record; or never to be, and then it must be seen to be given back.
+                Ok(None) => match look::cut_off(&house.settings.places, &named) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let why = crate::rules::replay::Error::Empty;
+                        let path = named.record.journal();
+                        unreadable.push((named, crate::a2a::Error::Record { path, why }));
+                    }
+                    Err(error) => unreadable.push((named, error)),
+                },
                 Err(error) => unreadable.push((named, error)),
-            },
-            Err(error) => unreadable.push((named, error)),
+            }
         }
-    }
-    compare_with_sessions(house, &mut agents);
+        if agents.iter().any(live) {
+            let told = sessions.and_then(|asked| asked.join().ok());
+            let told = told.unwrap_or_else(|| house.tmux.sessions());
+            // The session of an agent that began while others were looked at may be younger than the answer.
+            let complete = matches!(&told, Ok(Some(names)) if missing(&agents, names).next().is_none());
+            told_by_tmux(&mut agents, &if complete { told } else { house.tmux.sessions() });
+        }
+        Ok(())
+    })?;
     for (named, error) in unreadable {
         agents.push(look::unreadable(&house.settings.places, &named, &error));
     }
@@ -46,20 +65,31 @@ fn project_here(house: &House) -> Result<Project> {
     Ok(naming::project_for(repository.common_dir()))
 }
 
+/// Whether the agent must have a session.
+fn live(agent: &AgentReport) -> bool {
+    !agent.state.is_final() && !matches!(agent.state, State::Interrupted | State::Unknown | State::Starting)
+}
+
 /// An agent whose keeper lives must have a session; says where tmux knows none, or says nothing.
-fn compare_with_sessions(house: &House, agents: &mut [AgentReport]) {
-    let live = |a: &AgentReport| {
-        !a.state.is_final() && !matches!(a.state, State::Interrupted | State::Unknown | State::Starting)
-    };
-    if !agents.iter().any(live) {
-        return;
-    }
-    let sessions = house.tmux.sessions();
-    for agent in agents.iter_mut().filter(|a| live(a)) {
-        match &sessions {
-            Ok(Some(names)) if names.iter().any(|n| n == agent.session.as_str()) => {}
-            Ok(_) => agent.remarks.push(Remark::SessionGone),
-            Err(error) => agent.remarks.push(Remark::TmuxUnknown { why: error.to_string() }),
+fn told_by_tmux(agents: &mut [AgentReport], sessions: &tmux::Result<Option<Vec<String>>>) {
+    match sessions {
+        Ok(names) => {
+            let names = names.as_deref().unwrap_or_default();
+            let gone: HashSet<Session> = missing(agents, names).map(|a| a.session.clone()).collect();
+            for agent in agents.iter_mut().filter(|a| gone.contains(&a.session)) {
+                agent.remarks.push(Remark::SessionGone);
+            }
+        }
+        Err(error) => {
+            for agent in agents.iter_mut().filter(|a| live(a)) {
+                agent.remarks.push(Remark::TmuxUnknown { why: error.to_string() });
+            }
         }
     }
+}
+
+/// The agents that must have a session and have none among `names`.
+fn missing<'a>(agents: &'a [AgentReport], names: &[String]) -> impl Iterator<Item = &'a AgentReport> {
+    let names: HashSet<String> = names.iter().cloned().collect();
+    agents.iter().filter(move |a| live(a) && !names.contains(a.session.as_str()))
 }

@@ -114,6 +114,8 @@ impl Settings {
     /// Reads the environment and `config.toml`.
     pub fn load() -> Result<Self, Error> {
         let environment = environment::Environment::of_this_process();
+        // Without it BaseDirs would ask the user database, whose plug-ins a statically linked program must not load.
+        environment.value("HOME").filter(|home| !home.is_empty()).ok_or(Error::NoHome)?;
         let base = BaseDirs::new().ok_or(Error::NoHome)?;
         let uid = rustix::process::getuid().as_raw();
         let root = match environment.value("AI_ORCH_ROOT").filter(|v| !v.is_empty()) {

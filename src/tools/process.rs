@@ -16,8 +16,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A question about a process that got no answer.
@@ -63,8 +64,10 @@ struct Stat {
 }
 
 fn stat(pid: i32) -> Result<Option<Stat>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(bytes) => Ok(parse_stat(&bytes)),
+    // The kernel writes such a file anew for each read, and none of its fields is long: one read takes all of it.
+    let mut bytes = [0; 1024];
+    match fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut bytes)) {
+        Ok(n) => Ok(parse_stat(bytes.get(..n).unwrap_or_default())),
         // ESRCH: it ended between open and read.
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(3) => Ok(None),
         Err(e) => Err(Error::new(format!("look at process {pid}"), e)),
@@ -87,9 +90,15 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 
 /// The id of the present boot.
 pub fn boot() -> Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    // Asked once: no process of ours survives a boot.
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Ok(boot.clone());
+    }
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|s| s.trim().to_owned())
-        .map_err(|e| Error::new("read the boot id", e))
+        .map_err(|e| Error::new("read the boot id", e))?;
+    Ok(BOOT.get_or_init(|| boot).clone())
 }
 
 /// The process that has `pid` now; `None` if none has, or only a zombie.
@@ -256,12 +265,29 @@ pub fn descendants() -> Result<Vec<ProcessId>> {
     Ok(found)
 }
 
+/// The children of this process, those that have ended and wait to be collected included. One that ends while we look may be
+/// missed: it rings for itself.
+fn children() -> Result<Vec<i32>> {
+    let tasks = fs::read_dir("/proc/self/task").map_err(|e| Error::new("list /proc/self/task", e))?;
+    let lists: Vec<String> =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok()).collect();
+    if lists.is_empty() {
+        // A kernel that does not tell: it may be any process.
+        return pids();
+    }
+    Ok(lists
+        .iter()
+        .flat_map(|list| list.split_ascii_whitespace())
+        .filter_map(|pid| pid.parse().ok())
+        .collect())
+}
+
 /// Collects ended children that nobody waits for (daemons that a sub-reaper inherited), all but `except`.
 ///
 /// What is in our own session is a helper program of ours, and whoever started it waits for it; an agent's processes
 /// have sessions of their own and cannot join ours.
 pub fn reap_orphans(except: &[i32]) {
-    let Ok(all) = pids() else { return };
+    let Ok(all) = children() else { return };
     let me = i32::try_from(std::process::id()).unwrap_or(0);
     let Ok(Some(own)) = stat(me) else { return };
     for pid in all {
@@ -372,6 +398,23 @@ mod tests {
             assert!(!is_alive(&id).unwrap());
         }
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_ended_and_was_not_collected_is_among_the_children() {
+        // Started by another thread, as the helpers of a keeper are.
+        let started = std::thread::spawn(|| Command::new("true").spawn().unwrap());
+        let (mut running, mut ended) =
+            (Command::new("cat").stdin(Stdio::piped()).spawn().unwrap(), started.join().unwrap());
+        let pid = Pid::from_child(&ended);
+        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
+        let found = children().unwrap();
+        assert!(found.contains(&pid.as_raw_nonzero().get()), "{found:?}");
+        assert!(found.contains(&i32::try_from(running.id()).unwrap()), "{found:?}");
+        ended.wait().unwrap();
+        drop(running.stdin.take());
+        running.wait().unwrap();
     }
 
     #[test]

@@ -327,6 +327,11 @@ fn what_lies_in_the_state_directory_hurts_nobody() {
                 assert!(!state.join("names").join(name).is_symlink(), "{what}");
             }
             kept(path, how);
+            // The keeper of an agent that has ended takes the lock of tmux once more before it goes, and makes its file.
+            eventually("only the keeper of hurt lives", || {
+                let keepers = house.processes().into_iter().filter(|(_, words)| words.contains(" __keep "));
+                (keepers.count() == 1).then_some(())
+            });
             damage(path, "gone");
         }
     }

@@ -1,0 +1,296 @@
+"""What is measured: each case tells samples of its floor and of ours, taken in turn, and what they may come to."""
+import contextlib
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+from world import Wrong, now
+
+
+class Result:
+    """One line of the table."""
+
+    def __init__(self, case, unit, floor_what, floor, ours, factor=None, plus=0.0, limit=None):
+        self.case, self.unit, self.floor_what = case, unit, floor_what
+        self.floor, self.ours = floor, ours
+        self.factor, self.plus, self.limit = factor, plus, limit
+
+    def floor_median(self):
+        return statistics.median(self.floor) if self.floor else None
+
+    def median(self):
+        return statistics.median(self.ours)
+
+    def ratio(self):
+        return self.median() / self.floor_median() if self.floor else None
+
+    def allowed(self):
+        """The most that ours may be; None: nothing is promised."""
+        if self.limit is not None:
+            return self.limit
+        return None if self.factor is None else self.floor_median() * self.factor + self.plus
+
+    def target(self):
+        if self.limit is not None:
+            return f"<= {self.limit:g}"
+        if self.factor is None:
+            return "-"
+        return f"<= {self.factor:g}x" + (f" + {self.plus:g}" if self.plus else "")
+
+    def ok(self):
+        return self.allowed() is None or self.median() <= self.allowed()
+
+
+class Skipped:
+    """A case that cannot be measured here, and why."""
+
+    def __init__(self, case, why):
+        self.case, self.why = case, why
+
+
+def pairs(n, floor, ours, burst=1):
+    """Samples of both, in turn, the first of each pair changing; each the median of `burst` calls. One of each is thrown
+    away: it fills caches."""
+    floor(), ours()
+    taken = ([], [])
+    for i in range(n):
+        for which in ((0, 1) if i % 2 == 0 else (1, 0)):
+            taken[which].append(statistics.median((floor, ours)[which]() for _ in range(burst)))
+    return taken
+
+
+# ---- starts of the program
+
+def starts(world, options, peers):
+    hello = lambda: world.timed([world.hello], world.empty)
+    for case, words, factor in (("--version", ["--version"], 1.0), ("list of nothing", ["list"], 1.5)):
+        floor, ours = pairs(options.pairs, hello, lambda: world.timed([world.program, *words], world.empty), burst=20)
+        yield Result(case, "ms", "hello, world", floor, ours, factor)
+    for peer in peers:
+        for case, words in (("--version", peer.version), ("list of nothing", peer.list)):
+            if words:
+                floor, theirs = pairs(options.pairs, hello, lambda: world.timed(words, world.empty), burst=5)
+                yield Result(f"{peer.name}: {case}", "ms", "hello, world", floor, theirs)
+
+
+# ---- an agent's start
+
+class Bare:
+    """The floor: the bare commands, one after the other."""
+
+    def __init__(self, world, repository, commit):
+        self.world, self.repository, self.commit = world, repository, commit
+
+    def start(self, names):
+        for name in names:
+            path = self.world.base / "floor" / name
+            for words in (["git", "worktree", "add", "-q", "-b", name, str(path), self.commit],
+                          self.world.tmux("new-session", "-d", "-s", name, "-c", str(path), self.world.mark, self.world.fifo)):
+                self.world.end(self.world.start(words), words)
+
+    def clean(self, names, pids):
+        for name in names:
+            self.world.run(self.world.tmux("kill-session", "-t", f"={name}"))
+        self.world.gone(pids)
+        self.world.forget_worktrees(self.repository, [self.world.base / "floor" / n for n in names], names)
+
+
+class Ours:
+    """`ai_orch run --detach`, all at once."""
+
+    def __init__(self, world, repository):
+        self.world, self.repository = world, repository
+
+    def start(self, names):
+        calls = []
+        for name in names:
+            words = [self.world.program, "run", "--detach", "--agent-cli", "mark", "--name", name, "work"]
+            calls.append((self.world.start(words), words))
+        self.calls = calls
+
+    def clean(self, names, pids):
+        for pid, words in self.calls:
+            self.world.end(pid, words)
+        self.world.orch("kill", *names)
+        self.world.gone(pids)
+        worktrees = self.world.base.glob("home/.local/share/ai_orch/worktrees/*")
+        self.world.forget_worktrees(
+            self.repository, [d / n for d in worktrees for n in names], [f"ai_orch/{n}" for n in names])
+
+
+class Theirs(Bare):
+    """The start command of a peer; `{clean}` of it is its own affair."""
+
+    def __init__(self, world, words):
+        self.world, self.words = world, words
+
+    def start(self, names):
+        for name in names:
+            words = [w.format(name=name, agent=self.world.mark, fifo=self.world.fifo) for w in self.words]
+            self.world.end(self.world.start(words), words)
+
+    def clean(self, names, pids):
+        for pid in pids:
+            os.kill(pid, 15)
+
+
+def first_instruction(world, way, prefix, n=1):
+    """Milliseconds from before the first command to the first instruction of the last of n agents."""
+    names = [world.name(prefix) for _ in range(n)]
+    world.settle()
+    before = now()
+    way.start(names)
+    pids, last = world.await_marks(n)
+    way.clean(names, pids)
+    return (last - before) / 1e6
+
+
+@contextlib.contextmanager
+def standing_in(directory):
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir("/")
+
+
+def agents(world, options, peers, case, files, factor, plus):
+    repository, commit = world.repository(f"repo{files}", files)
+    what = "git worktree add, tmux new-session"
+    with standing_in(repository), warm(world):
+        bare, ours = Bare(world, repository, commit), Ours(world, repository)
+        floor, mine = pairs(options.pairs, lambda: first_instruction(world, bare, "f"),
+                            lambda: first_instruction(world, ours, "o"))
+        yield Result(f"start, {case} ({files} files)", "ms", what, floor, mine, factor, plus)
+        for peer in peers:
+            if peer.start:
+                floor, theirs = pairs(options.pairs, lambda: first_instruction(world, bare, "f"),
+                                      lambda: first_instruction(world, Theirs(world, peer.start), "t"))
+                yield Result(f"{peer.name}: start, {case}", "ms", what, floor, theirs)
+        if case == "small":
+            n = 20
+            floor, mine = pairs(options.pairs, lambda: first_instruction(world, bare, "f", n),
+                                lambda: first_instruction(world, ours, "o", n))
+            yield Result(f"{n} starts at once, {case}", "ms", f"{n} times the same, serial", floor, mine, 1.0)
+    shutil.rmtree(repository)
+
+
+@contextlib.contextmanager
+def warm(world, n=1):
+    """With n agents at work, so that the tmux server runs; their names and pids."""
+    names = [world.name("w") for _ in range(n)]
+    pids = []
+    for at in range(0, n, 10):
+        some = names[at:at + 10]
+        calls = [world.start([world.program, "run", "--detach", "--agent-cli", "mark", "--name", name, "work"])
+                 for name in some]
+        pids += world.await_marks(len(some))[0]
+        for call in calls:
+            world.end(call, ["ai_orch", "run"])
+    try:
+        yield names, pids
+    finally:
+        world.orch("kill", *names)
+        world.gone(pids)
+
+
+# ---- many agents
+
+def hundred(world, options, peers):
+    with standing_in(world.tiny()), warm(world, 100):
+        tmux = world.tmux("list-sessions")
+        floor, ours = pairs(options.pairs, lambda: world.timed(tmux), lambda: world.timed([world.program, "list"]), burst=5)
+        yield Result("list of 100 live agents", "ms", "tmux list-sessions", floor, ours, 2.0, 5.0)
+        for peer in peers:
+            if peer.list:
+                floor, theirs = pairs(options.pairs, lambda: world.timed(tmux), lambda: world.timed(peer.list), burst=5)
+                yield Result(f"{peer.name}: list beside 100", "ms", "tmux list-sessions", floor, theirs)
+
+
+def resume(world, options, peers):
+    case = "resume of 100 agents"
+    try:
+        world.orch("resume", "--help")
+    except Wrong:
+        yield Skipped(case, "this ai_orch has no verb `resume`")
+        return
+    took = []
+    with standing_in(world.tiny()), warm(world, 100) as (names, _):
+        for _ in range(options.resumes):
+            keepers = [int(p.name) for p in Path("/proc").glob("[0-9]*") if "__keep" in words_of(p.name)]
+            world.run(world.tmux("kill-server"))
+            world.gone(keepers)
+            before = now()
+            world.orch("resume", *names)
+            took.append((world.await_marks(len(names))[1] - before) / 1e6)
+    yield Result(case, "ms", "", [], took, limit=10_000)
+
+
+# ---- at rest
+
+REST = 20
+
+
+def words_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def children(pid):
+    return [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+
+
+def usage(pid):
+    """Ticks of CPU so far, and each thread's voluntary context switches."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    switches = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                switches[task.name] = int(line.split()[1])
+    return int(fields[11]) + int(fields[12]), switches
+
+
+def private_kb(pid):
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def rest(world, options, peers):
+    with standing_in(world.tiny()), warm(world) as ((name,), (agent,)):
+        running = [world.program, "run", "--agent-cli", "mark", "--name", world.name("r"), "work"]
+        logs = [world.program, "logs", "-f", name]
+        run, follower = world.start(running), world.start(logs)
+        world.await_marks(1)
+        keeper = int(Path(f"/proc/{agent}/stat").read_text().rpartition(")")[2].split()[1])
+        who = {"a keeper": (keeper, 1), "run": (run, 0), "logs -f": (follower, 0)}
+        # What follows the start is over: the board is posted, tmux has drawn, threads without work have ended.
+        time.sleep(12)
+        before = {what: usage(pid) for what, (pid, _) in who.items()}
+        time.sleep(REST)
+        for what, (pid, agents_own) in who.items():
+            (ticks, switches), (ticks0, switches0) = usage(pid), before[what]
+            yield Result(f"{what} at rest: CPU in {REST} s", "ticks", "", [], [ticks - ticks0], limit=0)
+            woken = sum(n - switches0.get(thread, 0) for thread, n in switches.items())
+            yield Result(f"{what} at rest: wake-ups", "", "", [], [woken], limit=15)
+            yield Result(f"{what} at rest: children", "", "", [], [len(children(pid)) - agents_own], limit=0)
+            yield Result(f"{what} at rest: private memory", "KiB", "", [], [private_kb(pid)], limit=6 * 1024)
+        world.orch("kill", running[5])
+        os.waitpid(run, 0)
+    os.waitpid(follower, 0)
+
+
+def all_cases(world, options, peers):
+    sizes = [("small", 1_000, 2.0, 15.0), ("medium", 20_000, 1.25, 0.0)]
+    if options.large:
+        sizes.append(("large", 100_000, 1.25, 0.0))
+    yield "starts", starts(world, options, peers)
+    yield "list", hundred(world, options, peers)
+    yield "rest", rest(world, options, peers)
+    yield "resume", resume(world, options, peers)
+    for size, files, factor, plus in sizes:
+        yield size, agents(world, options, peers, size, files, factor, plus)
