@@ -18,7 +18,7 @@ use crate::model::places::Attempt as AttemptPlaces;
 use crate::model::profile::{FailureRule, Format, Profile, TaskKind};
 use crate::rules::heard::Heard;
 use crate::rules::next::fallback_left;
-use crate::rules::outcome::{self, AttemptFacts, End, Outcome};
+use crate::rules::outcome::{self, AttemptFacts, End, Outcome, StopCause};
 use crate::rules::prompt::{self, Before, ContextFile, Verdict};
 use crate::rules::wording::Tone;
 use crate::tools::program::find_in_path;
@@ -155,7 +155,7 @@ impl Keeper {
         let (heard, stderr, cause, format) = heard;
         require_gone(&exit)?;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.secure().await;
+        let unsafe_work = self.secure(cause != Some(StopCause::Killed)).await.err();
         self.known = self.changes().await;
         let changed = changes_before.zip(self.known.as_ref()).map(|(before, after)| before != *after);
         let stderr: Vec<String> = stderr.into_iter().collect();
@@ -171,12 +171,16 @@ impl Keeper {
             stderr: &stderr,
             rules: self.rules(&profile, format),
         };
-        let ending = match outcome::outcome(&facts) {
-            Outcome::Done => Ending::Done,
-            Outcome::Failed(failure) => Ending::Failed { failure },
-            Outcome::Killed => Ending::Killed,
+        let ending = match (outcome::outcome(&facts), unsafe_work) {
+            (Outcome::Done, Some(error)) => {
+                let why = format!("what it did could not be written to the disk: {error}");
+                Ending::Failed { failure: Failure::new(Class::Git, why) }
+            }
+            (Outcome::Done, None) => Ending::Done,
+            (Outcome::Failed(failure), _) => Ending::Failed { failure },
+            (Outcome::Killed, _) => Ending::Killed,
             // No end is put on record: whoever resumes makes the attempt again.
-            Outcome::Interrupted => return Ok(()),
+            (Outcome::Interrupted, _) => return Ok(()),
         };
         if let Ending::Failed { failure } = &ending {
             let text = format!("{} stopped ({}): {}", wanted.cli, failure.class, failure.message);
@@ -195,19 +199,24 @@ impl Keeper {
     }
 
     /// Makes what an attempt left safe before its end is put on record: unlocked, if its git was killed, and on disk, because
-    /// neither the agent nor its git waits for that, and what is reported as done must survive a power cut.
-    async fn secure(&mut self) {
+    /// neither the agent nor its git waits for that, and what is reported as done must survive a power cut. A kill does not
+    /// wait for the disk (`sync` is false): it reports nothing as done.
+    async fn secure(&mut self, sync: bool) -> life::Result<()> {
         let agent = self.pen.agent.clone();
         let secured = self.aside(move || {
             fence::unlock(&agent);
-            file::sync_all_around(&agent.spec.worktree)?;
-            Ok(file::sync_all_around(&agent.spec.common_dir)?)
+            if sync {
+                // Around it: the worktree itself is the agent's, who may have closed or removed it.
+                let around = agent.spec.worktree.parent().unwrap_or(&agent.spec.worktree);
+                file::sync_all_around(around)?;
+                file::sync_all_around(&agent.spec.common_dir)?;
+            }
+            Ok(())
         });
-        match clock::within(SECURE_LIMIT, secured).await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => tracing::warn!(%error, "the work could not be synced"),
-            None => tracing::warn!("the disk took too long to sync the work"),
-        }
+        clock::within(SECURE_LIMIT, secured).await.unwrap_or_else(|| {
+            tracing::warn!("the disk took too long to sync the work");
+            Ok(())
+        })
     }
 
     /// The rules that tell what a failure means. A recording is judged by those of the CLI whose format it turned out to

@@ -4,13 +4,13 @@ use super::{Error, Result};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{self, board, look};
-use crate::life::{self, House, fence};
+use crate::life::{self, House, fence, work};
 use crate::model::agent::{Agent, State};
 use crate::model::entry::{Entry, Final};
 use crate::model::ids::ProcessId;
 use crate::model::report::{ErrorBody, KillReport, Remark};
-use crate::rules::replay;
 use crate::rules::report::{Keeper, report};
+use crate::rules::{next, replay};
 use crate::tools::lock::{self, Lock};
 use crate::tools::{clock, file, process};
 use rustix::process::Signal;
@@ -167,6 +167,10 @@ fn put_on_record(
     };
     if pen.agent.conclusion.is_none() {
         killed.ended.extend(pids(fence::fence(&mut pen)?));
+        if let Some(n) = next::unsaved(&pen.agent) {
+            let saved = work::rescue(house, &pen.agent, &named.record, n);
+            pen.write(saved)?;
+        }
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
         let gone = Keeper::Gone { creator_alive: false, running: None };
         // The board is a copy, and /tmp may be full or wiped: the journal has it.
