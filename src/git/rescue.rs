@@ -15,7 +15,8 @@
 //! The roles are in the last line of the message (`Rescue-Parents: head index`), and each is the subject of its commit. Those
 //! commits are made by nobody at the beginning of time, so that saving the same twice makes the same commits.
 //!
-//! Not saved: what git was in the middle of (`MERGE_HEAD` and the like), empty directories, modes but for "executable".
+//! Not saved: what git was in the middle of (`MERGE_HEAD` and the like), empty directories, modes but for "executable", entries
+//! "to be added" whose file is gone.
 
 use super::anatomy::{Anatomy, tree_of};
 use super::changes::{Left, Listing};

@@ -47,7 +47,11 @@ fn status(house: &House, dir: &Path) -> String {
 
 /// What a worktree is, as far as it has to come back.
 fn picture(house: &House, tree: &Worktree) -> (Files, Vec<String>) {
-    let status = status(house, &tree.path).split('\0').map(str::to_owned).collect();
+    // An entry "to be added" whose file is gone holds nothing, and does not come back.
+    let empty =
+        |line: &&str| line.starts_with("1 .D") && line.contains(" e69de29bb2d1d6434b8b29ae775ad8c2e48c5391 ");
+    let status = status(house, &tree.path);
+    let status = status.split('\0').filter(|line| !empty(line)).map(str::to_owned).collect();
     (files(&tree.path), status)
 }
 
