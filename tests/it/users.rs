@@ -237,8 +237,12 @@ fn a_state_directory_that_cannot_be_read_is_said() {
         return;
     }
     let user = User::new(&house, 8);
-    let run = user.orch(&["run", "-d", "--agent-cli", "sh", "--name", "one", "sleep 1000"]);
+    let begun = user.path("begun");
+    let script = format!("touch {}; sleep 1000", begun.display());
+    let run = user.orch(&["run", "-d", "--agent-cli", "sh", "--name", "one", &script]);
     assert_eq!(run.code, 0, "{run}");
+    // Its keeper reads its record until then.
+    eventually("it works", || begun.exists().then_some(()));
     let state = user.path("home/.local/state/ai_orch");
     let mode = |path: &PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let names = state.join("names");
