@@ -487,10 +487,12 @@ impl Keeper {
         if let Some(attempt) = self.pen.agent.last_attempt() {
             environment.set(MARK, attempt.mark.to_string());
         }
+        // One pipe for both: what was printed first is read first.
+        let script = format!("exec 2>&1\n{command}");
         let plan = Plan {
             own: self.house.settings.program.clone(),
             program: PathBuf::from("/bin/sh"),
-            args: vec!["-c".into(), command.into()],
+            args: vec!["-c".into(), script.into()],
             input: None,
             environment,
             dir: spec.worktree.clone(),
