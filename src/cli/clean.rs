@@ -59,6 +59,9 @@ fn tell(screen: &mut Screen, report: &CleanReport, dry_run: bool) {
         Some(Some(why)) => format!("; its branch stays: {}", Shown(why)),
     };
     screen.toned(Tone::Good, &format!("{session} {done}, {}{branch}", wording::bytes(report.bytes)));
+    for note in &report.notes {
+        print::note(&format!("{session}: {note}"));
+    }
     for left in &report.not_kept {
         screen.line(&format!(
             "  not saved, because it is ignored and large: {} ({})",

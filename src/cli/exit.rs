@@ -40,10 +40,14 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "ref_taken"
         | "not_cleanable"
         | "cannot_save"
+        | "worktree_locked"
+        | "worktree_moved"
+        | "worktree_occupied"
         | "repository_gone"
         | "not_resumable"
         | "newer_record"
         | "still_runs" => REFUSED,
+        "budget_spent" => BUDGET,
         "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"

@@ -1,8 +1,9 @@
 //! `undo`: what can come back, and what came.
 
-use super::print::Screen;
+use super::print::{self, Screen};
 use super::{args, exit};
 use crate::life::House;
+use crate::model::ids::Session;
 use crate::model::text::{Shown, columns};
 use crate::ops::{self, Result};
 use crate::rules::wording::{self, Tone};
@@ -16,12 +17,17 @@ pub(super) fn undo(house: &House, asked: &args::Undo, json: bool, screen: &mut S
             if report.agents.is_empty() {
                 screen.line("Nothing was cleaned that could come back.");
             }
+            let repeated =
+                |name: &Session| report.agents.iter().filter(|agent| agent.session == *name).count() > 1;
             let width = report.agents.iter().map(|a| columns(a.session.as_str())).max().unwrap_or(0);
             for agent in &report.agents {
                 let age = Duration::from_millis(clock::now().millis_since(agent.cleaned));
                 let pad = " ".repeat(width - columns(agent.session.as_str()));
                 let age = wording::duration(age);
-                screen.line(&format!("{}{pad}  {age:>7} ago  {}", agent.session, Shown(&agent.title)));
+                // Where a name tells too little, the id tells which.
+                let id = if repeated(&agent.session) { format!("  {}", agent.id) } else { String::new() };
+                let title = Shown(&agent.title);
+                screen.line(&format!("{}{pad}  {age:>7} ago  {title}{id}", agent.session));
             }
         });
         return Ok(exit::OK);
@@ -33,6 +39,9 @@ pub(super) fn undo(house: &House, asked: &args::Undo, json: bool, screen: &mut S
             let place = report.worktree.to_string_lossy();
             let text = format!("{session} is back: branch {} in {}", Shown(&report.branch), Shown(&place));
             screen.toned(Tone::Good, &text);
+            for note in &report.notes {
+                print::note(note);
+            }
         } else {
             screen.toned(Tone::Note, &format!("{session} is there: nothing to bring back"));
         }

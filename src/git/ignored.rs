@@ -15,8 +15,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct Found {
     /// Files and links to keep.
     pub(super) files: Vec<PathBuf>,
-    /// Entries that are not kept, with their size.
+    /// Entries that are too large to be kept, with their size.
     pub(super) not_kept: Vec<(PathBuf, u64)>,
+    /// Small ones that git cannot hold: with a repository in them, or something that cannot be read.
+    pub(super) unheld: Vec<PathBuf>,
 }
 
 /// The ignored files of the worktree and of the nested repositories `entered`. An entry is a file, or a directory in
@@ -41,6 +43,7 @@ pub(super) fn find(
             let entry = root.join(path(record.strip_suffix(b"/").unwrap_or(record)));
             match Entry::measure(&worktree.path, &entry, max)? {
                 Entry { size, whole: true, files } if size <= max => found.files.extend(files),
+                Entry { size, .. } if size <= max => found.unheld.push(entry),
                 Entry { size, .. } => found.not_kept.push((entry, size)),
             }
         }

@@ -287,6 +287,11 @@ impl Repository {
         self.eyes.reference(name)
     }
 
+    /// The questions of the seam.
+    pub(super) fn eyes(&self) -> &dyn Eyes {
+        self.eyes.as_ref()
+    }
+
     /// What stands against making the branch `name`; `None` if nothing does.
     pub fn branch_problem(&self, name: &str) -> Result<Option<BranchProblem>> {
         if !is_valid_branch_name(name) {

@@ -187,6 +187,10 @@ impl Error {
                 path.display()
             )),
             Self::Branch { problem, .. } => problem.hint(),
+            Self::NotOurWorktree { path, .. } => Some(format!(
+                "see git worktree list; put it back to {}, or mend its links: git worktree repair",
+                path.display()
+            )),
             Self::Program(error) => error.hint(),
             _ => None,
         }

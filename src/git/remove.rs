@@ -45,6 +45,58 @@ pub enum KeptBecause {
     },
 }
 
+/// Why somebody locked the worktree against removal (`git worktree lock`); `None` if nobody did.
+pub fn locked(worktree: &Worktree) -> Result<Option<String>> {
+    let reason = disk::read_small(&worktree.admin_dir.join("locked"))?;
+    let reason = reason.map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+    // git's own, while it adds one.
+    Ok(reason.filter(|reason| reason != "initializing"))
+}
+
+/// The commits that only git's entry of the worktree holds: what it was in the middle of (`MERGE_HEAD`, a rebase and what
+/// it had stashed for it), and refs of this worktree alone. They go with the entry.
+pub fn held_by_entry(env: &GitEnv, worktree: &Worktree) -> Result<Vec<CommitId>> {
+    const FILES: [&str; 12] = [
+        "ORIG_HEAD",
+        "MERGE_HEAD",
+        "MERGE_AUTOSTASH",
+        "CHERRY_PICK_HEAD",
+        "REVERT_HEAD",
+        "AUTO_MERGE",
+        "rebase-merge/autostash",
+        "rebase-merge/orig-head",
+        "rebase-merge/stopped-sha",
+        "rebase-merge/rewritten-list",
+        "rebase-apply/autostash",
+        "rebase-apply/orig-head",
+    ];
+    let mut files: Vec<PathBuf> = FILES.iter().map(|name| worktree.admin_dir.join(name)).collect();
+    let mut dirs = vec![worktree.admin_dir.join("refs")];
+    while let Some(dir) = dirs.pop() {
+        for name in disk::names(&dir)?.unwrap_or_default() {
+            let path = dir.join(name);
+            match disk::look(&path)? {
+                Some(meta) if meta.is_dir() => dirs.push(path),
+                Some(meta) if meta.is_file() => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for path in files {
+        let text = disk::read_small(&path)?.unwrap_or_default();
+        for id in String::from_utf8_lossy(&text).split_whitespace().filter_map(CommitId::parse) {
+            let spec = format!("{id}^{{commit}}");
+            let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec];
+            let there = Git::without_work_tree(env, &worktree.common_dir).args(words).run()?;
+            if there.status.success() && !found.contains(&id) {
+                found.push(id);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Renames the worktree's directory to `to`, on the same file system. False if it is gone already.
 ///
 /// Both parents are on disk (fsync) when this returns.

@@ -27,7 +27,7 @@ use super::look::Head;
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
 use super::rescue_index::SavedIndex;
 use super::worktree::{Worktree, eyes};
-use super::{CommitId, Error, Result, ignored, rescue_bytes};
+use super::{CommitId, Error, Repository, Result, ignored, rescue_bytes};
 use std::path::PathBuf;
 
 pub use super::refs::{delete, keep, list};
@@ -146,7 +146,40 @@ pub fn save(
     let whole = parents.iter().all(|(role, _)| *role == Role::Head) && head_tree.as_deref() == Some(&tree);
     let wanted = Wanted { tree, parents, whole: whole.then(|| head.commit().cloned()).flatten() };
     let (name, commit) = wanted.store(eyes.as_ref(), &private, env, worktree, config, prefix, message)?;
-    Ok(Some(Saved { name, commit, head, raw, left: listing.left(&private), not_kept: found.not_kept }))
+    let left = left(&listing, &private, &found);
+    Ok(Some(Saved { name, commit, head, raw, left, not_kept: found.not_kept }))
+}
+
+/// What [`save`] would not hold, without saving anything: [`Saved::left`] and [`Saved::not_kept`].
+pub fn not_held(
+    env: &GitEnv,
+    worktree: &Worktree,
+    config: &ConfigSnapshot,
+    ignored_max: u64,
+) -> Result<(Left, Vec<(PathBuf, u64)>)> {
+    let head = eyes(env, worktree)?.head()?;
+    let private = PrivateDir::new(env, worktree, config)?;
+    let listed = Listing::read(&private, worktree, head.commit())?;
+    let found = ignored::find(&private, worktree, &listed.entered, ignored_max)?;
+    let left = left(&listed, &private, &found);
+    Ok((left, found.not_kept))
+}
+
+fn left(listing: &Listing, private: &PrivateDir<'_>, found: &ignored::Found) -> Left {
+    let mut left = listing.left(private);
+    left.unsaved.extend(found.unheld.iter().cloned());
+    left
+}
+
+/// The commit that HEAD was on when `commit` was saved; `None` if HEAD had none. Of a commit that [`save`] did not make it
+/// is that commit: then the ref holds HEAD itself.
+pub fn head_of(repository: &Repository, commit: &CommitId) -> Result<Option<CommitId>> {
+    let anatomy = Anatomy::of(repository.eyes(), commit)?;
+    if !anatomy.message.trim_end().lines().last().is_some_and(|line| line.starts_with(ROLES)) {
+        return Ok(Some(commit.clone()));
+    }
+    let head = Role::of(&anatomy).into_iter().find(|(role, _)| *role == Role::Head);
+    Ok(head.map(|(_, id)| id))
 }
 
 /// All files in a private index.

@@ -164,6 +164,19 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
 /// Looks at the place, the `.git` file, the way back from the git directory, and the branch; any difference is
 /// [`Error::NotOurWorktree`].
 pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    linked(worktree)?;
+    let head = head(env, worktree)?;
+    if head.branch() != Some(worktree.branch.as_str()) {
+        let on = head.branch().map_or_else(|| "no branch".to_owned(), |name| format!("branch {name}"));
+        let what = format!("it is on {on}, not on {}", worktree.branch);
+        return Err(Error::NotOurWorktree { path: worktree.path.clone(), what });
+    }
+    Ok(())
+}
+
+/// The part of [`verify`] that holds whatever the agent does with git: the place, the `.git` file, and the way back from the
+/// git directory. Where it does not, git would work in some other repository, one above for example.
+pub fn linked(worktree: &Worktree) -> Result<()> {
     let differs = |what: &str| Error::NotOurWorktree { path: worktree.path.clone(), what: what.to_owned() };
     match disk::look(&worktree.path)? {
         Some(meta) if meta.is_dir() => {}
@@ -182,11 +195,6 @@ pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     let back = disk::read_small(&worktree.admin_dir.join("gitdir"))?;
     if !back.is_some_and(|back| leads_to(&back, b"", &worktree.admin_dir, &dot_git)) {
         return Err(differs("its git directory belongs to another worktree"));
-    }
-    let head = head(env, worktree)?;
-    if head.branch() != Some(worktree.branch.as_str()) {
-        let on = head.branch().map_or_else(|| "no branch".to_owned(), |name| format!("branch {name}"));
-        return Err(differs(&format!("it is on {on}, not on {}", worktree.branch)));
     }
     Ok(())
 }
@@ -220,6 +228,17 @@ pub(super) fn admin_leads_to(admin_dir: &Path, path: &Path) -> Result<Option<boo
         return Ok(None);
     };
     Ok(Some(found == path || disk::real(found).is_ok_and(|found| found == path)))
+}
+
+/// Where the worktree is now, if somebody moved it (`git worktree move`); `None` if it is where it was, or git knows nothing
+/// of it.
+pub fn moved_to(worktree: &Worktree) -> Result<Option<PathBuf>> {
+    if admin_leads_to(&worktree.admin_dir, &worktree.path)? != Some(false) {
+        return Ok(None);
+    }
+    let gitdir = disk::read_small(&worktree.admin_dir.join("gitdir"))?.unwrap_or_default();
+    let written = PathBuf::from(OsStr::from_bytes(gitdir.strip_suffix(b"\n").unwrap_or(&gitdir)));
+    Ok(Some(written.parent().map_or_else(|| written.clone(), Path::to_owned)))
 }
 
 /// The bytes on disk of all that is at `path`; 0 if nothing is.

@@ -395,16 +395,14 @@ fn take_in_lost(pen: &mut Pen, record: &Record) -> life::Result<()> {
     })?)
 }
 
-/// The time allowed, less what earlier attempts took.
+/// The time allowed for the task of this round, less what its attempts and validations took.
 fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
-    let allowed = Duration::from_millis(pen.agent.spec.timeout_ms?);
-    let used = pen
-        .agent
-        .round_attempts()
-        .iter()
-        .filter_map(|a| a.ended.as_ref())
-        .map(|e| Duration::from_millis(e.ms))
-        .sum();
+    let agent = &pen.agent;
+    let allowed = Duration::from_millis(agent.spec.timeout_ms?);
+    let first = agent.round_attempts().first().map_or(u32::MAX, |a| a.n);
+    let attempts = agent.round_attempts().iter().filter_map(|a| a.ended.as_ref()).map(|e| e.ms);
+    let validations = agent.validations.iter().filter(|v| v.n >= first).map(|v| v.ms);
+    let used = Duration::from_millis(attempts.chain(validations).sum());
     Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
 }
 

@@ -19,7 +19,7 @@ use crate::model::profile::{FailureRule, Format, Profile, TaskKind};
 use crate::rules::heard::Heard;
 use crate::rules::next::fallback_left;
 use crate::rules::outcome::{self, AttemptFacts, End, Outcome, StopCause};
-use crate::rules::prompt::{self, Before, ContextFile, Verdict};
+use crate::rules::prompt::{self, Before, ContextFile, How, Verdict};
 use crate::rules::wording::Tone;
 use crate::tools::program::find_in_path;
 use crate::tools::spool::Spool;
@@ -364,19 +364,21 @@ impl Keeper {
     fn before(&self) -> Vec<Before> {
         let cli =
             |a: &Attempt| self.pen.agent.spec.chain.get(a.link).map_or("?", |l| l.cli.as_str()).to_owned();
+        let refused = |n: u32| self.pen.agent.validations.iter().any(|v| v.n == n && !v.ok);
         let told = |a: &Attempt| {
-            let (failure, answer) = match &a.ended {
-                Some(ended) => match &ended.ending {
-                    Ending::Failed { failure } => (Some(failure.clone()), ended.answer.clone()),
-                    Ending::Done => (
-                        Some(Failure::new(Class::Validation, "its work did not pass the validation")),
-                        ended.answer.clone(),
-                    ),
-                    Ending::Killed => (None, String::new()),
-                },
-                None => (None, String::new()),
+            let (how, answer) = match a.ended.as_ref().map(|ended| (&ended.ending, ended.answer.clone())) {
+                Some((Ending::Failed { failure }, answer)) if failure.class == Class::Interrupted => {
+                    (How::Interrupted, answer)
+                }
+                Some((Ending::Failed { failure }, answer)) => (How::Failed(failure.clone()), answer),
+                Some((Ending::Done, answer)) if refused(a.n) => {
+                    let why = "its work did not pass the validation";
+                    (How::Failed(Failure::new(Class::Validation, why)), answer)
+                }
+                Some((Ending::Done, answer)) => (How::Done, answer),
+                Some((Ending::Killed, _)) | None => (How::Interrupted, String::new()),
             };
-            Before { cli: cli(a), failure, answer }
+            Before { cli: cli(a), how, answer }
         };
         self.pen.agent.attempts.iter().map(told).collect()
     }

@@ -12,11 +12,11 @@ use crate::git::remove::{self, BranchFate};
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt};
-use crate::model::ids::Session;
+use crate::model::ids::{AgentId, Session};
 use crate::model::text::Shown;
 use crate::rules::clean::{Plan, Why, plan};
-use crate::tools::{file, lock};
-use std::path::{Path, PathBuf};
+use crate::tools::{file, lock, process};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long to wait for others who add a worktree to the same repository.
@@ -27,6 +27,34 @@ const IGNORED_MAX: u64 = 10 << 20;
 /// Why an agent stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Somebody locked the worktree with git.
+    #[error("the worktree of {session} is locked{}{}", if .reason.is_empty() { "" } else { ": " }, Shown(.reason))]
+    Locked {
+        /// The agent.
+        session: Session,
+        /// What whoever locked it said.
+        reason: String,
+        /// The worktree.
+        worktree: PathBuf,
+    },
+    /// Somebody moved the worktree with git.
+    #[error("the worktree of {session} was moved to {}", Shown(&.to.to_string_lossy()))]
+    Moved {
+        /// The agent.
+        session: Session,
+        /// Where it was.
+        worktree: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A process stands in the worktree, and could write there while it goes.
+    #[error("somebody is in the worktree of {session}: a process has its working directory there")]
+    Occupied {
+        /// The agent.
+        session: Session,
+        /// The worktree.
+        worktree: PathBuf,
+    },
     /// What it is does not allow it.
     #[error("{session} {}", reason(*.why))]
     Refused {
@@ -87,6 +115,9 @@ impl Error {
             Self::AtWork { .. } | Self::StillRunning { .. } => "still_runs",
             Self::NoRepository { .. } => "repository_gone",
             Self::CannotSave { .. } => "cannot_save",
+            Self::Locked { .. } => "worktree_locked",
+            Self::Moved { .. } => "worktree_moved",
+            Self::Occupied { .. } => "worktree_occupied",
         }
     }
 
@@ -106,6 +137,16 @@ impl Error {
                     Shown(&worktree.to_string_lossy())
                 )
             }
+            Self::Locked { worktree, .. } => {
+                format!("git worktree unlock {}", Shown(&worktree.to_string_lossy()))
+            }
+            Self::Moved { worktree, to, .. } => {
+                let (from, to) = (to.to_string_lossy(), worktree.to_string_lossy());
+                format!("git worktree move {} {}", Shown(&from), Shown(&to))
+            }
+            Self::Occupied { worktree, .. } => {
+                format!("leave {}, and clean again", Shown(&worktree.to_string_lossy()))
+            }
             Self::CannotSave { worktree, .. } => {
                 format!("move it out of {}, and clean again", Shown(&worktree.to_string_lossy()))
             }
@@ -124,6 +165,8 @@ pub struct Cleaned {
     pub saved: Option<String>,
     /// Ignored files and directories that are not saved because of their size, with it.
     pub not_kept: Vec<(PathBuf, u64)>,
+    /// What else is to be known.
+    pub notes: Vec<String>,
 }
 
 /// Where the worktree of an agent is, if there is anything of it.
@@ -134,7 +177,10 @@ struct There {
     base: CommitId,
 }
 
-/// What `clean` would do with the agent. Changes nothing but refs of ours: what it would save is saved.
+/// Besides other branches: where the user's own checkout is, on a branch or not.
+const MERGED_INTO: [&str; 1] = ["HEAD"];
+
+/// What `clean` would do with the agent. Changes nothing.
 pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
     let agent = require(named)?;
     let held = lock::probe(&named.record.keeper_lock())?;
@@ -142,15 +188,22 @@ pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
         return Err(Error::AtWork { session: named.session.clone() }.into());
     }
     let mut cleaned = Cleaned::default();
-    if let Plan::Refuse(why) = plan(&agent) {
-        return Err(Error::Refused { session: named.session.clone(), why }.into());
+    match plan(&agent) {
+        Plan::Refuse(why) => {
+            return Err(Error::Refused { session: named.session.clone(), why }.into());
+        }
+        Plan::Clean => {}
+        // What is half there tells nothing of what will be.
+        Plan::Return | Plan::Finish => return Ok(cleaned),
     }
     still_running(&agent)?;
-    let Some(there) = there(house, &agent)? else { return Ok(cleaned) };
+    let Some(there) = there(house, &agent, false)? else { return Ok(cleaned) };
+    removable(&there, &agent)?;
     if file::is_dir(&there.worktree.path)? {
-        let saved = save(&there, &agent, &named.record)?;
-        cleaned.saved = saved.as_ref().map(|s| s.name.clone());
-        cleaned.not_kept = saved.map(|s| s.not_kept).unwrap_or_default();
+        let config = work::git_config(&named.record)?;
+        let (left, not_kept) = rescue::not_held(&there.env, &there.worktree, &config, IGNORED_MAX)?;
+        holdable(&there, &agent, &left)?;
+        cleaned.not_kept = not_kept;
         cleaned.freed = git::worktree::size(&there.worktree.path)?;
     }
     let prefix = &house.settings.branch_prefix;
@@ -161,17 +214,18 @@ pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
     Ok(cleaned)
 }
 
-/// Besides other branches: where the user's own checkout is, on a branch or not.
-const MERGED_INTO: [&str; 1] = ["HEAD"];
-
 /// Takes away the worktree of the agent, its branch if nothing is lost by that, its session and its name.
 pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
     let _alone = record::hold(&named.record)?;
     let Some(held) = record::try_take(&named.record)? else {
         return Err(Error::AtWork { session: named.session.clone() }.into());
     };
+    // Somebody else may have cleaned it while we waited, and another agent may have its name.
+    if !is_its_name(house, named)? {
+        return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
+    }
     let mut pen = Pen::open(&named.record, &held)?;
-    let cleaned = match plan(&pen.agent) {
+    let mut cleaned = match plan(&pen.agent) {
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
         Plan::Clean => take_away(house, named, &mut pen)?,
         Plan::Return => {
@@ -180,42 +234,51 @@ pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
         }
         Plan::Finish => Cleaned::default(),
     };
-    give_back(house, named)?;
+    cleaned.notes.extend(give_back(house, named)?);
     Ok(cleaned)
 }
 
 /// Finishes the removal of a worktree that was cut off, for whoever wants it back.
 pub(super) fn finish(house: &House, named: &Named, pen: &mut Pen) -> Result<()> {
     take_away(house, named, pen)?;
-    give_back(house, named)
+    give_back(house, named).map(drop)
 }
 
 fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
     still_running(&pen.agent)?;
     let mut cleaned = Cleaned::default();
-    let Some(there) = there(house, &pen.agent)? else {
+    let Some(there) = there(house, &pen.agent, true)? else {
         pen.write(Entry::Cleaned { tip: None, branch_deleted: false })?;
         return Ok(cleaned);
     };
-    let trash = house.settings.places.trash(pen.agent.spec.id);
-    let in_place = file::is_dir(&there.worktree.path)?;
-    let first = if in_place { save(&there, &pen.agent, &named.record)? } else { None };
-    note(pen, first.as_ref())?;
-    if pen.agent.removal.is_none() {
-        let head = head_of(&there.env, &there.worktree);
-        pen.write(Entry::Cleaning { trash: trash.clone(), head })?;
-    }
-    if in_place {
-        cleaned.freed = git::worktree::size(&there.worktree.path)?;
-        file::make_dirs(trash.parent().unwrap_or(&trash))?;
-        // Of an earlier removal that was cut off before its end; what is in place now is newer.
-        discard(&trash)?;
-        remove::move_aside(&there.worktree, &trash)?;
-    }
-    let mut last = first;
+    let mut last = None;
+    let trash = match &pen.agent.removal {
+        // Moved by a call that was cut off: that is the worktree, whatever lies in its place by now.
+        Some(Removal::Cleaning { trash, .. }) if file::is_dir(trash)? => trash.clone(),
+        _ => {
+            removable(&there, &pen.agent)?;
+            let in_place = file::is_dir(&there.worktree.path)?;
+            if in_place {
+                last = save(&there, &pen.agent, &named.record)?;
+                note(pen, last.as_ref())?;
+                cleaned.freed = git::worktree::size(&there.worktree.path)?;
+            }
+            let trash = free_trash(house, pen.agent.spec.id)?;
+            let head = head_of(&there.env, &there.worktree);
+            pen.write(Entry::Cleaning { trash: trash.clone(), head })?;
+            if in_place {
+                file::make_dirs(trash.parent().unwrap_or(&trash))?;
+                remove::move_aside(&there.worktree, &trash)?;
+            }
+            trash
+        }
+    };
+    let project_lock = house.settings.places.project_lock(&pen.agent.spec.project);
+    let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
     // Git's entry is taken away after this; where that has begun before, all is saved, and cannot be looked at any more.
     if file::is_dir(&trash)? && git::worktree::is_known(&there.worktree)? {
-        let aside = There { worktree: Worktree { path: trash.clone(), ..there.worktree.clone() }, ..there };
+        let worktree = Worktree { path: trash, ..there.worktree.clone() };
+        let aside = There { worktree, env: there.env.clone(), base: there.base.clone() };
         let again = save(&aside, &pen.agent, &named.record)?;
         if again.as_ref().map(|s| &s.commit) != last.as_ref().map(|s| &s.commit) {
             note(pen, again.as_ref())?;
@@ -226,66 +289,119 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
         cleaned.saved = Some(saved.name);
         cleaned.not_kept = saved.not_kept;
     }
-    let fate = take_git_away(house, &pen.agent)?;
+    let fate = take_git_away(house, &pen.agent, &there)?;
     let (tip, branch_deleted) = match &fate {
-        Some(BranchFate::Deleted { tip }) => (Some(tip.clone()), true),
-        Some(BranchFate::Kept { tip, .. }) => (Some(tip.clone()), false),
-        Some(BranchFate::Gone) | None => (None, false),
+        BranchFate::Deleted { tip } => (Some(tip.clone()), true),
+        BranchFate::Kept { tip, .. } => (Some(tip.clone()), false),
+        BranchFate::Gone => (None, false),
     };
     pen.write(Entry::Cleaned { tip: tip.map(|t| t.as_str().to_owned()), branch_deleted })?;
-    cleaned.branch = fate;
+    drop(guard);
+    cleaned.branch = Some(fate);
     Ok(cleaned)
 }
 
-/// Removes git's own entry of the worktree, and the branch if nothing is lost by that.
-fn take_git_away(house: &House, agent: &Agent) -> Result<Option<BranchFate>> {
-    let Some(there) = there(house, agent)? else { return Ok(None) };
-    let _guard = lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), LOCK_LIMIT)?;
+/// Removes git's own entry of the worktree, and the branch if nothing is lost by that. The caller holds the lock of the
+/// project.
+fn take_git_away(house: &House, agent: &Agent, there: &There) -> Result<BranchFate> {
     let (env, common, branch) = (&there.env, &there.worktree.common_dir, &agent.spec.branch);
+    keep_state(env, agent, &there.worktree)?;
     remove::admin(&there.worktree)?;
-    let prefix = &house.settings.branch_prefix;
     // Also what nothing else holds any more by the time somebody wants it back.
     if let Some((_, tip, _)) = rescue::list(env, common, &format!("refs/heads/{branch}"))?.first() {
         let name = format!("{}/branch/{}", rescues_of(agent), tip.as_str());
         rescue::keep(env, common, &name, tip)?;
     }
-    Ok(Some(remove::branch(env, common, branch, &there.base, &MERGED_INTO, prefix)?))
+    let prefix = &house.settings.branch_prefix;
+    Ok(remove::branch(env, common, branch, &there.base, &MERGED_INTO, prefix)?)
 }
 
-/// Gives back the name, the session and the files of an agent whose worktree is away.
-fn give_back(house: &House, named: &Named) -> Result<()> {
-    let places = &house.settings.places;
-    cleaned::add(places, &named.project, named.id)?;
-    house.tmux.kill_session(&named.session)?;
-    house.tmux.end_with(&named.session)?;
-    file::remove(&named.record.env())?;
-    board::remove(places, &named.project, &named.session, named.id)?;
-    if names::find(places, &named.session)?.is_some_and(|owner| owner.id == named.id) {
-        names::free(places, &named.session)?;
-    }
-    discard(&places.trash(named.id))
-}
-
-/// Deletes what is left of removals that were cut off behind their last entry.
-pub fn empty_trash(house: &House) -> Result<()> {
-    let places = &house.settings.places;
-    for cleaned in cleaned::all(places)? {
-        let trash = places.trash(cleaned.id);
-        if !file::is_dir(&trash)? {
-            continue;
-        }
-        let Some(_held) = record::try_take(&cleaned.record)? else { continue };
-        let gone =
-            cleaned.agent()?.is_some_and(|a| matches!(a.removal, Some(Removal::Cleaned { .. }) | None));
-        if gone {
-            discard(&trash)?;
-        }
+/// Keeps the commits that go with git's entry of the worktree: what it was in the middle of, with what that had stashed.
+pub(super) fn keep_state(env: &GitEnv, agent: &Agent, worktree: &Worktree) -> Result<()> {
+    for commit in remove::held_by_entry(env, worktree)? {
+        let name = format!("{}/state/{}", rescues_of(agent), commit.as_str());
+        rescue::keep(env, &worktree.common_dir, &name, &commit)?;
     }
     Ok(())
 }
 
-fn discard(trash: &Path) -> Result<()> {
-    Ok(remove::tree(trash)?)
+/// Fails if somebody wants the worktree to stay, moved it, or stands in it.
+fn removable(there: &There, agent: &Agent) -> Result<()> {
+    let (session, worktree) = (agent.spec.session.clone(), there.worktree.path.clone());
+    if let Some(to) = git::worktree::moved_to(&there.worktree)? {
+        return Err(Error::Moved { session, worktree, to }.into());
+    }
+    if let Some(reason) = remove::locked(&there.worktree)? {
+        return Err(Error::Locked { session, reason, worktree }.into());
+    }
+    if process::anybody_in(&there.worktree.path)? {
+        return Err(Error::Occupied { session, worktree }.into());
+    }
+    Ok(())
+}
+
+/// A place in the trash where nothing is. Of an earlier removal, whose files could not be deleted, there may be something.
+fn free_trash(house: &House, id: AgentId) -> Result<PathBuf> {
+    let first = house.settings.places.trash(id);
+    let others = (2..u32::MAX).map(|n| first.with_file_name(format!("{id}-{n}")));
+    for path in std::iter::once(first.clone()).chain(others) {
+        if file::ownership(&path)?.is_none() {
+            return Ok(path);
+        }
+    }
+    Ok(first)
+}
+
+fn is_its_name(house: &House, named: &Named) -> Result<bool> {
+    Ok(names::find(&house.settings.places, &named.session)?.is_some_and(|owner| owner.id == named.id))
+}
+
+/// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it.
+fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
+    let places = &house.settings.places;
+    cleaned::add(places, &named.project, named.id)?;
+    // The session of that name is another agent's as soon as the name is.
+    if is_its_name(house, named)? {
+        house.tmux.kill_session(&named.session)?;
+        house.tmux.end_with(&named.session)?;
+        file::remove(&named.record.env())?;
+        board::remove(places, &named.project, &named.session, named.id)?;
+        names::free(places, &named.session)?;
+    }
+    trash_of(house, named.id)
+}
+
+/// Deletes the files of an agent whose worktree is away and saved. Returns what could not be deleted, in words.
+fn trash_of(house: &House, id: AgentId) -> Result<Vec<String>> {
+    let first = house.settings.places.trash(id);
+    let mut notes = Vec::new();
+    for name in file::names(first.parent().unwrap_or(&first))?.unwrap_or_default() {
+        let path = first.with_file_name(&name);
+        if name.to_string_lossy().starts_with(&id.to_string())
+            && let Err(error) = remove::tree(&path)
+        {
+            notes.push(format!("its files could not be deleted: {error}"));
+        }
+    }
+    Ok(notes)
+}
+
+/// Deletes what is left of removals that were cut off behind their last entry. What cannot be deleted is said of the agent
+/// whose removal it was, not here.
+pub fn empty_trash(house: &House) -> Result<()> {
+    let places = &house.settings.places;
+    if file::names(&places.data.join("trash"))?.unwrap_or_default().is_empty() {
+        return Ok(());
+    }
+    for cleaned in cleaned::all(places)? {
+        if let Some(_held) = record::try_take(&cleaned.record)?
+            && let Ok(Some(agent)) = cleaned.agent()
+            && matches!(agent.removal, Some(Removal::Cleaned { .. }))
+        {
+            trash_of(house, cleaned.id)?;
+        }
+    }
+    Ok(())
 }
 
 fn require(named: &Named) -> Result<Agent> {
@@ -302,8 +418,9 @@ fn still_running(agent: &Agent) -> Result<()> {
     }
 }
 
-/// The worktree of the agent with all that is needed to work on it; `None` if nothing of it can be there.
-fn there(house: &House, agent: &Agent) -> Result<Option<There>> {
+/// The worktree of the agent with all that is needed to work on it; `None` if nothing of it can be there. One that was added
+/// by half is found or cleared away if `mend` says so.
+fn there(house: &House, agent: &Agent, mend: bool) -> Result<Option<There>> {
     let common_dir = &agent.spec.common_dir;
     let env = house.git()?;
     if !file::is_dir(common_dir)? {
@@ -318,6 +435,8 @@ fn there(house: &House, agent: &Agent) -> Result<Option<There>> {
     let Some(base) = CommitId::parse(&agent.spec.base) else { return Ok(None) };
     let worktree = if let Some(worktree) = worktree(agent) {
         Some(worktree)
+    } else if !mend {
+        None
     } else {
         // Its creation was cut off before the worktree was on record, or failed.
         let spec = &agent.spec;
@@ -343,11 +462,21 @@ fn save(
     let message = format!("{}\n\nSaved by ai_orch before the worktree was removed.\n", agent.spec.title);
     let (env, worktree) = (&there.env, &there.worktree);
     let saved = rescue::save(env, worktree, &config, &name, &message, Some(IGNORED_MAX))?;
-    if let Some(what) = saved.as_ref().and_then(|saved| not_held(&saved.left)) {
-        let (session, worktree) = (agent.spec.session.clone(), worktree.path.clone());
-        return Err(Error::CannotSave { session, what, worktree }.into());
+    if let Some(saved) = &saved {
+        holdable(there, agent, &saved.left)?;
     }
     Ok(saved)
+}
+
+/// Fails if anything is left that no commit can hold.
+fn holdable(there: &There, agent: &Agent, left: &git::changes::Left) -> Result<()> {
+    match not_held(left) {
+        Some(what) => {
+            let (session, worktree) = (agent.spec.session.clone(), there.worktree.path.clone());
+            Err(Error::CannotSave { session, what, worktree }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// What a commit does not hold, in words.

@@ -1,7 +1,7 @@
 //! Going on: an agent that nobody keeps gets a keeper again, which does what follows from its journal.
 
-use super::remake::{remake, repository};
-use super::{House, Result, clean, session, worktree};
+use super::remake::repository;
+use super::{House, Result, clean, session, undo, worktree};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, root};
@@ -39,7 +39,8 @@ const fn reason(why: Why) -> &'static str {
         Why::NotBegun => "has not begun its first task",
         Why::NotCreated => "was never made, because its creation failed",
         Why::Cleaned => "was cleaned: its worktree is removed",
-        Why::Restoring => "is being brought back, and that was cut off",
+        Why::Cleaning => "is being cleaned, and that was cut off",
+        Why::Spent => "has spent its budget",
         Why::Newer => "was last kept by a newer ai_orch, which may know what this one does not",
     }
 }
@@ -49,6 +50,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused { why: Why::Newer, .. } => "newer_record",
+            Self::Refused { why: Why::Spent, .. } => "budget_spent",
             Self::Refused { .. } => "not_resumable",
         }
     }
@@ -60,7 +62,9 @@ impl Error {
             Why::Done => format!("give it more to do: ai_orch resume {session} 'what to do next'"),
             Why::NotBegun => format!("let it begin: ai_orch resume {session}"),
             Why::NotCreated => "start it anew: ai_orch run 'TASK'".to_owned(),
-            Why::Cleaned | Why::Restoring => format!("ai_orch undo {session}"),
+            Why::Cleaned => format!("ai_orch undo {session}"),
+            Why::Cleaning => format!("ai_orch clean {session}, or ai_orch undo {session}"),
+            Why::Spent => "start another agent: ai_orch run --budget USD 'TASK'".to_owned(),
             Why::Newer => "use the newer ai_orch".to_owned(),
         })
     }
@@ -80,6 +84,8 @@ pub enum Begun {
 pub struct Starting {
     session: Session,
     record: Record,
+    /// What is not as it was.
+    pub note: Option<String>,
     #[expect(
         dead_code,
         reason = "held for its lock: until the keeper lives nobody else may change the agent"
@@ -103,36 +109,51 @@ pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Env
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
     };
     root::prepare(&house.settings.places.root, house.settings.uid)?;
-    match worktree(&pen.agent) {
-        None => finish_creation(house, &mut pen)?,
-        Some(gone) if file::ownership(&gone.path)?.is_none() => bring_back(house, &mut pen, record, &gone)?,
-        Some(_) => {}
-    }
+    let note = ready_worktree(house, &mut pen, record)?;
+    let session = pen.agent.spec.session.clone();
     // What is left of a session whose keeper is gone. Nobody lives in it.
-    house.tmux.kill_session(&named.session)?;
-    // A request to kill that was carried out, or that came for a keeper which is gone.
-    file::remove(&record.stop())?;
+    house.tmux.kill_session(&session)?;
     if let (Some(task), Some(round)) = (task, &round) {
         file::replace(&record.task(round.n), task.as_bytes())?;
     }
     file::replace(&record.env(), &environment.to_bytes())?;
-    let started =
-        pen.write(Entry::Resumed { by: process::me()?, round }).map_err(super::Error::from).and_then(|()| {
-            // The entry of its last keeper would be believed as soon as the next one holds the lock.
-            let known = report(&pen.agent, &Keeper::Gone { creator_alive: true, running: None }, None);
-            board::post(&house.settings.places, &known)?;
-            drop(held);
-            session::open(house, &named.session, record)
-        });
-    match started {
-        Ok(()) => {
-            Ok(Begun::Starting(Starting { session: named.session.clone(), record: record.clone(), alone }))
-        }
-        Err(error) => {
-            // Its values may be secret, and no keeper comes to read it. The first error is the one to tell.
-            file::remove(&record.env()).ok();
-            Err(error)
-        }
+    pen.write(Entry::Resumed { by: process::me()?, round })?;
+    // A request to kill that was carried out, or that came for a keeper which is gone.
+    file::remove(&record.stop())?;
+    // The entry of its last keeper would be believed as soon as the next one holds the lock.
+    let known = report(&pen.agent, &Keeper::Gone { creator_alive: true, running: None }, None);
+    let posted = board::post(&house.settings.places, &known).map_err(super::Error::from);
+    drop(held);
+    let opened = posted.and_then(|()| session::open(house, &session, record));
+    if let Err(error) = opened {
+        take_back(record, &error);
+        return Err(error);
+    }
+    Ok(Begun::Starting(Starting { session, record: record.clone(), note, alone }))
+}
+
+/// No keeper came: the agent is what it was before. The first error is the one to tell, so those of this are not.
+fn take_back(record: &Record, error: &super::Error) {
+    // Its values may be secret, and nobody comes to read them.
+    file::remove(&record.env()).ok();
+    if let Ok(Some(held)) = record::try_take(record)
+        && let Ok(mut pen) = Pen::open(record, &held)
+        && pen.agent.keeper.is_none()
+    {
+        pen.write(Entry::NotResumed { why: error.to_string() }).ok();
+    }
+}
+
+/// Makes sure that the agent has its worktree: made where its creation or its return was cut off, made again where somebody
+/// removed it, and refused where something else is in its place. Returns what is not as it was.
+fn ready_worktree(house: &House, pen: &mut Pen, record: &Record) -> Result<Option<String>> {
+    if pen.agent.removal.is_some() {
+        return undo::come_back(house, pen, record);
+    }
+    match worktree(&pen.agent) {
+        None => finish_creation(house, pen).map(|()| None),
+        Some(gone) if file::ownership(&gone.path)?.is_none() => bring_back(house, pen, record, &gone),
+        Some(there) => Ok(git::worktree::linked(&there).map(|()| None)?),
     }
 }
 
@@ -140,23 +161,33 @@ impl Starting {
     /// Waits until the keeper is on record.
     pub fn wait(self, house: &House) -> Result<()> {
         let waited = session::wait_for_keeper(house, &self.session, &self.record);
-        if waited.is_err() {
-            file::remove(&self.record.env()).ok();
+        if let Err(error) = &waited {
+            take_back(&self.record, error);
         }
         waited
     }
 }
 
-/// Makes the worktree again that somebody removed, as it was when it was saved last.
-fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktree) -> Result<()> {
+/// Makes the worktree again that somebody removed, as it was when it was saved last. What is about to be done is on record
+/// first: a worktree that was made by half must never be taken for the agent's.
+fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktree) -> Result<Option<String>> {
     let env = house.git()?;
-    let _guard = lock::exclusive(&house.settings.places.project_lock(&pen.agent.spec.project), LOCK_LIMIT)?;
     let head = clean::head_of(&env, gone);
     let tip = rescue::list(&env, &gone.common_dir, &format!("refs/heads/{}", gone.branch))?;
-    let tip = tip.first().map(|(_, tip, _)| tip.as_str().to_owned());
+    let spec = &pen.agent.spec;
+    let returning = Entry::Restoring {
+        session: spec.session.clone(),
+        branch: spec.branch.clone(),
+        worktree: spec.worktree.clone(),
+        head: Some(head),
+        tip: tip.first().map(|(_, tip, _)| tip.as_str().to_owned()),
+    };
+    let guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+    clean::keep_state(&env, &pen.agent, gone)?;
+    pen.write(returning)?;
     git::remove::admin(gone)?;
-    let repository = repository(house, &pen.agent.spec)?;
-    remake(&repository, pen, record, &head, tip.as_deref())
+    drop(guard);
+    undo::come_back(house, pen, record)
 }
 
 /// Adds the worktree of an agent whose creation was cut off before that was on record, or finds it added.

@@ -65,6 +65,8 @@ pub struct Restored {
     pub spec: Spec,
     /// Whether it was there before this call.
     pub was_there: bool,
+    /// What is not as it was.
+    pub note: Option<String>,
 }
 
 /// Brings back the agent of `record`.
@@ -76,7 +78,7 @@ pub fn undo(house: &House, id: AgentId, record: &Record) -> Result<Restored> {
     let Some(held) = record::try_take(record)? else {
         let agent = record::load(record)?;
         let spec = agent.ok_or(crate::a2a::Error::NoAgent { name: id.to_string(), near: Vec::new() })?.spec;
-        return Ok(Restored { session: spec.session.clone(), spec, was_there: true });
+        return Ok(Restored { session: spec.session.clone(), spec, was_there: true, note: None });
     };
     let mut pen = Pen::open(record, &held)?;
     if let Some(Removal::Cleaning { .. }) = &pen.agent.removal {
@@ -84,17 +86,18 @@ pub fn undo(house: &House, id: AgentId, record: &Record) -> Result<Restored> {
         clean::finish(house, &named, &mut pen)?;
     }
     let was_there = pen.agent.removal.is_none();
+    let mut note = None;
     if was_there {
         cleaned::remove(places, id)?;
     } else {
-        come_back(house, &mut pen, record)?;
+        note = come_back(house, &mut pen, record)?;
     }
     let spec = pen.agent.spec.clone();
-    Ok(Restored { session: spec.session.clone(), spec, was_there })
+    Ok(Restored { session: spec.session.clone(), spec, was_there, note })
 }
 
-/// Brings back the agent of `pen`, which was cleaned, or whose return was cut off.
-pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result<()> {
+/// Brings back the agent of `pen`, which was cleaned, or whose return was cut off. Returns what is not as it was.
+pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result<Option<String>> {
     let places = &house.settings.places;
     let spec = pen.agent.spec.clone();
     root::prepare(&places.root, house.settings.uid)?;
@@ -103,14 +106,19 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
     }
     let repository = repository(house, &spec)?;
     let guard = lock::exclusive(&places.project_lock(&spec.project), LOCK_LIMIT)?;
-    let (was_at, tip) = settle(house, &repository, pen)?;
-    remake(&repository, pen, record, &was_at, tip.as_deref())?;
+    let mut note = None;
+    // Made, and only that not said: somebody may have worked in it since.
+    if !matches!(pen.agent.removal, Some(Removal::Restoring { .. })) || pen.agent.worktree.is_none() {
+        let (was_at, tip) = settle(house, &repository, pen)?;
+        note = remake(&repository, pen, record, &was_at, tip.as_deref())?;
+    }
     drop(guard);
     pen.write(Entry::Restored)?;
     let gone = Keeper::Gone { creator_alive: false, running: None };
     // The board is a copy, and /tmp may be full: the journal has it.
     board::post(places, &report(&pen.agent, &gone, None)).ok();
-    Ok(cleaned::remove(places, spec.id)?)
+    cleaned::remove(places, spec.id)?;
+    Ok(note)
 }
 
 fn named(agent: &Agent, record: &Record) -> Named {
@@ -133,15 +141,19 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
         Ok(ours || names::reserve(places, session, project, id)?)
     };
     if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
+        && is_at(repository, &pen.agent.spec.branch, tip.as_deref())?
         && reserve(&pen.agent.spec.session, &pen.agent.spec.project)?
     {
         return Ok((head.clone(), tip.clone()));
     }
     let spec = pen.agent.spec.clone();
     for session in naming::candidates(&spec.session).take(NAMES) {
-        let same = session == spec.session;
-        let branch =
-            if same { spec.branch.clone() } else { format!("{}{session}", house.settings.branch_prefix) };
+        // Another name needs no other branch.
+        let branch = if is_free(repository, pen, &spec.branch)? {
+            spec.branch.clone()
+        } else {
+            format!("{}{session}", house.settings.branch_prefix)
+        };
         let worktree = places.worktree(&spec.project, &session);
         if !is_free(repository, pen, &branch)? || file::ownership(&worktree)?.is_some() {
             continue;
@@ -150,7 +162,9 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
             continue;
         }
         // On record before it is done: a name that leads to an agent which does not know it would be nobody's.
-        pen.write(Entry::Restoring { session: session.clone(), branch, worktree })?;
+        let session = session.clone();
+        let chosen = session.clone();
+        pen.write(Entry::Restoring { session: chosen, branch, worktree, head: None, tip: None })?;
         if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
             && reserve(&session, &spec.project)?
         {
@@ -160,16 +174,19 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
     Err(Error::NoName(spec.session).into())
 }
 
+/// Whether there is no such branch, or it is where the agent's was.
+fn is_at(repository: &Repository, branch: &str, tip: Option<&str>) -> Result<bool> {
+    Ok(match repository.branch_problem(branch)? {
+        None => true,
+        Some(BranchProblem::Exists(at)) => Some(at.as_str()) == tip,
+        Some(_) => false,
+    })
+}
+
 /// Whether the agent can have this branch: nobody has, or it is where the agent's was.
 fn is_free(repository: &Repository, pen: &Pen, branch: &str) -> Result<bool> {
     let Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) = &pen.agent.removal else {
         return Ok(false);
     };
-    Ok(match repository.branch_problem(branch)? {
-        None => true,
-        Some(BranchProblem::Exists(at)) => {
-            Some(at.as_str()) == tip.as_deref() && repository.checked_out_at(branch)?.is_empty()
-        }
-        Some(_) => false,
-    })
+    Ok(is_at(repository, branch, tip.as_deref())? && repository.checked_out_at(branch)?.is_empty())
 }

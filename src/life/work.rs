@@ -45,7 +45,7 @@ pub fn fill(house: &House, agent: &Agent) -> Result<()> {
 
 /// Fails if something else is where the worktree of `agent` was: nobody may be started there.
 pub fn in_place(agent: &Agent) -> Result<()> {
-    Ok(worktree(agent).map_or(Ok(()), |worktree| git::worktree::in_place(&worktree))?)
+    Ok(worktree(agent).map_or(Ok(()), |worktree| git::worktree::linked(&worktree))?)
 }
 
 /// What is on the branch of `agent` and in its worktree. `None` if it never had a worktree.
@@ -104,7 +104,13 @@ pub fn found(house: &House, agent: &Agent) -> Found {
 /// Saves what attempt `n` of `agent` left in its worktree under a ref of its own, and says what is to be put on record.
 /// Never fails: the worktree stays as it is, so what could not be saved is not lost.
 pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
-    let (name, commit, why) = match save(house, agent, record, n) {
+    // Another git may just be at work in the repository. Under the lock that our own take, once more.
+    let again = |error: super::Error| {
+        tracing::warn!(%error, "could not save; once more, alone");
+        let _alone = lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), ALONE_LIMIT)?;
+        save(house, agent, record, n)
+    };
+    let (name, commit, why) = match save(house, agent, record, n).or_else(again) {
         Ok(Some((name, commit))) => (Some(name), Some(commit), None),
         Ok(None) => (None, None, None),
         Err(error) => {

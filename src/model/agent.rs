@@ -195,6 +195,21 @@ pub enum Removal {
     },
 }
 
+/// What an agent was before a new round began, for when no keeper comes to begin it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BeforeRound {
+    /// The end of the round before.
+    pub conclusion: Option<Conclusion>,
+    /// Its number.
+    pub round: u32,
+    /// The newest round that had a task of its own.
+    pub task_round: u32,
+    /// Its first attempt.
+    pub round_from: usize,
+    /// The beginning of its task.
+    pub title: String,
+}
+
 /// A run of the validation command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validation {
@@ -254,6 +269,8 @@ pub struct Agent {
     pub task_round: u32,
     /// The first attempt of this round, as a place in `attempts`.
     pub round_from: usize,
+    /// What it was before the round that is about to begin.
+    pub before_round: Option<Box<BeforeRound>>,
     /// What became of its worktree, if somebody cleaned it.
     pub removal: Option<Removal>,
     /// The last thing that happened was an interruption, and why.
@@ -281,9 +298,20 @@ impl Agent {
         self.attempts.get(self.round_from..).unwrap_or_default()
     }
 
-    /// Whether what attempt `n` left is saved, or was found impossible to save.
+    /// Whether what attempt `n` left is saved, or was found impossible to save since the agent was resumed last.
     pub fn is_rescued(&self, n: u32) -> bool {
         self.rescues.iter().any(|r| r.n == n)
+    }
+
+    /// Why what attempt `n` left could not be saved, if it could not.
+    pub fn not_saved(&self, n: u32) -> Option<&str> {
+        let saved = self.rescues.iter().rev().find(|r| r.n == n)?;
+        saved.why.as_deref()
+    }
+
+    /// US dollars spent by all attempts, as far as reported.
+    pub fn spent(&self) -> f64 {
+        self.attempts.iter().filter_map(|a| a.ended.as_ref()?.usage?.cost_usd).sum()
     }
 
     /// The agent CLI that works now, or worked last, or will work first.

@@ -335,6 +335,11 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         round: Option<Round>,
     },
+    /// It did not go on after all: no keeper came, and the round that was to begin is taken back.
+    NotResumed {
+        /// Why.
+        why: String,
+    },
     /// Its worktree is about to be removed.
     Cleaning {
         /// Where it is moved before it is deleted.
@@ -361,6 +366,12 @@ pub enum Entry {
         /// Its worktree from now on.
         #[serde(with = "path")]
         worktree: PathBuf,
+        /// Where HEAD was, for a worktree that somebody removed without us; else the removal told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<HeadAt>,
+        /// The tip of its branch, for the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tip: Option<String>,
     },
     /// Name, branch and worktree are there again.
     Restored,

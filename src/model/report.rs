@@ -322,6 +322,9 @@ pub struct CleanReport {
     /// What is ignored and too large to be saved.
     #[serde(default)]
     pub not_kept: Vec<NotKept>,
+    /// What else is to be known.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Why it was not cleaned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
@@ -365,6 +368,9 @@ pub struct UndoReport {
     pub id: AgentId,
     /// Whether it came back by this call; false if it was there anyway.
     pub restored: bool,
+    /// What is not as it was.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Its branch.
     pub branch: String,
     /// Its worktree.

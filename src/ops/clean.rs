@@ -42,7 +42,10 @@ fn chosen(house: &House, request: &Clean) -> Result<Vec<(String, Result<Named>)>
     if !request.sessions.is_empty() {
         // Whole names, as for kill: what goes away is named in full.
         let find = |name: &String| (name.clone(), names::require(places, name).map_err(Into::into));
-        return Ok(request.sessions.iter().map(find).collect());
+        let mut names = request.sessions.clone();
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        return Ok(names.iter().map(find).collect());
     }
     if request.rescue {
         return Ok(Vec::new());
@@ -74,6 +77,7 @@ fn told(session: String, done: Result<Cleaned>, dry_run: bool) -> CleanReport {
             report.cleaned = !dry_run;
             report.bytes = done.freed;
             report.saved = done.saved;
+            report.notes = done.notes;
             report.branch = done.branch.as_ref().and_then(branch);
             report.not_kept = done
                 .not_kept
@@ -115,14 +119,17 @@ fn forget(house: &House, request: &Clean) -> Result<Vec<ForgottenReport>> {
     let now = clock::now();
     let mut forgotten = Vec::new();
     for cleaned in cleaned::all(places)? {
+        // Before it is looked at: somebody may be bringing it back.
+        let _alone = record::hold(&cleaned.record)?;
+        let Some(_held) = record::try_take(&cleaned.record)? else { continue };
         let Ok(Some(agent)) = cleaned.agent() else { continue };
         let Some(Removal::Cleaned { at, .. }) = &agent.removal else { continue };
-        if !older(*at, now, age) {
+        // Of a repository that is away the refs cannot be removed, and without the record nobody would know of them.
+        if !older(*at, now, age) || !file::is_dir(&agent.spec.common_dir)? {
             continue;
         }
         let refs = rescues(house, &agent)?;
         if !request.dry_run {
-            let Some(_held) = record::try_take(&cleaned.record)? else { continue };
             let env = house.git()?;
             for (name, commit) in &refs {
                 rescue::delete(&env, &agent.spec.common_dir, name, commit).map_err(life::Error::from)?;
@@ -140,11 +147,8 @@ fn forget(house: &House, request: &Clean) -> Result<Vec<ForgottenReport>> {
     Ok(forgotten)
 }
 
-/// The refs that the worktrees of the agent are saved under; none if its repository is gone.
+/// The refs that the worktrees of the agent are saved under.
 fn rescues(house: &House, agent: &Agent) -> Result<Vec<(String, crate::git::CommitId)>> {
-    if !file::is_dir(&agent.spec.common_dir)? {
-        return Ok(Vec::new());
-    }
     let refs = rescue::list(&house.git()?, &agent.spec.common_dir, &clean::rescues_of(agent))
         .map_err(life::Error::from)?;
     Ok(refs.into_iter().map(|(name, commit, _)| (name, commit)).collect())

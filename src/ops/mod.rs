@@ -89,6 +89,12 @@ pub enum Error {
         /// The agent.
         session: String,
     },
+    /// Somebody asked for the agent to be killed, and that was cut off.
+    #[error("{session} was to be killed, and that was cut off")]
+    ToBeKilled {
+        /// The agent.
+        session: String,
+    },
     /// Nothing was cleaned that could come back.
     #[error("nothing was cleaned that could come back")]
     NothingCleaned,
@@ -125,6 +131,7 @@ impl Error {
             Self::NotRecorded { why, .. } => why.code(),
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
+            Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::Life(e) => e.code(),
         }
@@ -151,6 +158,9 @@ impl Error {
             }
             Self::StillRuns { session } => {
                 Some(format!("wait for its end: ai_orch wait {session}; or end it: ai_orch kill {session}"))
+            }
+            Self::ToBeKilled { session } => {
+                Some(format!("end it: ai_orch kill {session}; or let it go on: ai_orch resume {session}"))
             }
             Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {

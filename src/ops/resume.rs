@@ -9,27 +9,36 @@ use crate::model::agent::State;
 use crate::model::report::{ErrorBody, ResumeReport};
 use crate::model::request::Resume;
 use crate::rules::report::{Keeper, report};
+use crate::tools::file;
 
 /// Lets the agents go on that `request` names, or all that are interrupted.
 ///
 /// All sessions are made before the first keeper is waited for. What could not be resumed is as it was.
 pub fn resume(house: &House, request: &Resume) -> Result<Vec<ResumeReport>> {
-    let places = &house.settings.places;
-    let chosen: Vec<(String, Result<Named>)> = if request.all {
-        let interrupted = interrupted(house)?;
-        interrupted.into_iter().map(|named| (named.session.to_string(), Ok(named))).collect()
-    } else {
-        let find = |name: &String| names::require_by_prefix(places, name).map_err(Error::from);
-        request.sessions.iter().map(|name| (name.clone(), find(name))).collect()
-    };
-    let begun: Vec<_> = chosen
-        .into_iter()
-        .map(|(name, named)| {
-            let begun = named.and_then(|named| begin(house, &named, request));
-            (name, begun)
-        })
-        .collect();
+    let chosen = if request.all { interrupted(house)? } else { chosen(house, request)? };
+    let begun: Vec<_> =
+        chosen.into_iter().map(|named| (named.session.to_string(), begin(house, &named, request))).collect();
     Ok(begun.into_iter().map(|(name, begun)| finish(house, name, begun)).collect())
+}
+
+/// The agents that are named, each once. If one of the names means none, nothing is begun at all: it may be a word of a task.
+fn chosen(house: &House, request: &Resume) -> Result<Vec<Named>> {
+    let mut chosen: Vec<Named> = Vec::new();
+    for name in &request.sessions {
+        let named = match names::require_by_prefix(&house.settings.places, name) {
+            Err(crate::a2a::Error::NoAgent { .. })
+                if request.sessions.len() > 1 && request.task.is_none() =>
+            {
+                let what = format!("there is no agent '{}'", crate::model::text::Shown(name));
+                return Err(Error::usage(what, "a task of one word: ai_orch resume NAME --task WORD"));
+            }
+            named => named?,
+        };
+        if !chosen.contains(&named) {
+            chosen.push(named);
+        }
+    }
+    Ok(chosen)
 }
 
 /// The agents that are interrupted, in the order of their creation. On the way the board gets back what a wiped /tmp took
@@ -58,6 +67,10 @@ fn interrupted(house: &House) -> Result<Vec<Named>> {
 fn begin(house: &House, named: &Named, request: &Resume) -> Result<(Named, Begun, Vec<String>)> {
     let agent = record::load(&named.record)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() })?;
+    // Whoever asked for it to be killed was cut off; going on with everything is not meant against that.
+    if request.all && agent.conclusion.is_none() && file::ownership(&named.record.stop())?.is_some() {
+        return Err(Error::ToBeKilled { session: named.session.to_string() });
+    }
     let mut environment = house.settings.environment.for_agent();
     for (variable, value) in &request.env {
         environment.set(variable, value);
@@ -79,9 +92,11 @@ fn begin(house: &House, named: &Named, request: &Resume) -> Result<(Named, Begun
 
 fn finish(house: &House, name: String, begun: Result<(Named, Begun, Vec<String>)>) -> ResumeReport {
     let done = begun.and_then(|(named, begun, notes)| {
+        let mut notes = notes;
         let resumed = match begun {
             Begun::Runs => false,
             Begun::Starting(starting) => {
+                notes.extend(starting.note.clone());
                 starting.wait(house)?;
                 true
             }

@@ -50,6 +50,7 @@ pub fn undo(house: &House, name: Option<&str>) -> Result<UndoReport> {
         session: restored.session,
         id,
         restored: !restored.was_there,
+        notes: restored.note.into_iter().collect(),
         branch: spec.branch,
         worktree: spec.worktree,
     })

@@ -73,6 +73,18 @@ pub fn next(agent: &Agent) -> Step {
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
     }
+    let step = after_rescue(agent, n);
+    // Another CLI may throw away what the one before left, and nothing else holds that.
+    if let (Step::Attempt { .. }, Some(last)) = (&step, agent.last_attempt())
+        && let Some(why) = agent.not_saved(last.n)
+    {
+        let why = format!("what attempt {} left could not be saved, so nobody works on it: {why}", last.n);
+        return Step::End { state: Final::Failed, failure: Some(Failure::new(Class::Git, why)) };
+    }
+    step
+}
+
+fn after_rescue(agent: &Agent, n: u32) -> Step {
     let Some(last) = agent.round_attempts().last() else {
         let (link, turn) = first_of_round(agent);
         return Step::Attempt { n, link, turn };
@@ -243,6 +255,7 @@ mod tests {
             round: 1,
             task_round: 1,
             round_from: 0,
+            before_round: None,
             removal: None,
             interrupted: None,
             not_created: None,

@@ -18,10 +18,21 @@ pub struct ContextFile {
 pub struct Before {
     /// The agent CLI.
     pub cli: String,
-    /// Why it failed; `None` if its keeper went away.
-    pub failure: Option<Failure>,
+    /// How it ended.
+    pub how: How,
     /// The end of what it said.
     pub answer: String,
+}
+
+/// How an earlier attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It did what it was asked.
+    Done,
+    /// It failed.
+    Failed(Failure),
+    /// Its keeper went away, or somebody stopped it.
+    Interrupted,
 }
 
 /// What lies in the worktree when the next CLI takes over.
@@ -88,11 +99,12 @@ pub fn brief(earlier: &[String], before: &[Before], found: &Found) -> String {
         write!(text, "\nAn earlier task here:\n\n{fence}\n{}\n{fence}\n", task.trim_end()).ok();
     }
     for attempt in before {
-        let how = match &attempt.failure {
-            Some(failure) => {
+        let how = match &attempt.how {
+            How::Failed(failure) => {
                 format!("{} stopped ({}): {}", attempt.cli, failure.class, failure.message.trim())
             }
-            None => format!("{} was interrupted.", attempt.cli),
+            How::Interrupted => format!("{} was interrupted.", attempt.cli),
+            How::Done => format!("{} did what it was asked.", attempt.cli),
         };
         write!(text, "\n- {how}").ok();
         if !attempt.answer.trim().is_empty() {
@@ -186,7 +198,7 @@ mod tests {
             &[],
             &[Before {
                 cli: "gemini".into(),
-                failure: Some(Failure::new(Class::Quota, "no quota left")),
+                how: How::Failed(Failure::new(Class::Quota, "no quota left")),
                 answer: "I was at step 2".into(),
             }],
             &Found {

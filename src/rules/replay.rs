@@ -1,6 +1,8 @@
 //! From a journal to the agent it tells of.
 
-use crate::model::agent::{Agent, Attempt, Committed, Conclusion, Ended, Removal, Rescue, Validation};
+use crate::model::agent::{
+    Agent, Attempt, BeforeRound, Committed, Conclusion, Ended, Removal, Rescue, Validation,
+};
 use crate::model::entry::{self, Entry, HeadAt, Record};
 
 /// A journal that tells of no agent.
@@ -36,6 +38,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         round: 1,
         task_round: 1,
         round_from: 0,
+        before_round: None,
         removal: None,
         interrupted: None,
         not_created: None,
@@ -60,6 +63,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
         Entry::WorktreeMade { path, admin_dir } => agent.worktree = Some((path.clone(), admin_dir.clone())),
         Entry::Started { keeper } => {
             agent.keeper = Some(keeper.clone());
+            agent.before_round = None;
             agent.was_kept = true;
             agent.interrupted = None;
         }
@@ -123,7 +127,16 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.creator = by.clone();
             agent.keeper = None;
             agent.interrupted = None;
+            // What could not be saved then is tried again.
+            agent.rescues.retain(|r| r.why.is_none());
             if let Some(round) = round {
+                agent.before_round = Some(Box::new(BeforeRound {
+                    conclusion: agent.conclusion.clone(),
+                    round: agent.round,
+                    task_round: agent.task_round,
+                    round_from: agent.round_from,
+                    title: agent.spec.title.clone(),
+                }));
                 agent.conclusion = None;
                 agent.round = round.n;
                 agent.round_from = agent.attempts.len();
@@ -133,6 +146,16 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 }
             }
         }
+        Entry::NotResumed { why } => match agent.before_round.take() {
+            Some(before) => {
+                agent.conclusion = before.conclusion;
+                agent.round = before.round;
+                agent.task_round = before.task_round;
+                agent.round_from = before.round_from;
+                agent.spec.title = before.title;
+            }
+            None => agent.interrupted = Some(why.clone()),
+        },
         Entry::Cleaning { trash, head } => {
             agent.removal = Some(Removal::Cleaning { trash: trash.clone(), head: head.clone() });
         }
@@ -141,12 +164,13 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             let (tip, branch_deleted, at) = (tip.clone(), *branch_deleted, record.at);
             agent.removal = Some(Removal::Cleaned { head, tip, branch_deleted, at });
         }
-        Entry::Restoring { session, branch, worktree } => {
-            let tip = match &agent.removal {
+        Entry::Restoring { session, branch, worktree, head, tip } => {
+            let known = match &agent.removal {
                 Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) => tip.clone(),
                 Some(Removal::Cleaning { .. }) | None => None,
             };
-            let mut head = head_at_removal(agent);
+            let tip = tip.clone().or(known);
+            let mut head = head.clone().unwrap_or_else(|| head_at_removal(agent));
             if head.branch.as_ref() == Some(&agent.spec.branch) {
                 head.branch = Some(branch.clone());
             }

@@ -23,10 +23,12 @@ pub enum Why {
     NotBegun,
     /// It was never made.
     NotCreated,
-    /// Its worktree is removed, or about to be.
+    /// Its worktree is removed.
     Cleaned,
-    /// Its return was cut off.
-    Restoring,
+    /// The removal of its worktree was cut off.
+    Cleaning,
+    /// Its money is spent.
+    Spent,
     /// A later version of this program wrote its journal.
     Newer,
 }
@@ -37,12 +39,16 @@ pub fn plan(agent: &Agent, new_task: bool) -> Plan {
         return Plan::Refuse(Why::Newer);
     }
     match &agent.removal {
-        Some(Removal::Cleaning { .. } | Removal::Cleaned { .. }) => return Plan::Refuse(Why::Cleaned),
-        Some(Removal::Restoring { .. }) => return Plan::Refuse(Why::Restoring),
-        None => {}
+        Some(Removal::Cleaning { .. }) => return Plan::Refuse(Why::Cleaning),
+        Some(Removal::Cleaned { .. }) => return Plan::Refuse(Why::Cleaned),
+        // It comes back whole first.
+        Some(Removal::Restoring { .. }) | None => {}
     }
     if agent.not_created.is_some() {
         return Plan::Refuse(Why::NotCreated);
+    }
+    if agent.spec.budget_usd.is_some_and(|allowed| agent.spent() >= allowed) {
+        return Plan::Refuse(Why::Spent);
     }
     match agent.conclusion.as_ref().map(|c| c.state) {
         None if !new_task => Plan::GoOn,
@@ -94,8 +100,13 @@ mod tests {
         let failure = Failure::new(Class::Git, "no");
         let cleaning = || Entry::Cleaning { trash: "/t".into(), head: HeadAt::default() };
         let cleaned = || Entry::Cleaned { tip: None, branch_deleted: false };
-        let restoring =
-            || Entry::Restoring { session: "s".parse().unwrap(), branch: "b".into(), worktree: "/w".into() };
+        let restoring = || Entry::Restoring {
+            session: "s".parse().unwrap(),
+            branch: "b".into(),
+            worktree: "/w".into(),
+            head: None,
+            tip: None,
+        };
         let refuse = Plan::Refuse;
         for (entries, without, with) in [
             (vec![], Plan::GoOn, refuse(Why::NotBegun)),
@@ -104,13 +115,9 @@ mod tests {
             (vec![attempted(), ended(Final::Done)], refuse(Why::Done), Plan::Round),
             (vec![attempted(), ended(Final::Failed)], Plan::Round, Plan::Round),
             (vec![attempted(), ended(Final::Killed)], Plan::Round, Plan::Round),
-            (vec![ended(Final::Done), cleaning()], refuse(Why::Cleaned), refuse(Why::Cleaned)),
+            (vec![ended(Final::Done), cleaning()], refuse(Why::Cleaning), refuse(Why::Cleaning)),
             (vec![ended(Final::Done), cleaning(), cleaned()], refuse(Why::Cleaned), refuse(Why::Cleaned)),
-            (
-                vec![ended(Final::Done), cleaned(), restoring()],
-                refuse(Why::Restoring),
-                refuse(Why::Restoring),
-            ),
+            (vec![ended(Final::Done), cleaned(), restoring()], refuse(Why::Done), Plan::Round),
             (
                 vec![ended(Final::Done), cleaned(), restoring(), Entry::Restored],
                 refuse(Why::Done),

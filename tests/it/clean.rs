@@ -248,3 +248,171 @@ fn a_link_in_place_of_the_worktree_is_not_followed() {
     assert!(house.repo().join("README.md").exists());
     assert_eq!(listed(&house), ["a"]);
 }
+
+/// The number of the point of `verb` at which `what` is done, from a trial run of `words`.
+fn point(house: &House, words: &[&str], what: &str) -> usize {
+    let log = house.path("points");
+    fs::remove_file(&log).ok();
+    assert_eq!(house.orch(words).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let text = fs::read_to_string(log).unwrap();
+    let own = text.lines().filter(|line| line.starts_with(&format!("{} ", words[0])));
+    own.enumerate().find(|(_, line)| line.contains(what)).unwrap_or_else(|| panic!("no {what} in {text}")).0
+        + 1
+}
+
+fn dies(house: &House, words: &[&str], n: usize) {
+    let died = house.orch(words).env("AI_ORCH_CRASH", format!("{}:{n}", words[0])).run();
+    assert_eq!(died.code, 137, "{died}");
+}
+
+fn left(house: &House, name: &str) -> PathBuf {
+    house.ok(["run", "--no-commit", "--agent-cli", "sh", "--name", name, "echo work > work.txt"]);
+    worktree(house, name)
+}
+
+#[test]
+fn what_was_moved_aside_is_the_worktree_whatever_lies_in_its_place() {
+    let house = House::new();
+    left(&house, "probe");
+    let n = point(&house, &["clean", "probe"], "after journal cleaning");
+    let tree = left(&house, "a");
+    // The rename comes a few points later.
+    let trash = house.path("home/.local/share/ai_orch/trash");
+    let mut at = n;
+    while tree.exists() {
+        at += 1;
+        dies(&house, &["clean", "a"], at);
+    }
+    let aside = fs::read_dir(&trash).unwrap().next().unwrap().unwrap().path();
+    fs::write(aside.join("late.txt"), "late\n").unwrap();
+    fs::create_dir_all(tree.join("target")).unwrap();
+    fs::write(tree.join("target/o"), "o\n").unwrap();
+    house.ok(["clean", "a"]);
+    assert!(tree.join("target/o").exists(), "it is nobody's of ours");
+    fs::rename(&tree, house.path("stray")).unwrap();
+    house.ok(["undo", "a"]);
+    assert_eq!(fs::read_to_string(tree.join("work.txt")).unwrap(), "work\n");
+    assert_eq!(fs::read_to_string(tree.join("late.txt")).unwrap(), "late\n");
+}
+
+#[test]
+fn work_in_what_came_back_is_not_overwritten_by_another_undo() {
+    let house = House::new();
+    left(&house, "probe");
+    house.ok(["clean", "probe"]);
+    let n = point(&house, &["undo", "probe"], "after journal worktree_made");
+    let tree = left(&house, "a");
+    house.ok(["clean", "a"]);
+    dies(&house, &["undo", "a"], n);
+    fs::write(tree.join("work.txt"), "edited\n").unwrap();
+    house.ok(["undo", "a"]);
+    assert_eq!(fs::read_to_string(tree.join("work.txt")).unwrap(), "edited\n");
+    house.ok(["clean", "a"]);
+    house.ok(["undo", "a"]);
+    assert_eq!(fs::read_to_string(tree.join("work.txt")).unwrap(), "edited\n");
+}
+
+#[test]
+fn a_commit_after_a_clean_that_was_cut_off_stands_in_nobodys_way() {
+    let house = House::new();
+    left(&house, "probe");
+    let n = point(&house, &["clean", "probe"], "after journal cleaning");
+    let tree = left(&house, "a");
+    dies(&house, &["clean", "a"], n);
+    let told = house.orch(["resume", "a", "more to do"]).run();
+    assert!(told.stderr.contains("ai_orch clean a"), "{told}");
+    house.git_in(&tree, &["add", "."]);
+    house.git_in(&tree, &["commit", "-qm", "by the user"]);
+    fs::write(tree.join("loose"), "loose\n").unwrap();
+    house.ok(["clean", "a"]);
+    house.ok(["undo", "a"]);
+    assert_eq!(fs::read_to_string(tree.join("loose")).unwrap(), "loose\n");
+    assert_eq!(house.git(&["log", "-1", "--format=%s", "ai_orch/a"]), "by the user");
+}
+
+#[test]
+fn a_worktree_stays_that_somebody_locked_moved_or_stands_in() {
+    let house = House::new();
+    let tree = left(&house, "a");
+    let refused = |why: &str| {
+        for words in [&["clean", "a"][..], &["clean", "--dry-run", "a"]] {
+            let refused = house.orch(words).run();
+            assert_eq!(refused.code, 8, "{refused}");
+            assert!(refused.stderr.contains(why), "{refused}");
+        }
+        assert_eq!(house.listed("a")["state"], "done");
+        house.ok(["show", "a"]);
+    };
+    house.git(&["worktree", "lock", "--reason", "mine, keep", tree.to_str().unwrap()]);
+    refused("mine, keep");
+    house.git(&["worktree", "unlock", tree.to_str().unwrap()]);
+    let moved = house.path("moved");
+    house.git(&["worktree", "move", tree.to_str().unwrap(), moved.to_str().unwrap()]);
+    refused("was moved to");
+    house.git(&["worktree", "move", moved.to_str().unwrap(), tree.to_str().unwrap()]);
+    let mut shell = house.command("sleep").arg("1000").current_dir(&tree).spawn().unwrap();
+    refused("working directory");
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    house.ok(["clean", "a"]);
+    assert!(!tree.exists());
+}
+
+#[test]
+fn an_ignored_repository_with_commits_keeps_the_worktree() {
+    let house = House::new();
+    let script = "echo ign/ > .gitignore; mkdir ign; cd ign; git init -q lib; cd lib; echo u > u; git add u; git commit -qm unpushed";
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", script]);
+    let refused = house.orch(["clean", "a"]).run();
+    assert_eq!(refused.code, 8, "{refused}");
+    assert!(refused.stderr.contains("ign"), "{refused}");
+    assert!(worktree(&house, "a").join("ign/lib/u").exists());
+}
+
+#[test]
+fn what_a_rebase_had_stashed_is_kept() {
+    let house = House::new();
+    let script = "git checkout -qb other; echo o > README.md; git commit -qam o; git checkout -q -; \
+                  echo mine > README.md; git commit -qam mine; echo stashed > new; git add new; \
+                  git rebase --autostash other; true";
+    house.ok(["run", "--no-commit", "--agent-cli", "sh", "--name", "a", script]);
+    house.ok(["clean", "a"]);
+    house.git(&["reflog", "expire", "--expire=now", "--all"]);
+    house.git(&["gc", "-q", "--prune=now"]);
+    let refs = house.git(&["for-each-ref", "--format=%(refname)", "refs/ai_orch"]);
+    let held = refs.lines().any(|name| house.git(&["ls-tree", "-r", "--name-only", name]).contains("new"));
+    assert!(held, "{refs}");
+}
+
+#[test]
+fn undo_works_in_its_own_repository_and_no_other() {
+    let house = House::new();
+    let linked = house.path("linked");
+    house.git(&["worktree", "add", "-q", linked.to_str().unwrap(), "-b", "side"]);
+    let run = house.orch(["run", "--agent-cli", "sh", "--name", "a", "echo a > a.txt"]).dir(&linked).run();
+    assert_eq!(run.code, 0, "{run}");
+    house.git(&["worktree", "remove", linked.to_str().unwrap()]);
+    let clone = house.command("git").args(["clone", "-q"]).arg(house.repo()).arg(&linked).status().unwrap();
+    assert!(clone.success());
+    house.ok(["clean", "a"]);
+    house.ok(["undo", "a"]);
+    assert!(house.git(&["worktree", "list"]).contains("worktrees/"), "{}", house.git(&["worktree", "list"]));
+    assert_eq!(house.git_in(&linked, &["worktree", "list"]).lines().count(), 1);
+    assert_eq!(fs::read_to_string(worktree(&house, "a").join("a.txt")).unwrap(), "a\n");
+}
+
+#[test]
+fn what_is_saved_stays_while_its_repository_is_away() {
+    let house = House::new();
+    left(&house, "a");
+    house.ok(["clean", "a"]);
+    eventually("it is old enough", || {
+        house.ok(["clean", "--rescue", "--older-than", "1s", "--dry-run"]).contains("forgotten").then_some(())
+    });
+    fs::rename(house.repo(), house.path("away")).unwrap();
+    let told = house.orch(["clean", "--rescue", "--older-than", "1s"]).dir(house.path("home")).run();
+    assert_eq!(told.code, 0, "{told}");
+    assert!(!told.stdout.contains("forgotten"), "{told}");
+    fs::rename(house.path("away"), house.repo()).unwrap();
+    house.ok(["undo", "a"]);
+}

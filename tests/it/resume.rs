@@ -143,7 +143,10 @@ fn an_agent_that_is_done_takes_more_in_the_same_conversation() {
     assert_eq!(shown["task"], "and now the second");
     assert_eq!(shown["agent"]["title"], "and now the second");
     // One word needs the option, because it could be a name.
-    assert_eq!(house.orch(["resume", "a", "continue"]).run().code, 8);
+    let refused = house.orch(["resume", "a", "continue"]).run();
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("--task"), "{refused}");
+    assert_eq!(fake.starts(), 2, "nothing was begun");
     house.ok(["resume", "a", "--task", "continue"]);
     assert_eq!(ends(&house, "a"), "done");
     assert_eq!(fake.input(3), b"continue");
@@ -252,4 +255,164 @@ fn resume_refuses_what_makes_no_sense() {
     let done = house.orch(["resume", "a", "more to do"]).run();
     assert_eq!(done.code, 8, "{done}");
     assert_eq!(count(&house, "a", "started"), 1);
+}
+
+/// Starts an agent that ends well and leaves `work.txt`.
+fn done(house: &House, name: &str) -> std::path::PathBuf {
+    house.ok(["run", "--agent-cli", "sh", "--name", name, "echo work > work.txt"]);
+    house.listed(name)["worktree"].as_str().unwrap().into()
+}
+
+#[test]
+fn a_branch_that_moved_on_is_not_turned_back() {
+    let house = House::new();
+    let tree = done(&house, "a");
+    house.git(&["worktree", "remove", "--force", tree.to_str().unwrap()]);
+    house.git(&["checkout", "-q", "ai_orch/a"]);
+    fs::write(house.repo().join("work.txt"), "mended\n").unwrap();
+    fs::write(house.repo().join("more.txt"), "more\n").unwrap();
+    house.git(&["add", "."]);
+    house.git(&["commit", "-qm", "by the user"]);
+    house.git(&["checkout", "-q", "main"]);
+    let told = house.orch(["resume", "a", "--task", "echo again >> work.txt"]).run();
+    assert_eq!(told.code, 0, "{told}");
+    assert!(told.stderr.contains("moved on"), "{told}");
+    assert_eq!(ends(&house, "a"), "done");
+    assert_eq!(house.git(&["show", "ai_orch/a:work.txt"]), "mended\nagain");
+    assert_eq!(house.git(&["show", "ai_orch/a:more.txt"]), "more");
+    // The same on the way back from a clean.
+    house.git(&["worktree", "remove", "--force", tree.to_str().unwrap()]);
+    house.git(&["branch", "-f", "ai_orch/a", "main"]);
+    house.ok(["clean", "a"]);
+    house.ok(["undo", "a"]);
+    assert_eq!(house.git_in(&tree, &["status", "--porcelain"]), "");
+    assert!(!tree.join("work.txt").exists());
+}
+
+#[test]
+fn a_worktree_that_is_gone_comes_back_with_its_commits_even_without_its_branch() {
+    let house = House::new();
+    let script = "echo 1 > 1; git add 1; git commit -qm one; echo 2 > 2";
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", script]);
+    let tree = house.listed("a")["worktree"].as_str().unwrap().to_owned();
+    let before = house.git(&["log", "--format=%s", "ai_orch/a"]);
+    house.git(&["worktree", "remove", "--force", &tree]);
+    house.git(&["branch", "-q", "-D", "ai_orch/a"]);
+    house.ok(["resume", "a", "--task", "true"]);
+    assert_eq!(ends(&house, "a"), "done");
+    assert_eq!(house.git(&["log", "--format=%s", "ai_orch/a"]), before);
+}
+
+#[test]
+fn a_worktree_made_by_half_is_finished_before_anybody_works_in_it() {
+    let house = House::new();
+    let count = {
+        // How many points a resume passes that makes the worktree again.
+        let tree = done(&house, "probe");
+        fs::remove_dir_all(tree).unwrap();
+        let log = house.path("points");
+        let call = house.orch(["resume", "probe", "--task", "true"]).env("AI_ORCH_CRASH_LOG", &log);
+        assert_eq!(call.run().code, 0);
+        assert_eq!(ends(&house, "probe"), "done");
+        let text = fs::read_to_string(log).unwrap();
+        let resumed = text.lines().filter(|l| l.starts_with("resume ")).position(|l| l.contains("resumed"));
+        resumed.unwrap()
+    };
+    for n in (1..=count).step_by(7) {
+        let name = format!("a{n}");
+        let tree = done(&house, &name);
+        fs::write(tree.join("left.txt"), "left\n").unwrap();
+        house.ok(["resume", &name, "--task", "true"]);
+        assert_eq!(ends(&house, &name), "done");
+        fs::remove_dir_all(&tree).unwrap();
+        let died = house
+            .orch(["resume", &name, "--task", "echo x >> work.txt"])
+            .env("AI_ORCH_CRASH", format!("resume:{n}"))
+            .run();
+        assert_eq!(died.code, 137, "{died}");
+        house.ok(["resume", &name, "--task", "echo x >> work.txt"]);
+        assert_eq!(ends(&house, &name), "done");
+        let branch = format!("ai_orch/{name}");
+        assert_eq!(house.git(&["show", &format!("{branch}:work.txt")]), "work\nx", "died at {n}");
+        assert_eq!(house.git(&["show", &format!("{branch}:left.txt")]), "left", "died at {n}");
+    }
+}
+
+#[test]
+fn nobody_is_started_where_git_would_work_in_another_repository() {
+    let house = House::new();
+    let tree = done(&house, "a");
+    house.git(&["worktree", "remove", "--force", tree.to_str().unwrap()]);
+    fs::create_dir_all(&tree).unwrap();
+    let home = house.path("home");
+    house.git_in(&home, &["init", "-q"]);
+    let refused = house.orch(["resume", "a", "--task", "git commit -q --allow-empty -m stray"]).run();
+    assert_eq!(refused.code, 8, "{refused}");
+    assert!(refused.stderr.contains("git worktree"), "{refused}");
+    assert_eq!(house.listed("a")["state"], "done", "it is what it was");
+    assert_eq!(house.git_in(&home, &["rev-list", "--all", "--count"]), "0");
+}
+
+#[test]
+fn a_resume_that_could_not_begin_changes_nothing() {
+    let house = House::new();
+    done(&house, "a");
+    house.cli("tmux", "case \"$*\" in *new-session*) echo no >&2; exit 1;; esac; exec /usr/bin/tmux \"$@\"");
+    let refused = house.orch(["resume", "a", "something else to do"]).run();
+    assert_eq!(refused.code, 6, "{refused}");
+    fs::remove_file(house.path("bin/tmux")).unwrap();
+    assert_eq!(house.listed("a")["state"], "done");
+    assert_eq!(house.listed("a")["title"], "echo work > work.txt");
+    assert_eq!(house.ok(["resume", "--all"]).trim(), "No agent is interrupted.");
+    assert!(!house.record("a").join("env").exists());
+    house.ok(["resume", "a", "echo now > now.txt"]);
+    assert_eq!(ends(&house, "a"), "done");
+}
+
+#[test]
+fn one_name_that_means_no_agent_begins_nothing() {
+    let house = House::new();
+    let fake = Fake::claude(
+        &house,
+        "c",
+        "echo $n >> work.txt; if [ $n = 1 ]; then broke error_during_execution; fi",
+    );
+    house.orch(["run", "--agent-cli", "c", "--name", "a", "a task"]).run();
+    assert_eq!(house.orch(["resume", "a", "nobody"]).run().code, 2);
+    assert_eq!(fake.starts(), 1);
+    // The same agent twice is one agent.
+    let twice = house.orch(["resume", "a", "a", "--json"]).run();
+    assert_eq!(twice.code, 0, "{twice}");
+    assert_eq!(twice.json()["resumed"].as_array().unwrap().len(), 1);
+    assert_eq!(ends(&house, "a"), "done");
+    assert_eq!(fake.starts(), 2);
+}
+
+#[test]
+fn a_kill_that_was_cut_off_is_not_overruled_by_resuming_everything() {
+    let house = House::new();
+    patient(&house);
+    house.start(["--agent-cli", "patient", "--name", "a", "write"]);
+    eventually("it works", || there(&house.path("working-1")));
+    let keeper = keeper(&house, "a");
+    Command::new("kill").args(["-STOP", &keeper.to_string()]).output().unwrap();
+    fs::write(house.record("a").join("stop"), "kill\n").unwrap();
+    kill9(keeper);
+    eventually("it is interrupted", || (house.listed("a")["state"] == "interrupted").then_some(()));
+    let refused = house.orch(["resume", "--all"]).run();
+    assert_eq!(refused.code, 8, "{refused}");
+    assert!(refused.stderr.contains("ai_orch kill a"), "{refused}");
+    house.ok(["resume", "a"]);
+    fs::write(house.path("go"), "").unwrap();
+    assert_eq!(ends(&house, "a"), "done");
+}
+
+#[test]
+fn a_brief_says_of_what_was_done_that_it_was_done() {
+    let house = House::new();
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", "echo 1 > 1"]);
+    house.ok(["resume", "a", "cat $AI_ORCH_BRIEF > brief.txt"]);
+    assert_eq!(ends(&house, "a"), "done");
+    let brief = house.git(&["show", "ai_orch/a:brief.txt"]);
+    assert!(brief.contains("sh did what it was asked") && !brief.contains("validation"), "{brief}");
 }
