@@ -377,7 +377,7 @@ fn one_name_that_means_no_agent_begins_nothing() {
         "c",
         "echo $n >> work.txt; if [ $n = 1 ]; then broke error_during_execution; fi",
     );
-    house.orch(["run", "--agent-cli", "c", "--name", "a", "a task"]).run();
+    assert_eq!(house.orch(["run", "--agent-cli", "c", "--name", "a", "a task"]).run().code, 1);
     assert_eq!(house.orch(["resume", "a", "nobody"]).run().code, 2);
     assert_eq!(fake.starts(), 1);
     // The same agent twice is one agent.
