@@ -183,6 +183,8 @@ pub(super) fn remark(remark: &Remark) -> String {
         // The word first: a path can be longer than the room there is.
         Remark::Damaged { why } => fit(&format!("damaged: {why}"), 120),
         Remark::WorktreeGone => "worktree gone".to_owned(),
+        Remark::CleanCutOff => "half cleaned: ai_orch clean, or undo".to_owned(),
+        Remark::UndoCutOff => "half brought back: ai_orch undo".to_owned(),
         Remark::Newer => "written by a newer ai_orch".to_owned(),
     }
 }

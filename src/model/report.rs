@@ -40,6 +40,10 @@ pub enum Remark {
     },
     /// The worktree is gone.
     WorktreeGone,
+    /// `clean` was cut off: calling it again finishes it, `undo` takes it back.
+    CleanCutOff,
+    /// `undo` was cut off: calling it again finishes it.
+    UndoCutOff,
     /// Written by a later version of this program; what it says may be incomplete.
     Newer,
 }

@@ -1,6 +1,6 @@
 //! What is said of an agent, from what its journal tells and what was found when looking.
 
-use crate::model::agent::{Agent, Attempt, State};
+use crate::model::agent::{Agent, Attempt, Removal, State};
 use crate::model::entry::{Changes, Ending};
 use crate::model::failure::{Class, Failure};
 use crate::model::report::{AgentReport, AttemptReport, Remark, VERSION, ValidationReport};
@@ -29,6 +29,11 @@ pub fn state(agent: &Agent, keeper: &Keeper) -> (State, Vec<Remark>) {
     }
     if let Some(why) = &agent.damaged {
         remarks.push(Remark::Damaged { why: why.clone() });
+    }
+    match &agent.removal {
+        Some(Removal::Cleaning { .. } | Removal::Cleaned { .. }) => remarks.push(Remark::CleanCutOff),
+        Some(Removal::Restoring { .. }) => remarks.push(Remark::UndoCutOff),
+        None => {}
     }
     if agent.not_created.is_some() {
         return (State::Failed, remarks);

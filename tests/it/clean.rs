@@ -319,6 +319,7 @@ fn a_commit_after_a_clean_that_was_cut_off_stands_in_nobodys_way() {
     let n = point(&house, &["clean", "probe"], "after journal cleaning");
     let tree = left(&house, "a");
     dies(&house, &["clean", "a"], n);
+    assert_eq!(house.listed("a")["remarks"][0]["what"], "clean_cut_off");
     let told = house.orch(["resume", "a", "more to do"]).run();
     assert!(told.stderr.contains("ai_orch clean a"), "{told}");
     house.git_in(&tree, &["add", "."]);

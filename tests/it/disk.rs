@@ -1,6 +1,6 @@
 //! Disks that are full, and disks that nobody may write to.
 
-use crate::house::{Done, House, eventually, root_only};
+use crate::house::{Done, House, eventually, may_mount};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ fn seen(house: &House, names: &[&str]) {
 
 #[test]
 fn a_full_state_directory_loses_nothing_and_holds_up_nobody() {
-    if !root_only("it mounts a small file system") {
+    if !may_mount("it mounts a small file system") {
         return;
     }
     let house = House::new();
@@ -117,7 +117,7 @@ fn a_full_state_directory_loses_nothing_and_holds_up_nobody() {
 
 #[test]
 fn a_full_disk_under_the_worktrees_is_told_and_nothing_is_half_made() {
-    if !root_only("it mounts a small file system") {
+    if !may_mount("it mounts a small file system") {
         return;
     }
     let house = House::new();
@@ -137,7 +137,7 @@ fn a_full_disk_under_the_worktrees_is_told_and_nothing_is_half_made() {
 
 #[test]
 fn an_agent_that_fills_the_disk_is_not_done() {
-    if !root_only("it mounts a small file system") {
+    if !may_mount("it mounts a small file system") {
         return;
     }
     let house = House::new();
@@ -168,7 +168,7 @@ fn an_agent_that_fills_the_disk_is_not_done() {
 
 #[test]
 fn a_full_root_costs_nothing_but_the_board() {
-    if !root_only("it mounts a small file system") {
+    if !may_mount("it mounts a small file system") {
         return;
     }
     let house = House::new();
@@ -201,7 +201,7 @@ fn looks_work(house: &House) {
 
 #[test]
 fn where_nothing_can_be_written_everything_can_be_looked_at() {
-    if !root_only("it mounts file systems read-only") {
+    if !may_mount("it mounts file systems read-only") {
         return;
     }
     let house = House::new();
@@ -226,7 +226,7 @@ fn where_nothing_can_be_written_everything_can_be_looked_at() {
 
 #[test]
 fn an_agent_whose_record_cannot_be_written_any_more_can_be_stopped() {
-    if !root_only("it mounts a file system read-only") {
+    if !may_mount("it mounts a file system read-only") {
         return;
     }
     let house = House::new();

@@ -320,6 +320,22 @@ pub fn root_only(why: &str) -> bool {
     root
 }
 
+/// Whether this test may mount file systems, which not even every root may; says so where it may not.
+pub fn may_mount(why: &str) -> bool {
+    if !root_only(why) {
+        return false;
+    }
+    let trial = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(trial.path()).output();
+    let may = mounted.is_ok_and(|done| done.status.success());
+    if may {
+        Command::new("umount").arg("-l").arg(trial.path()).output().unwrap();
+    } else {
+        eprintln!("SKIPPED, for nothing can be mounted here: {why}");
+    }
+    may
+}
+
 /// Waits until `look` finds something, and fails the test if it never does. Polls: use it where nothing can be waited for.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
