@@ -205,6 +205,50 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
     }
 }
 
+/// Everything that was in a worktree when an attempt ended, also what git ignores there, is in some file of ours or in what
+/// some ref holds, whatever was done since.
+pub fn reachable(stage: &Stage, findings: &mut Findings) {
+    let made: Vec<_> =
+        stage.ledger().into_iter().filter(|line| line[0] == "made" && line.len() == 4).collect();
+    if made.is_empty() {
+        return;
+    }
+    let objects = stage.house.git(&["rev-list", "--objects", "--all"]);
+    let held: std::collections::BTreeSet<&str> =
+        objects.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut on_disk = std::collections::BTreeSet::new();
+    let mut open = vec![stage.house.path("home/.local/share/ai_orch")];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            } else if let Ok(text) = fs::read_to_string(entry.path()) {
+                on_disk.insert(text);
+            }
+        }
+    }
+    for line in made {
+        for text in [format!("{}\n", line[3]), format!("{}, ignored\n", line[3])] {
+            if on_disk.contains(&text) {
+                continue;
+            }
+            let id = blob(&stage.house, &text);
+            findings.demand(held.contains(id.as_str()), || {
+                format!("what attempt {} of {} made is nowhere any more: {text:?}", line[2], line[1])
+            });
+        }
+    }
+}
+
+/// The id that git gives a file with this text.
+fn blob(house: &House, text: &str) -> String {
+    let file = house.path(format!("blob-{}", std::process::id()));
+    fs::write(&file, text).unwrap();
+    let id = house.git(&["hash-object", "--no-filters", file.to_str().unwrap()]);
+    fs::remove_file(file).ok();
+    id
+}
+
 fn in_git(house: &House, words: &[&str]) -> Option<String> {
     let output = house.command("git").args(words).output().unwrap();
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -3,6 +3,7 @@
 use crate::check::{self, Findings, Memory};
 use crate::house::House;
 use crate::stage::{BYSTANDER, Stage};
+use serde_json::Value;
 use std::sync::OnceLock;
 
 /// Whether this program knows a verb.
@@ -35,14 +36,26 @@ pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, 
     if knows("clean") {
         clear(stage, git_died, findings);
     }
+    check::reachable(stage, findings);
     life_goes_on(stage, findings);
     check::untouched(stage, findings);
 }
 
 fn go_on(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Findings) {
+    // A kill that was cut off is not overruled: its agent stays as it is until somebody says which it shall be.
+    let names = stage.names();
+    let doomed: Vec<&str> = names
+        .iter()
+        .filter(|(_, record)| record.join("stop").exists())
+        .map(|(name, _)| name.as_str())
+        .collect();
     let done = stage.house.orch(["resume", "--all"]).run();
-    findings.demand(done.code == 0, || format!("resume --all failed: {done}"));
+    let refused = !doomed.is_empty() && [3, REFUSED].contains(&done.code);
+    findings.demand(done.code == 0 || refused, || format!("resume --all failed: {done}"));
     for agent in check::settle(stage, may_work, findings) {
+        if doomed.iter().any(|name| agent["session"] == *name) {
+            continue;
+        }
         let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state)
             || may_work.iter().any(|name| agent["session"] == *name);
         // A name without a record is nothing that could go on.
@@ -51,6 +64,7 @@ fn go_on(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Finding
     }
     check::once(stage, then, findings);
     check::kept(stage, findings);
+    check::reachable(stage, findings);
 }
 
 /// Stops all but the bystander.
@@ -64,7 +78,8 @@ fn stop(stage: &Stage, findings: &mut Findings) {
     findings.demand(done.code == 0, || format!("kill failed: {done}"));
     for agent in check::listed(stage, findings).unwrap_or_default() {
         let ended = ["done", "failed", "killed"].iter().any(|state| agent["state"] == *state);
-        let remarks = agent["remarks"].as_array().is_some_and(|r| !r.is_empty());
+        let half = |remark: &Value| remark["what"].as_str().is_some_and(|what| what.ends_with("_cut_off"));
+        let remarks = agent["remarks"].as_array().is_some_and(|r| !r.iter().all(half));
         findings.demand(ended && !remarks, || {
             format!("killed, and yet {} is {} {}", agent["session"], agent["state"], agent["remarks"])
         });

@@ -37,6 +37,9 @@ flock -n 9 || echo "clash $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 echo "start $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const ENDED: &str = r#"
+echo "$AI_ORCH_ATTEMPT_ID" >"made-$AI_ORCH_ATTEMPT"
+echo "$AI_ORCH_ATTEMPT_ID, ignored" >"note-$AI_ORCH_ATTEMPT.ignored"
+echo "made $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $AI_ORCH_ATTEMPT_ID" >>"$H/ledger"
 echo "end $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const WORK: &str = r#"
