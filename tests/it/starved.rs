@@ -111,6 +111,10 @@ fn with_few_file_descriptors_every_verb_ends_with_a_clear_word() {
                 "{files} {words:?}: {done}"
             );
         }
+        // One more or less makes no other step fail first.
+        if files % 2 == 1 {
+            continue;
+        }
         let name = format!("new-{files}");
         let done =
             with_files(&house, files, &["run", "-d", "--agent-cli", "sh", "--name", &name, "echo x > x"]);
@@ -321,11 +325,10 @@ fn a_keeper_without_processes_ends_honestly() {
     let list: serde_json::Value = call(&["list", "--json"]).json();
     let agent = &list["agents"][0];
     assert_eq!(agent["state"], "failed", "{agent}");
-    assert_eq!(agent["attempts"][1]["failure"]["class"], "crash", "the second could not be started: {agent}");
-    assert!(
-        agent["attempts"][1]["failure"]["message"].as_str().unwrap().contains("could not be started"),
-        "{agent}"
-    );
+    // What the first one left could not be saved, so nobody else was let near it.
+    assert_eq!(agent["attempts"].as_array().unwrap().len(), 1, "{agent}");
+    assert_eq!(agent["failure"]["class"], "git", "{agent}");
+    assert!(agent["failure"]["message"].as_str().unwrap().contains("could not be saved"), "{agent}");
     assert_eq!(call(&["kill", "--all"]).code, 0);
     assert!(Path::new(&house.path("go")).exists());
 }
