@@ -219,7 +219,9 @@ def resume(world, options, peers):
     took = []
     with standing_in(world.tiny()), warm(world, 100) as (names, _):
         for _ in range(options.resumes):
-            keepers = [int(p.name) for p in Path("/proc").glob("[0-9]*") if "__keep" in words_of(p.name)]
+            # Those of this world, and no others of the machine.
+            ours = [p.name for p in Path("/proc").glob("[0-9]*") if "__keep" in words_of(p.name)]
+            keepers = [int(n) for n in ours if any(w.startswith(str(world.base)) for w in words_of(n))]
             world.run(world.tmux("kill-server"))
             world.gone(keepers)
             before = now()
