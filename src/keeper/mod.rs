@@ -267,6 +267,8 @@ impl Keeper {
     /// The keeper was asked to stop between two steps, or an attempt was stopped for the same reason.
     async fn stopped(&mut self, stop: &Stop) -> life::Result<()> {
         match stop {
+            // Whoever killed it before we came to life has put that on record.
+            Stop::Killed if self.pen.agent.conclusion.is_some() => {}
             Stop::Killed => {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
