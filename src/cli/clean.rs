@@ -18,14 +18,10 @@ pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut 
         rescue: asked.rescue,
     };
     let report = ops::clean::clean(house, &request)?;
-    let codes: Vec<u8> = report
-        .cleaned
-        .iter()
-        .map(|r| r.error.as_ref().map_or(exit::OK, |e| exit::of_error(&e.code)))
-        .collect();
+    let code = exit::of_errors(report.cleaned.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&report);
-        return Ok(exit::of_all(codes));
+        return Ok(code);
     }
     for one in &report.cleaned {
         tell(screen, one, report.dry_run);
@@ -42,7 +38,7 @@ pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut 
         1 => screen.line("Bring it back: ai_orch undo"),
         _ => screen.line("Bring one back: ai_orch undo SESSION"),
     }
-    Ok(exit::of_all(codes))
+    Ok(code)
 }
 
 fn tell(screen: &mut Screen, report: &CleanReport, dry_run: bool) {

@@ -2,7 +2,7 @@
 
 use crate::model::agent::State;
 use crate::model::failure::Class;
-use crate::model::report::AgentReport;
+use crate::model::report::{AgentReport, ErrorBody};
 
 pub(super) const OK: u8 = 0;
 pub(super) const FAILED: u8 = 1;
@@ -72,6 +72,11 @@ pub(super) fn of_agent(report: &AgentReport) -> u8 {
         State::Killed | State::Interrupted | State::Unknown => FAILED,
         State::Queued | State::Starting | State::Working | State::Idle | State::Limited => LEFT,
     }
+}
+
+/// The exit code for what was done to several agents, each with the error that it ended with, if one.
+pub(super) fn of_errors<'e>(errors: impl IntoIterator<Item = Option<&'e ErrorBody>>) -> u8 {
+    of_all(errors.into_iter().map(|error| error.map_or(OK, |e| of_error(&e.code))))
 }
 
 /// The exit code for several results: theirs if they agree, else "partly".

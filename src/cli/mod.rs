@@ -217,8 +217,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
 
 fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Result<u8> {
     let reports = if kill.all { ops::kill::kill_all(house)? } else { ops::kill::kill(house, &kill.sessions) };
-    let codes: Vec<u8> =
-        reports.iter().map(|r| r.error.as_ref().map_or(exit::OK, |e| exit::of_error(&e.code))).collect();
+    let code = exit::of_errors(reports.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&KillsReport { v: VERSION, killed: reports });
     } else if reports.is_empty() {
@@ -228,5 +227,5 @@ fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Re
             print::kill(screen, report);
         }
     }
-    Ok(exit::of_all(codes))
+    Ok(code)
 }

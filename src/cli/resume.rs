@@ -37,8 +37,7 @@ fn request(mut asked: args::Resume) -> Result<request::Resume> {
 
 pub(super) fn go_on(house: &House, asked: args::Resume, json: bool, screen: &mut Screen) -> Result<u8> {
     let reports = ops::resume::resume(house, &request(asked)?)?;
-    let codes: Vec<u8> =
-        reports.iter().map(|r| r.error.as_ref().map_or(exit::OK, |e| exit::of_error(&e.code))).collect();
+    let code = exit::of_errors(reports.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&ResumesReport { v: VERSION, resumed: reports });
     } else if reports.is_empty() {
@@ -48,7 +47,7 @@ pub(super) fn go_on(house: &House, asked: args::Resume, json: bool, screen: &mut
             tell(screen, report);
         }
     }
-    Ok(exit::of_all(codes))
+    Ok(code)
 }
 
 fn tell(screen: &mut Screen, report: &ResumeReport) {

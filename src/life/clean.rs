@@ -17,10 +17,7 @@ use crate::model::text::Shown;
 use crate::rules::clean::{Plan, Why, plan};
 use crate::tools::{file, lock, process};
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// Ignored files and directories up to this size, in bytes, are saved as well. Larger ones are what a build makes.
 const IGNORED_MAX: u64 = 10 << 20;
 
@@ -273,8 +270,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
             trash
         }
     };
-    let project_lock = house.settings.places.project_lock(&pen.agent.spec.project);
-    let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+    let guard = house.alone_in(&pen.agent.spec.project)?;
     // Git's entry is taken away after this; where that has begun before, all is saved, and cannot be looked at any more.
     if file::is_dir(&trash)? && git::worktree::is_known(&there.worktree)? {
         let worktree = Worktree { path: trash, ..there.worktree.clone() };
@@ -440,7 +436,7 @@ fn there(house: &House, agent: &Agent, mend: bool) -> Result<Option<There>> {
     } else {
         // Its creation was cut off before the worktree was on record, or failed.
         let spec = &agent.spec;
-        let _guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+        let _guard = house.alone_in(&spec.project)?;
         git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &base)?
     };
     Ok(worktree.map(|worktree| There { env, worktree, base }))

@@ -16,13 +16,11 @@ use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
-use crate::tools::{clock, file, lock, process, runtime};
+use crate::tools::{clock, file, process, runtime};
 use std::path::Path;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-/// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 
@@ -141,14 +139,13 @@ pub fn create(
         root::prepare(socket_dir, house.settings.uid)?;
     }
     let project = naming::project_for(repository.common_dir());
-    let project_lock = places.project_lock(&project);
-    file::make_dirs(project_lock.parent().unwrap_or(&places.state))?;
+    file::make_dirs(places.project_lock(&project).parent().unwrap_or(&places.state))?;
     let dir = repository.work_dir();
     // git is asked for its settings while we wait for the lock: that takes a process, and whoever else starts an agent
     // here would wait for it as well.
     let (spec, record, pen) = thread::scope(|scope| {
         let settings = aside(scope, || git_settings(house, dir))?;
-        let guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+        let guard = house.alone_in(&project)?;
         let spec = reserve(house, repository, commit, base_name, order, project)?;
         let record = places.record(&spec.project, spec.id);
         let made = begin(house, repository, commit, &spec, &record, order, || joined(settings));
@@ -333,7 +330,7 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
     house.tmux.end_with(&spec.session).ok();
     file::remove(&record.env())?;
     if let Some(worktree) = super::worktree(&pen.agent) {
-        let _guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+        let _guard = house.alone_in(&spec.project)?;
         let base = CommitId::parse(&spec.base);
         git::worktree::undo_add(&house.git()?, &worktree, base.as_ref())?;
     }

@@ -2,12 +2,15 @@
 
 use crate::git::{self, GitEnv};
 use crate::model::agent::Agent;
+use crate::model::ids::Project;
 use crate::settings::{self, Settings};
 use crate::tmux::{self, Server};
+use crate::tools::lock::{self, Lock};
 use crate::tools::{file, program};
 use crate::{a2a, agents};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub mod clean;
 pub mod create;
@@ -17,6 +20,9 @@ pub mod resume;
 pub mod session;
 pub mod undo;
 pub mod work;
+
+/// How long to wait for others who have the lock of the same project.
+const ALONE_LIMIT: Duration = Duration::from_mins(2);
 
 /// A step that failed, in the words of the room it failed in.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +177,11 @@ impl House {
 
     fn scratch(&self) -> PathBuf {
         self.settings.places.state.join("scratch")
+    }
+
+    /// The lock of a project: held while a worktree of it is added, made again or taken away.
+    pub fn alone_in(&self, project: &Project) -> Result<Lock> {
+        Ok(lock::exclusive(&self.settings.places.project_lock(project), ALONE_LIMIT)?)
     }
 
     /// Every agent CLI that can be named, the user's own profiles included.

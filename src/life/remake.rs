@@ -101,8 +101,8 @@ pub(super) fn remake(
         if elsewhere { make(&detached).map_err(|_| error) } else { Err(error) }
     })?;
     pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
-    let name = last.and_then(|r| r.name).unwrap_or_default();
-    Ok((!fits).then(|| {
+    let passed_over = last.and_then(|r| r.name).filter(|_| !fits);
+    Ok(passed_over.map(|name| {
         format!(
             "the branch {} moved on since, so its files are those of the branch; what was saved is {name}",
             spec.branch

@@ -14,11 +14,7 @@ use crate::rules::report::{Keeper, report};
 use crate::rules::resume::{Plan, Why, plan};
 use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
-use crate::tools::{file, lock, process, runtime};
-use std::time::Duration;
-
-/// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_mins(2);
+use crate::tools::{file, process, runtime};
 
 /// Why an agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +178,7 @@ fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktre
         head: Some(head),
         tip: tip.first().map(|(_, tip, _)| tip.as_str().to_owned()),
     };
-    let guard = lock::exclusive(&house.settings.places.project_lock(&spec.project), LOCK_LIMIT)?;
+    let guard = house.alone_in(&spec.project)?;
     clean::keep_state(&env, &pen.agent, gone)?;
     pen.write(returning)?;
     git::remove::admin(gone)?;
@@ -194,8 +190,7 @@ fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktre
 fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let spec: Spec = pen.agent.spec.clone();
     let repository = repository(house, &spec)?;
-    let project_lock = house.settings.places.project_lock(&spec.project);
-    let _guard = lock::exclusive(&project_lock, LOCK_LIMIT)?;
+    let _guard = house.alone_in(&spec.project)?;
     let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
         doing: "read the commit to start from",
         answer: spec.base.clone(),

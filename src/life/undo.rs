@@ -13,12 +13,9 @@ use crate::model::places::Record;
 use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::report::{Keeper, report};
-use crate::tools::{file, lock};
+use crate::tools::file;
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// How long to wait for others who add a worktree to the same repository.
-const LOCK_LIMIT: Duration = Duration::from_mins(2);
 /// How many names are tried for one agent.
 const NAMES: usize = 10_000;
 
@@ -105,7 +102,7 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
         return Err(Error::NoRepository { session: spec.session, common_dir: spec.common_dir }.into());
     }
     let repository = repository(house, &spec)?;
-    let guard = lock::exclusive(&places.project_lock(&spec.project), LOCK_LIMIT)?;
+    let guard = house.alone_in(&spec.project)?;
     let mut note = None;
     // Made, and only that not said: somebody may have worked in it since.
     if !matches!(pen.agent.removal, Some(Removal::Restoring { .. })) || pen.agent.worktree.is_none() {
@@ -136,9 +133,11 @@ fn named(agent: &Agent, record: &Record) -> Named {
 fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(HeadAt, Option<String>)> {
     let places = &house.settings.places;
     let id = pen.agent.spec.id;
+    let is_ours = |session: &Session| -> Result<bool> {
+        Ok(names::find(places, session)?.is_some_and(|owner| owner.id == id))
+    };
     let reserve = |session: &Session, project: &Project| -> Result<bool> {
-        let ours = names::find(places, session)?.is_some_and(|owner| owner.id == id);
-        Ok(ours || names::reserve(places, session, project, id)?)
+        Ok(is_ours(session)? || names::reserve(places, session, project, id)?)
     };
     if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
         && is_at(repository, &pen.agent.spec.branch, tip.as_deref())?
@@ -162,12 +161,15 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
             continue;
         }
         // On record before it is done: a name that leads to an agent which does not know it would be nobody's.
-        let session = session.clone();
         let chosen = session.clone();
         pen.write(Entry::Restoring { session: chosen, branch, worktree, head: None, tip: None })?;
         if let Some(Removal::Restoring { head, tip }) = &pen.agent.removal
             && reserve(&session, &spec.project)?
         {
+            // The name that a call which was cut off had settled on leads to nobody any more.
+            if session != spec.session && is_ours(&spec.session)? {
+                names::free(places, &spec.session)?;
+            }
             return Ok((head.clone(), tip.clone()));
         }
     }

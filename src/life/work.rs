@@ -7,13 +7,11 @@ use crate::model::entry::{Changes, Entry};
 use crate::model::places::Record;
 use crate::rules::naming;
 use crate::rules::prompt::Found;
-use crate::tools::{file, lock};
+use crate::tools::file;
 use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
-/// How long to wait for others who add a worktree to the same repository.
-const ALONE_LIMIT: Duration = Duration::from_mins(2);
 /// How many commits are counted.
 const COMMITS: usize = 10_000;
 /// How many commits and files a brief names.
@@ -107,7 +105,7 @@ pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
     // Another git may just be at work in the repository. Under the lock that our own take, once more.
     let again = |error: super::Error| {
         tracing::warn!(%error, "could not save; once more, alone");
-        let _alone = lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), ALONE_LIMIT)?;
+        let _alone = house.alone_in(&agent.spec.project)?;
         save(house, agent, record, n)
     };
     let (name, commit, why) = match save(house, agent, record, n).or_else(again) {
@@ -153,8 +151,7 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
             // git lists the worktrees of the repository, and fails at one that somebody else is just adding. Under the
             // lock that adding takes, there is none; whatever fails then is a failure.
             tracing::warn!(%error, "could not commit; once more, alone");
-            let _alone =
-                lock::exclusive(&house.settings.places.project_lock(&agent.spec.project), ALONE_LIMIT)?;
+            let _alone = house.alone_in(&agent.spec.project)?;
             save()?
         }
     };

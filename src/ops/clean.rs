@@ -9,9 +9,7 @@ use crate::life::clean::{self, Cleaned};
 use crate::life::{self, House};
 use crate::model::agent::{Agent, Removal, State};
 use crate::model::ids::Moment;
-use crate::model::report::{
-    BranchReport, CleanReport, CleansReport, ErrorBody, ForgottenReport, NotKept, VERSION,
-};
+use crate::model::report::{BranchReport, CleanReport, CleansReport, ForgottenReport, NotKept, VERSION};
 use crate::model::request::Clean;
 use crate::tools::{clock, file};
 use std::time::Duration;
@@ -86,11 +84,7 @@ fn told(session: String, done: Result<Cleaned>, dry_run: bool) -> CleanReport {
                 .collect();
         }
         Err(error) => {
-            report.error = Some(ErrorBody {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                hint: error.hint(),
-            });
+            report.error = Some(error.body());
         }
     }
     report

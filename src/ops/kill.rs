@@ -8,7 +8,7 @@ use crate::life::{self, House, fence, work};
 use crate::model::agent::{Agent, State};
 use crate::model::entry::{Entry, Final};
 use crate::model::ids::ProcessId;
-use crate::model::report::{ErrorBody, KillReport, Remark};
+use crate::model::report::{KillReport, Remark};
 use crate::rules::report::{Keeper, report};
 use crate::rules::{next, replay};
 use crate::tools::lock::{self, Lock};
@@ -86,11 +86,7 @@ fn told(name: &str, killed: Result<Killed>) -> KillReport {
             was_running: false,
             ended_pids: Vec::new(),
             notes: Vec::new(),
-            error: Some(ErrorBody {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                hint: error.hint(),
-            }),
+            error: Some(error.body()),
         },
     }
 }

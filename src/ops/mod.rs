@@ -1,6 +1,7 @@
 //! Floor 5: what each verb does, one file per verb. Nothing in here knows about command lines or prints.
 
 use crate::life;
+use crate::model::report::ErrorBody;
 use crate::model::text::Shown;
 use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
@@ -135,6 +136,11 @@ impl Error {
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::Life(e) => e.code(),
         }
+    }
+
+    /// What it says, for a report.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody { code: self.code().to_owned(), message: self.to_string(), hint: self.hint() }
     }
 
     /// What to type next.

@@ -6,7 +6,7 @@ use crate::a2a::{board, look, record};
 use crate::life::House;
 use crate::life::resume::{self, Begun};
 use crate::model::agent::State;
-use crate::model::report::{ErrorBody, ResumeReport};
+use crate::model::report::ResumeReport;
 use crate::model::request::Resume;
 use crate::rules::report::{Keeper, report};
 use crate::tools::file;
@@ -113,11 +113,7 @@ fn finish(house: &House, name: String, begun: Result<(Named, Begun, Vec<String>)
             state: None,
             resumed: false,
             notes: Vec::new(),
-            error: Some(ErrorBody {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                hint: error.hint(),
-            }),
+            error: Some(error.body()),
         },
     }
 }

@@ -210,3 +210,12 @@ fn head_at_removal(agent: &Agent) -> HeadAt {
 fn find(agent: &mut Agent, n: u32) -> Option<&mut Attempt> {
     agent.attempts.iter_mut().rev().find(|a| a.n == n)
 }
+
+/// The agent of a journal that begins as all do and goes on with `entries`, for the tables of other rules.
+#[cfg(test)]
+pub(super) fn example(entries: Vec<Entry>) -> Agent {
+    let first: Record = serde_json::from_str(include_str!("../../tests/samples/created.json")).unwrap();
+    let at = first.at;
+    let rest = entries.into_iter().map(|entry| Record { v: entry::VERSION, at, entry });
+    replay(&std::iter::once(first).chain(rest).collect::<Vec<_>>()).unwrap()
+}

@@ -61,21 +61,9 @@ pub fn plan(agent: &Agent, new_task: bool) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::entry::{Entry, HeadAt, Record};
+    use crate::model::entry::{Entry, HeadAt};
     use crate::model::failure::{Class, Failure};
-    use crate::rules::replay::{apply, replay};
-
-    /// The agent of a journal that begins as all do and goes on with `entries`.
-    fn agent(entries: Vec<Entry>) -> Agent {
-        let first = include_str!("../../tests/samples/created.json");
-        let first: Record = serde_json::from_str(first).unwrap();
-        let at = first.at;
-        let mut agent = replay(&[first]).unwrap();
-        for entry in entries {
-            apply(&mut agent, &Record { v: 1, at, entry });
-        }
-        agent
-    }
+    use crate::rules::replay::example as agent;
 
     fn ended(state: Final) -> Entry {
         Entry::Ended { state, failure: None, changes: None }

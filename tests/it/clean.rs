@@ -417,3 +417,28 @@ fn what_is_saved_stays_while_its_repository_is_away() {
     fs::rename(house.path("away"), house.repo()).unwrap();
     house.ok(["undo", "a"]);
 }
+
+#[test]
+fn an_undo_that_was_cut_off_takes_another_name_if_its_branch_was_taken_and_leaves_none_behind() {
+    let house = House::new();
+    house.ok(["run", "--agent-cli", "sh", "--name", "probe", "true"]);
+    house.ok(["clean", "probe"]);
+    let n = point(&house, &["undo", "probe"], "link names/probe");
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", "true"]);
+    fs::write(house.repo().join("more"), "more\n").unwrap();
+    house.ok(["clean", "a"]);
+    // It dies when the name is reserved and nothing else is made.
+    dies(&house, &["undo", "a"], n + 1);
+    let mut names = listed(&house);
+    names.sort();
+    assert_eq!(names, ["a", "probe"], "half back");
+    house.git(&["add", "more"]);
+    house.git(&["commit", "-qm", "more"]);
+    house.git(&["branch", "ai_orch/a"]);
+    let told = house.ok(["undo", "a"]);
+    assert!(told.contains("a-2 is back"), "{told}");
+    let mut names = listed(&house);
+    names.sort();
+    assert_eq!(names, ["a-2", "probe"]);
+    assert_eq!(house.git(&["rev-parse", "ai_orch/a"]), house.git(&["rev-parse", "main"]), "the user's stays");
+}

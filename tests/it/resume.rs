@@ -99,7 +99,7 @@ fn all_that_a_reboot_interrupted_go_on_and_what_has_ended_is_left_alone() {
     assert_eq!(resumed.len(), 2, "{done}");
     assert!(resumed.iter().all(|r| r["resumed"] == true), "{done}");
     for name in ["one", "two"] {
-        assert_eq!(ends(&house, name), "done");
+        assert_eq!(ends(&house, name), "done", "{}", house.show(name)["agent"]);
         assert_eq!(count(&house, name, "resumed"), 1);
     }
     assert_eq!(count(&house, "over", "resumed"), 0);

@@ -153,36 +153,3 @@ fn a_clean_worktree_costs_few_runs_of_git() {
     assert_eq!(runs(NAME, None), 2, "found done");
     assert_eq!(runs("refs/ai_orch/rescue/x/2", Some(100)), 4);
 }
-
-/// How long it takes; `cargo nextest run --run-ignored only figures -- --nocapture`.
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
-    for count in [1000, 20_000] {
-        let house = House::new();
-        for n in 0..count {
-            let dir = house.repo().join(format!("d{}", n / 100));
-            std::fs::create_dir_all(&dir).unwrap();
-            std::fs::write(dir.join(format!("f{n}")), format!("{n}\n").repeat(50)).unwrap();
-        }
-        house.commit("many");
-        let tree = house.worktree("x");
-        let config = house.config();
-        let time = |name: &str, max| {
-            let start = std::time::Instant::now();
-            rescue::save(&house.env(), &tree, &config, name, "m", max).unwrap().unwrap();
-            start.elapsed()
-        };
-        println!("{count} files, clean: {:?}", time(NAME, None));
-        println!("{count} files, clean, next: {:?}", time("refs/ai_orch/rescue/x/2", None));
-        println!("{count} files, clean, found done: {:?}", time(NAME, None));
-        println!("{count} files, clean, with ignored: {:?}", time("refs/ai_orch/rescue/x/3", Some(100)));
-        std::fs::write(tree.path.join("d0/f1"), "changed\n").unwrap();
-        std::fs::write(tree.path.join("new"), "changed\n").unwrap();
-        println!("{count} files, two changed: {:?}", time("refs/ai_orch/rescue/x/4", None));
-        std::fs::write(tree.path.join(".gitattributes"), "* text=auto\n").unwrap();
-        println!("{count} files, text=auto: {:?}", time("refs/ai_orch/rescue/x/5", None));
-        std::fs::write(tree.path.join(".gitattributes"), "* text eol=crlf\n").unwrap();
-        println!("{count} files, eol=crlf: {:?}", time("refs/ai_orch/rescue/x/6", None));
-    }
-}
