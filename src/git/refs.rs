@@ -1,7 +1,7 @@
 //! Refs of ours: below `refs/ai_orch/` and nowhere else.
 
 use super::command::{Git, GitEnv, answer, records};
-use super::{CommitId, Error, Result};
+use super::{CommitId, Error, Result, locks};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -90,7 +90,7 @@ pub fn keep(env: &GitEnv, common_dir: &Path, name: &str, commit: &CommitId) -> R
     }
     let none = "0".repeat(commit.as_str().len());
     let words = ["update-ref", "--no-deref", name, commit.as_str(), &none];
-    at(env, common_dir).args(words).output("store a ref").map(|_| ())
+    locks::past_stale(common_dir, || at(env, common_dir).args(words).output("store a ref")).map(|_| ())
 }
 
 /// Deletes the ref `name` if it holds `expected`. One that is gone is fine.
@@ -104,5 +104,5 @@ pub fn delete(env: &GitEnv, common_dir: &Path, name: &str, expected: &CommitId) 
         Some(_) => {}
     }
     let words = ["update-ref", "--no-deref", "-d", name, expected.as_str()];
-    at(env, common_dir).args(words).output("delete a ref").map(|_| ())
+    locks::past_stale(common_dir, || at(env, common_dir).args(words).output("delete a ref")).map(|_| ())
 }

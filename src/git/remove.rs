@@ -6,7 +6,7 @@
 use super::command::{Git, GitEnv, answer};
 use super::look::checked_out_at;
 use super::worktree::{Worktree, admin_leads_to, in_place};
-use super::{CommitId, Error, Result, disk, refs};
+use super::{CommitId, Error, Result, disk, locks, refs};
 use std::path::{Path, PathBuf};
 
 pub use super::erase::tree;
@@ -155,9 +155,12 @@ pub fn branch(
     let fate = fate(env, common_dir, name, base, merged_into, ours, None)?;
     if let BranchFate::Deleted { tip } = &fate {
         let full = format!("refs/heads/{name}");
-        refs::at(env, common_dir)
-            .args(["update-ref", "--no-deref", "-d", &full, tip.as_str()])
-            .output("delete a branch")?;
+        let delete = || {
+            refs::at(env, common_dir)
+                .args(["update-ref", "--no-deref", "-d", &full, tip.as_str()])
+                .output("delete a branch")
+        };
+        locks::past_stale(common_dir, delete)?;
     }
     Ok(fate)
 }

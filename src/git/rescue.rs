@@ -27,7 +27,7 @@ use super::look::Head;
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
 use super::rescue_index::SavedIndex;
 use super::worktree::{Worktree, eyes};
-use super::{CommitId, Error, Repository, Result, ignored, rescue_bytes};
+use super::{CommitId, Error, Repository, Result, ignored, locks, rescue_bytes};
 use std::path::PathBuf;
 
 pub use super::refs::{delete, keep, list};
@@ -286,9 +286,12 @@ impl Wanted {
                 commit_tree(private, config, &self.tree, &parents, &message)?
             };
             let none = "0".repeat(commit.as_str().len());
-            at_worktree(env, worktree)
-                .args(["update-ref", "--no-deref", &name, commit.as_str(), &none])
-                .output("store what was saved")?;
+            let store = || {
+                at_worktree(env, worktree)
+                    .args(["update-ref", "--no-deref", &name, commit.as_str(), &none])
+                    .output("store what was saved")
+            };
+            locks::past_stale(&worktree.common_dir, store)?;
             return Ok((name, commit));
         }
         Err(Error::RefTaken { name: prefix.to_owned() })

@@ -8,7 +8,8 @@ use super::command::{Git, GitEnv, answer};
 use super::eyes::Eyes;
 use super::eyes_git::ByGit;
 use super::eyes_git2::ByGit2;
-use super::{CommitId, Error, Head, Repository, Result, disk};
+use super::{CommitId, Error, Head, Repository, Result, disk, locks};
+use crate::tools::process;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -148,12 +149,13 @@ fn take_back(
 /// Fills a worktree that [`add`] made with the files of its branch, as a plain `git worktree add` would.
 ///
 /// The user's own filters run (LFS needs them), and a partial clone fetches what it misses; hooks and file watchers do
-/// not run. Needs no lock. Doing it again is harmless until an agent has worked there, and destroys its work after.
+/// not run. As many workers write files as processors are idle: more cost time where many worktrees are filled at once.
+/// Needs no lock. Doing it again is harmless until an agent has worked there, and destroys its work after.
 pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .with_network()
         .limit(env.long_limit)
-        .config("checkout.workers", "0")
+        .config("checkout.workers", &process::idle_processors().to_string())
         .args(["reset", "--hard", "--quiet", "--no-recurse-submodules"])
         .output("fill a worktree")
         .map(|_| ())
@@ -387,7 +389,8 @@ pub(super) fn delete_branch(env: &GitEnv, common_dir: &Path, branch: &str, commi
     let tip = git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).run()?;
     let there = String::from_utf8_lossy(&tip.stdout).trim_end() == commit.as_str();
     if there && super::look::checked_out_at(git(), branch)?.is_empty() {
-        git().args(["update-ref", "-d", &name, commit.as_str()]).output("delete a branch")?;
+        let words = ["update-ref", "-d", &name, commit.as_str()];
+        locks::past_stale(common_dir, || git().args(words).output("delete a branch"))?;
     }
     Ok(())
 }

@@ -129,6 +129,19 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
 }
 
+/// How many processors have nothing to do at this moment, the one that asks included: at least 1.
+pub fn idle_processors() -> usize {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    idle_of(all, &fs::read_to_string("/proc/loadavg").unwrap_or_default())
+}
+
+/// `load` is a line of /proc/loadavg (proc_loadavg(5)); what it does not tell counts as idle.
+fn idle_of(all: usize, load: &str) -> usize {
+    let running = load.split_ascii_whitespace().nth(3).and_then(|field| field.split_once('/'));
+    let running = running.and_then(|(running, _)| running.parse::<usize>().ok()).unwrap_or(1);
+    all.saturating_sub(running.saturating_sub(1)).max(1)
+}
+
 /// The running process whose command line is a program, then `words`.
 pub fn started_as(words: &[&OsStr]) -> Result<Option<ProcessId>> {
     for pid in pids()? {
@@ -236,6 +249,31 @@ fn environ_holds(pid: i32, variables: &[String]) -> Result<bool> {
         // Of another user, or just ended.
         Err(_) => Ok(false),
     }
+}
+
+/// The running processes, of whatever user, whose program has a name (as /proc/pid/comm has it) that is `wanted`.
+pub fn called(wanted: impl Fn(&str) -> bool) -> Result<Vec<ProcessId>> {
+    let boot = boot()?;
+    let mut found = Vec::new();
+    for pid in pids()? {
+        // Without a name it has just ended.
+        let Ok(name) = fs::read_to_string(format!("/proc/{pid}/comm")) else { continue };
+        if wanted(name.trim_end())
+            && let Some(s) = stat(pid)?.filter(|s| !s.zombie)
+        {
+            found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a process has the file at `path` open; those that we may not look at are passed over.
+pub fn has_open(path: &std::path::Path) -> Result<bool> {
+    let open = |pid: i32| {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == path))
+    };
+    Ok(pids()?.into_iter().any(open))
 }
 
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
@@ -369,6 +407,20 @@ pub fn working_dir(process: &ProcessId) -> Option<std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_processor_is_idle_if_nobody_else_wants_it_and_one_is_always_ours() {
+        for (all, load, idle) in [
+            (8, "0.20 0.18 0.12 1/80 11206\n", 8),
+            (8, "0.20 0.18 0.12 4/80 11206\n", 5),
+            (2, "9.00 5.18 3.12 23/80 11206\n", 1),
+            (2, "0.00 0.00 0.00 0/80 11206\n", 2),
+            (4, "", 4),
+            (4, "?", 4),
+        ] {
+            assert_eq!(idle_of(all, load), idle, "{load}");
+        }
+    }
     use std::process::{Command, Stdio};
 
     #[test]

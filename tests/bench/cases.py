@@ -1,7 +1,6 @@
 """What is measured: each case tells samples of its floor and of ours, taken in turn, and what they may come to."""
 import contextlib
 import os
-import shutil
 import statistics
 import time
 from pathlib import Path
@@ -94,7 +93,7 @@ class Bare:
         for name in names:
             self.world.run(self.world.tmux("kill-session", "-t", f"={name}"))
         self.world.gone(pids)
-        self.world.forget_worktrees(self.repository, [self.world.base / "floor" / n for n in names], names)
+        self.world.put_away(self.repository, [self.world.base / "floor" / n for n in names], names)
 
 
 class Ours:
@@ -116,7 +115,7 @@ class Ours:
         self.world.orch("kill", *names)
         self.world.gone(pids)
         worktrees = self.world.base.glob("home/.local/share/ai_orch/worktrees/*")
-        self.world.forget_worktrees(
+        self.world.put_away(
             self.repository, [d / n for d in worktrees for n in names], [f"ai_orch/{n}" for n in names])
 
 
@@ -174,7 +173,6 @@ def agents(world, options, peers, case, files, factor, plus):
             floor, mine = pairs(options.pairs, lambda: first_instruction(world, bare, "f", n),
                                 lambda: first_instruction(world, ours, "o", n))
             yield Result(f"{n} starts at once, {case}", "ms", f"{n} times the same, serial", floor, mine, 1.0)
-    shutil.rmtree(repository)
 
 
 @contextlib.contextmanager

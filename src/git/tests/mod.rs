@@ -4,6 +4,7 @@
 
 mod commits;
 mod hostile;
+mod locks;
 mod looks;
 mod removals;
 mod repairs;

@@ -1,0 +1,89 @@
+//! Locks that a git left behind when it was killed (`packed-refs.lock` and the like). git waits for nobody's lock for long,
+//! and never removes one that is not its own.
+//!
+//! Such a lock may as well be that of a git of the user's, so age proves nothing. What proves it: git makes a lock and is
+//! gone with it when it has ended. A lock of ours by its owner, that nobody has open, and that is unchanged when every git
+//! that ran on this machine when we first saw it has ended, belongs to nobody. Programs that write refs without the `git`
+//! program keep a lock open while they write, and rename it within microseconds.
+
+use super::{Error, Result, disk};
+use crate::tools::{clock, process, program};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the git processes that may hold a lock are waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a lock must stay as it is, for the sake of those who hold it without having it open.
+const UNCHANGED: Duration = Duration::from_secs(1);
+
+/// Does `work`, a git command that writes in `common_dir`. If it fails because of a lock, waits until that is given back,
+/// removes it if it is nobody's, and does it once more. A lock that somebody may hold fails as before.
+pub(super) fn past_stale<T>(common_dir: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+    let error = match work() {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    let Some(lock) = named_in(&error).filter(|lock| lock.starts_with(common_dir)) else { return Err(error) };
+    if settled(&lock, PATIENCE)? { work() } else { Err(error) }
+}
+
+/// The lock that git names when it cannot make it.
+fn named_in(error: &Error) -> Option<PathBuf> {
+    let Error::Program(program::Error::Failed { stderr, .. }) = error else { return None };
+    let (_, rest) = stderr.split_once("Unable to create '")?;
+    let (path, _) = rest.split_once(".lock': File exists")?;
+    Some(PathBuf::from(format!("{path}.lock")))
+}
+
+/// What tells one lock from another in the same place.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+    size: u64,
+}
+
+fn identity(lock: &Path) -> Result<Option<Identity>> {
+    let ours = |meta: &std::fs::Metadata| meta.is_file() && meta.uid() == rustix::process::geteuid().as_raw();
+    Ok(disk::look(lock)?.filter(ours).map(|meta| Identity {
+        device: meta.dev(),
+        inode: meta.ino(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+        size: meta.size(),
+    }))
+}
+
+/// Waits for the lock: true if it is gone, by its holder or by us because it was nobody's.
+pub(super) fn settled(lock: &Path, patience: Duration) -> Result<bool> {
+    let Some(first) = identity(lock)? else { return Ok(disk::look(lock)?.is_none()) };
+    let end = clock::tick() + patience;
+    let since = clock::tick();
+    // What cannot be found out is no proof; what git said is the error to tell.
+    let Ok(gits) = process::called(|name| name == "git" || name.starts_with("git-")) else {
+        return Ok(false);
+    };
+    for git in gits {
+        let left = end.saturating_duration_since(clock::tick());
+        if !process::wait_for_end(&git, left).unwrap_or(false) {
+            return Ok(false);
+        }
+    }
+    #[expect(clippy::disallowed_methods, reason = "that nothing happens for a time is what is waited for")]
+    std::thread::sleep(UNCHANGED.saturating_sub(since.elapsed()));
+    match identity(lock)? {
+        None => Ok(disk::look(lock)?.is_none()),
+        Some(now) if now != first => Ok(false),
+        Some(_) if process::has_open(lock).unwrap_or(true) => Ok(false),
+        Some(_) => {
+            tracing::warn!(lock = %lock.display(), "was left by a git that is gone, and is removed");
+            if lock.file_name().is_some_and(|name| name == "packed-refs.lock") {
+                // Written while that lock is held, and in the way of the next who holds it.
+                disk::remove_file(&lock.with_file_name("packed-refs.new"))?;
+            }
+            disk::remove_file(lock)?;
+            Ok(true)
+        }
+    }
+}
