@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-use crate::tools::{clock, thread};
+use crate::tools::clock;
 
 /// How long to wait for an event before looking anyway, while the watcher works. Each look costs a follower at rest a
 /// handful of wake-ups: its own, and the watcher's for every file that it opens.
@@ -46,7 +46,16 @@ impl Watch {
                 }
             })
         };
-        let watcher = if thread::available() { watch().ok() } else { None };
+        let watcher = watch().ok().and_then(|watcher| {
+            // Its thread holds the other end of the bell; the library does not say that it could not start it, and panics when
+            // such a watcher is used, or dropped.
+            if Arc::strong_count(&bell) > 1 {
+                Some(watcher)
+            } else {
+                std::mem::forget(watcher);
+                None
+            }
+        });
         Self { bell, complete: watcher.is_some(), watcher, watched: Vec::new() }
     }
 

@@ -14,11 +14,6 @@ pub fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> on
     answered
 }
 
-/// Whether the system gives threads now. For libraries that start one and cannot say that it failed.
-pub fn available() -> bool {
-    std::thread::Builder::new().spawn(|| {}).is_ok_and(|thread| thread.join().is_ok())
-}
-
 fn hand_over<J: FnOnce() + Send + 'static>(job: J) {
     // Through a channel: a thread that could not be started would take the job with it.
     let (give, take) = mpsc::channel::<J>();
