@@ -113,6 +113,96 @@ impl JsonSchema for AgentId {
     }
 }
 
+/// The id of a task: a UUID. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(pub Uuid);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = uuid::Error;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        s.parse().map(Self)
+    }
+}
+
+impl JsonSchema for TaskId {
+    fn schema_name() -> Cow<'static, str> {
+        "TaskId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "uuid"})
+    }
+}
+
+/// Somebody who sends, reads, creates or claims: the person, or an agent or other worker by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Party {
+    /// The person at the keyboard, and whatever they run.
+    User,
+    /// An agent, by its session name, or another worker.
+    Worker(Session),
+}
+
+/// The name of the person, which no session can have.
+pub const USER: &str = "user";
+
+impl Party {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::User => USER,
+            Self::Worker(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Party {
+    type Err = BadSession;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        if s == USER { Ok(Self::User) } else { s.parse().map(Self::Worker) }
+    }
+}
+
+impl TryFrom<String> for Party {
+    type Error = BadSession;
+
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        s.parse()
+    }
+}
+
+impl From<Party> for String {
+    fn from(party: Party) -> Self {
+        party.as_str().to_owned()
+    }
+}
+
+impl JsonSchema for Party {
+    fn schema_name() -> Cow<'static, str> {
+        "Party".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,49}$"})
+    }
+}
+
 /// A process that cannot be mistaken for another: pids are used again, but never with the same start time in the same
 /// boot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

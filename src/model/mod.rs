@@ -4,6 +4,7 @@
 //! What is written to journals, boards and `--json` is declared here, so that two floors can never
 //! mean different things by one word.
 
+pub mod a2a;
 pub mod agent;
 pub mod entry;
 pub mod event;

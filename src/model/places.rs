@@ -4,11 +4,13 @@
 //! <root>/  (under /tmp)          the live board; may be wiped at any time and costs nothing but time
 //!   VERSION  tmux.conf  tmux.sock
 //!   <project>/agents/<session>/state.json
+//!   <project>/{tasks,ready,waiting,claimed,leases,mail,feed}/   copies of tasks and mail (design/a2a-files.md)
 //! <state>/ (XDG state)           the truth
 //!   tmux.lock  tmux-server       guard of the tmux server, and who it is
 //!   names/<session>              link to the agent's record; reserves the name
 //!   cleaned/<id>                 link to the record of an agent that was cleaned
 //!   <project>/lock               held while a worktree is added
+//!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
 //!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
 //! <data>/  (XDG data)
@@ -17,7 +19,7 @@
 //! <config>/ (XDG config)         config.toml  agents/*.toml
 //! ```
 
-use super::ids::{AgentId, Project, Session};
+use super::ids::{AgentId, Party, Project, Session, TaskId};
 use std::path::PathBuf;
 
 /// The four directories that everything of ours lies in.
@@ -81,6 +83,46 @@ impl Places {
         self.root.join(&project.0).join("agents").join(session.as_str())
     }
 
+    /// The journals of the tasks of `project`.
+    pub fn tasks(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("tasks")
+    }
+
+    /// The journal of a task.
+    pub fn task(&self, project: &Project, id: TaskId) -> PathBuf {
+        self.tasks(project).join(id.to_string())
+    }
+
+    /// The journals of the inboxes of `project`.
+    pub fn mail(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("mail")
+    }
+
+    /// The journal of an inbox.
+    pub fn inbox(&self, project: &Project, party: &Party) -> PathBuf {
+        self.mail(project).join(party.as_str())
+    }
+
+    /// Held by a worker that is no agent, as long as it lives.
+    pub fn worker_lock(&self, project: &Project, name: &Session) -> PathBuf {
+        self.state.join(&project.0).join("workers").join(format!("{name}.lock"))
+    }
+
+    /// Contents too large for a record, by their checksum.
+    pub fn artifacts(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("artifacts")
+    }
+
+    /// Held while the copies under the root are made again.
+    pub fn copies_lock(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("copies.lock")
+    }
+
+    /// What agents of `project` share under the root: copies.
+    pub fn copies(&self, project: &Project) -> Copies {
+        Copies(self.root.join(&project.0))
+    }
+
     /// The worktree of an agent.
     pub fn worktree(&self, project: &Project, session: &Session) -> PathBuf {
         self.data.join("worktrees").join(&project.0).join(session.as_str())
@@ -99,6 +141,67 @@ impl Places {
     /// The user's profiles of agent CLIs.
     pub fn profiles(&self) -> PathBuf {
         self.config.join("agents")
+    }
+}
+
+/// What the agents of one repository share under the root. Copies: made again from the journals when they are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copies(pub PathBuf);
+
+impl Copies {
+    /// There when all others are.
+    pub fn built(&self) -> PathBuf {
+        self.0.join("BUILT")
+    }
+
+    /// The tasks as they stand.
+    pub fn tasks(&self) -> PathBuf {
+        self.0.join("tasks")
+    }
+
+    /// A task as it stands.
+    pub fn task(&self, id: TaskId) -> PathBuf {
+        self.tasks().join(format!("{id}.json"))
+    }
+
+    /// What can be claimed now: `<9 - priority>/<shard>/<created>-<id>`.
+    pub fn ready(&self) -> PathBuf {
+        self.0.join("ready")
+    }
+
+    /// The tasks that wait for the end of others.
+    pub fn waiting(&self) -> PathBuf {
+        self.0.join("waiting")
+    }
+
+    /// Who holds what.
+    pub fn claimed(&self) -> PathBuf {
+        self.0.join("claimed")
+    }
+
+    /// What `party` holds.
+    pub fn claimed_by(&self, party: &Party) -> PathBuf {
+        self.claimed().join(party.as_str())
+    }
+
+    /// Until when claims hold.
+    pub fn leases(&self) -> PathBuf {
+        self.0.join("leases")
+    }
+
+    /// Until when the claim of a task holds.
+    pub fn lease(&self, id: TaskId) -> PathBuf {
+        self.leases().join(id.to_string())
+    }
+
+    /// The messages that `party` has not acknowledged.
+    pub fn mail(&self, party: &Party) -> PathBuf {
+        self.0.join("mail").join(party.as_str())
+    }
+
+    /// Every change, as lines.
+    pub fn feed(&self) -> PathBuf {
+        self.0.join("feed")
     }
 }
 

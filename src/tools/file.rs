@@ -354,6 +354,18 @@ pub fn sync_all_around(path: &Path) -> Result<()> {
     rustix::fs::syncfs(dir).map_err(|e| error(e.into()))
 }
 
+/// Whether the open `file` is what is at `path` now.
+pub fn is_at(file: &File, path: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let error = |e| Error::new("look at", path, e);
+    let ours = file.metadata().map_err(error)?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(e) if missing(&e) => Ok(false),
+        Err(e) => Err(error(e)),
+    }
+}
+
 /// Whether there is a directory at `path`, following links.
 pub fn is_dir(path: &Path) -> Result<bool> {
     match fs::metadata(path) {

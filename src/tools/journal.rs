@@ -5,13 +5,14 @@
 //! match its checksum is the trace of a writer that died: readers skip it, the next writer cuts it off. A bad line with
 //! good ones behind it is damage and an error, because what it said is gone.
 
-use super::file;
+use super::{crash, file, lock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A journal that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum Error {
     /// It could not be opened or read.
     #[error(transparent)]
     File(#[from] file::Error),
+    /// Somebody else has it.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// A record could not be written.
     #[error("cannot write to {}: {source}", .path.display())]
     Write {
@@ -45,6 +49,7 @@ impl Error {
         match self {
             Self::Damaged { .. } => "damaged",
             Self::File(e) => e.code(),
+            Self::Lock(e) => e.code(),
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
             Self::Write { .. } => "file",
         }
@@ -54,8 +59,8 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } => true,
-            Self::File(e) => e.is_damage(),
-            Self::Write { .. } => false,
+            Self::File(e) | Self::Lock(lock::Error::File(e)) => e.is_damage(),
+            Self::Lock(_) | Self::Write { .. } => false,
         }
     }
 
@@ -66,6 +71,7 @@ impl Error {
                 Some("the worktree and branch of the agent are untouched; see ai_orch doctor".into())
             }
             Self::File(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
             Self::Write { path, .. } => Some(format!("see df -h {}", path.display())),
         }
     }
@@ -151,6 +157,82 @@ fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
     line.extend_from_slice(&json);
     line.push(b'\n');
     Ok(line)
+}
+
+/// A journal that many processes write, one at a time: it is its own lock, held as long as this is there.
+///
+/// ```
+/// use ai_orch::tools::journal::Shared;
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("counted");
+/// let mut counted = Shared::<u32>::open(&path, std::time::Duration::from_secs(5))?;
+/// let next = counted.records().last().copied().unwrap_or(0) + 1;
+/// counted.append(next)?;
+/// counted.sync()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Shared<T> {
+    writer: Writer<T>,
+    records: Vec<T>,
+    made: bool,
+}
+
+impl<T: Serialize + DeserializeOwned> Shared<T> {
+    /// The journal at `path`, made if it is not there, once nobody else has it. Waits up to `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] if it is held for longer, [`Error::Damaged`].
+    pub fn open(path: &Path, limit: Duration) -> Result<Self> {
+        Self::on(path, lock::guard(path, limit)?)
+    }
+
+    /// Like [`Self::open`]; `None` if somebody has it now.
+    pub fn try_open(path: &Path) -> Result<Option<Self>> {
+        lock::try_guard(path)?.map(|file| Self::on(path, file)).transpose()
+    }
+
+    fn on(path: &Path, mut file: File) -> Result<Self> {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        let contents: Contents<T> = parse(path, &bytes)?;
+        let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
+        if contents.torn {
+            writer.cut()?;
+        }
+        Ok(Self { writer, made: bytes.is_empty(), records: contents.records })
+    }
+
+    /// What it holds, in the order it was written.
+    pub fn records(&self) -> &[T] {
+        &self.records
+    }
+
+    /// The bytes that it holds.
+    pub fn length(&self) -> u64 {
+        self.writer.length
+    }
+
+    /// Appends a record that survives the death of this process, but not yet a power cut.
+    ///
+    /// # Errors
+    /// If it could not be written whole; then nothing of it is left.
+    pub fn append(&mut self, record: T) -> Result<()> {
+        crash::point(|| format!("append to {}", crash::short(&self.writer.path)));
+        self.writer.append_unsynced(&record)?;
+        self.records.push(record);
+        crash::point(|| format!("appended to {}", crash::short(&self.writer.path)));
+        Ok(())
+    }
+
+    /// Makes everything in it survive a power cut.
+    pub fn sync(&mut self) -> Result<()> {
+        self.writer.sync()?;
+        if std::mem::take(&mut self.made) {
+            file::sync_dir(self.writer.path.parent().unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
+    }
 }
 
 /// The one writer of a journal. Whoever makes one must hold the lock that says so.
@@ -252,6 +334,37 @@ mod tests {
         assert_eq!(kept, ["one", "three"]);
         rewrite(&path, &kept).unwrap();
         assert_eq!(read::<String>(&path).unwrap().unwrap().records, kept);
+    }
+
+    #[test]
+    fn many_append_to_a_shared_one_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let limit = Duration::from_secs(30);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let mut shared = Shared::<usize>::open(&path, limit).unwrap();
+                        let n = shared.records().len();
+                        shared.append(n).unwrap();
+                    }
+                });
+            }
+        });
+        let mut held = Shared::<usize>::open(&path, limit).unwrap();
+        assert_eq!(held.records(), (0..200).collect::<Vec<_>>());
+        held.sync().unwrap();
+        assert!(Shared::<usize>::try_open(&path).unwrap().is_none(), "it is its own lock");
+        // Put aside while it is held: whoever waits gets the one that is there then.
+        std::fs::rename(&path, dir.path().join("aside")).unwrap();
+        assert!(Shared::<usize>::try_open(&path).unwrap().unwrap().records().is_empty());
+        drop(held);
+        std::fs::write(&path, "torn").unwrap();
+        let mut shared = Shared::<usize>::open(&path, limit).unwrap();
+        shared.append(7).unwrap();
+        drop(shared);
+        assert_eq!(read::<usize>(&path).unwrap().unwrap().records, [7]);
     }
 
     proptest! {

@@ -5,7 +5,6 @@
 
 use super::file;
 use fs2::FileExt;
-use rustix::fs::fstat;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -84,8 +83,19 @@ pub enum Held {
 
 /// Takes the lock `path` for us alone, waiting up to `limit` for whoever holds it.
 pub fn exclusive(path: &Path, limit: Duration) -> Result<Lock> {
-    if let Some(lock) = try_exclusive(path)? {
-        return Ok(lock);
+    guard(path, limit).map(signed)
+}
+
+/// Takes the lock `path` for us alone if nobody holds it.
+pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
+    Ok(try_guard(path)?.map(signed))
+}
+
+/// The file at `path`, locked for us alone for as long as it is open: for a file that is its own lock. Nothing is written in
+/// it; it is made if it is not there. Waits up to `limit` for whoever holds it.
+pub fn guard(path: &Path, limit: Duration) -> Result<File> {
+    if let Some(file) = try_guard(path)? {
+        return Ok(file);
     }
     // The kernel queues blocking lockers fairly and wakes them at once, which no retry loop does; a thread of its own
     // gives the wait a limit. One that is given up ends as soon as it gets the lock, which it drops at once.
@@ -98,7 +108,7 @@ pub fn exclusive(path: &Path, limit: Duration) -> Result<Lock> {
         })
         .map_err(|source| Error::System { path: path.to_owned(), source })?;
     match receive.recv_timeout(limit) {
-        Ok(locked) => locked.map(signed),
+        Ok(locked) => locked,
         Err(_) => Err(Error::Held { path: path.to_owned(), limit, pid: written_pid(path) }),
     }
 }
@@ -113,12 +123,12 @@ fn block(path: &Path) -> Result<File> {
     }
 }
 
-/// Takes the lock `path` for us alone if nobody holds it.
-pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
+/// Like [`guard`], if nobody holds it.
+pub fn try_guard(path: &Path) -> Result<Option<File>> {
     loop {
         let file = file::open_rw(path)?;
         match FileExt::try_lock_exclusive(&file) {
-            Ok(()) if still_there(&file, path)? => return Ok(Some(signed(file))),
+            Ok(()) if still_there(&file, path)? => return Ok(Some(file)),
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(source) => return Err(Error::System { path: path.to_owned(), source }),
@@ -143,10 +153,9 @@ pub fn probe(path: &Path) -> Result<Option<Held>> {
     }
 }
 
-/// A lock file that was deleted while we waited is nobody's lock: others lock its successor.
+/// A lock file that was deleted or moved while we waited is nobody's lock: others lock its successor.
 fn still_there(file: &File, path: &Path) -> Result<bool> {
-    let links = fstat(file).map_err(|e| Error::System { path: path.to_owned(), source: e.into() })?.st_nlink;
-    Ok(links > 0)
+    Ok(file::is_at(file, path)?)
 }
 
 /// The lock with our pid in its file. The pid only serves messages: if it cannot be written, the lock still holds.
