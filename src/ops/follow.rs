@@ -5,6 +5,7 @@ use crate::a2a::look;
 use crate::a2a::names::Named;
 use crate::a2a::watch::Watch;
 use crate::life::House;
+use crate::model::agent::State;
 use crate::model::report::{AgentReport, LogLine};
 use crate::tools::spool::Tail;
 use crate::tools::{clock, process};
@@ -68,8 +69,7 @@ pub async fn follow(
             wanted &= show(News::State(&report));
             last = Some(report.clone());
         }
-        // A final state is posted by the keeper as the last thing; one that is interrupted has no keeper to wait for.
-        let over = report.state.is_final() || report.state == crate::model::agent::State::Interrupted;
+        let over = is_over(&report);
         if over || !wanted {
             for line in events.read(named, &report)? {
                 show(News::Event(&line, cli(&report, line.n)));
@@ -92,10 +92,20 @@ pub async fn follow(
                 () = clock::at(Some(clock::tick() + CLOCK)) => {
                     show(News::Time(&report));
                 }
-                () = &mut stop => return Ok(Some(Followed { report, left: true })),
+                () = &mut stop => {
+                    // What is said at the end is what is true then, not what was seen last.
+                    let report = look::look(places, named)?.unwrap_or(report);
+                    return Ok(Some(Followed { left: !is_over(&report), report }));
+                }
             }
         }
     }
+}
+
+/// Whether nothing more happens: a final state is posted by the keeper as the last thing; one that is interrupted has no
+/// keeper to wait for.
+fn is_over(report: &AgentReport) -> bool {
+    report.state.is_final() || report.state == State::Interrupted
 }
 
 /// The agent CLI that made attempt `n`.
