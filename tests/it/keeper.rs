@@ -589,8 +589,11 @@ fn a_keeper_killed_at_any_moment_loses_nothing() {
                 eventually("the keeper is gone", || (!runs(pid)).then_some(()));
             }
             eventually("the session is gone", || pane_pid(&house, &name).is_none().then_some(()));
-            let state = house.listed(&name)["state"].as_str().unwrap().to_owned();
-            assert!(["interrupted", "done"].contains(&state.as_str()), "{state}");
+            // A keeper that is killed while it starts a program leaves its lock for a moment to that child.
+            eventually("the list says that it is gone", || {
+                let state = house.listed(&name)["state"].clone();
+                (state == "interrupted" || state == "done").then_some(())
+            });
             take_over(&house, &name, &record);
         }
         let waited = house.orch(["wait", &name]).run();
