@@ -5,31 +5,43 @@ use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
 use crate::tools::file;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The name of the state file in an agent's board directory.
 pub const STATE: &str = "state.json";
+/// The name of the card beside it.
+const CARD: &str = "card.json";
 
 fn path(places: &Places, project: &Project, session: &Session) -> PathBuf {
     places.board(project, session).join(STATE)
 }
 
+/// Where the card of an agent is.
+pub(super) fn card(places: &Places, project: &Project, session: &Session) -> PathBuf {
+    places.board(project, session).join(CARD)
+}
+
 /// Posts what is known about an agent. Makes the directories if a cleaner took them.
 pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
-    let path = path(places, &report.project, &report.session);
     let json = serde_json::to_vec(report)?;
-    match file::post(&path, &json) {
-        Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {
-            file::make_dirs(&places.board(&report.project, &report.session))?;
-            Ok(file::post(&path, &json)?)
+    Ok(post_beside(&path(places, &report.project, &report.session), &json)?)
+}
+
+/// Posts a file of the board. Makes the directories if a cleaner took them.
+pub(super) fn post_beside(path: &Path, json: &[u8]) -> file::Result<()> {
+    match (file::post(path, json), path.parent()) {
+        (Err(e), Some(parent)) if e.source.kind() == std::io::ErrorKind::NotFound => {
+            file::make_dirs(parent)?;
+            file::post(path, json)
         }
-        posted => Ok(posted?),
+        (posted, _) => posted,
     }
 }
 
 /// Removes the entry of the agent `id`.
 pub fn remove(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<()> {
     if read(places, project, session, id)?.is_some() {
+        file::remove(&card(places, project, session))?;
         file::remove(&path(places, project, session))?;
         file::remove_empty_dir(&places.board(project, session))?;
     }

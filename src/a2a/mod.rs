@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 pub mod board;
 pub mod cleaned;
+pub mod identity;
 pub mod look;
 pub mod names;
 pub mod record;
+pub mod registry;
 pub mod root;
 pub mod watch;
 
@@ -57,6 +59,12 @@ pub enum Error {
         /// The agents.
         matches: Vec<String>,
     },
+    /// The environment says to be an agent's, and is not.
+    #[error("this is not the environment of an agent at work: {}", Shown(.why))]
+    NotYou {
+        /// Why not.
+        why: String,
+    },
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -83,6 +91,7 @@ impl Error {
             Self::Record { .. } => "damaged",
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::NotYou { .. } => "not_you",
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -117,6 +126,11 @@ impl Error {
             }
             Self::NoAgent { .. } => Some("all agents: ai_orch list".to_owned()),
             Self::Ambiguous { .. } => Some("type more of the name".to_owned()),
+            Self::NotYou { .. } => Some(
+                "an agent's variables (AI_ORCH_AGENT, AI_ORCH_TOKEN) are good in its own attempt only; \
+                 use a shell that no agent started"
+                    .to_owned(),
+            ),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),

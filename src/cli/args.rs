@@ -55,6 +55,12 @@ Examples:
 Everything in a worktree is saved under refs/ai_orch/rescue first: ai_orch undo brings it back. Ignored files over 10 MiB
 are not saved, and named. Branches stay if they have commits that are on no other branch.";
 
+const MCP_EXAMPLES: &str = "\
+claude, codex and gemini get it from us when they start as agents. For a CLI of your own, in which you are `user`:
+  claude mcp add ai_orch -- ai_orch mcp
+  codex mcp add ai_orch -- ai_orch mcp
+  gemini mcp add ai_orch ai_orch mcp";
+
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -99,6 +105,11 @@ pub(super) enum Verb {
     Undo(Undo),
     /// Check that everything is there that agents need
     Doctor,
+    /// Tell an agent how it works together with the others
+    Guide(Guide),
+    /// Serve our tools to an agent CLI, by the Model Context Protocol on standard input and output
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp,
     /// Show this help, or the help of a verb
     Help {
         /// The verb
@@ -124,6 +135,12 @@ pub(super) struct Run {
     /// The session name; else made from the task
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// What the agent is there for: who creates tasks and sends messages can name a role in place of an agent
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// What the agent belongs to (contextId of A2A); else something of its own
+    #[arg(long, value_name = "ID")]
+    pub context_id: Option<String>,
     /// What the branch starts from; else HEAD
     #[arg(long, value_name = "REF", allow_hyphen_values = true)]
     pub base: Option<String>,
@@ -283,6 +300,14 @@ pub(super) struct Clean {
     /// Remove for good what was saved of agents that were cleaned 30 days ago, or --older-than
     #[arg(long)]
     pub rescue: bool,
+}
+
+/// `guide`.
+#[derive(Debug, Args)]
+pub(super) struct Guide {
+    /// As an Agent Skill, for a file SKILL.md
+    #[arg(long)]
+    pub skill: bool,
 }
 
 /// `undo`.

@@ -27,6 +27,8 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "inside_git_dir" | "no_commit" => USAGE,
         "no_agent"
         | "ambiguous"
+        | "not_you"
+        | "not_for_agents"
         | "gone"
         | "squatted"
         | "newer"

@@ -162,8 +162,8 @@ fn help(verb: Option<&str>, json: bool) -> u8 {
 fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     let mut screen = Screen::new(&house.settings.environment);
     // These say it themselves, or are what somebody types because of it.
-    let reconciles =
-        !json && !matches!(verb, Verb::List(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Help { .. });
+    let reconciles = !json
+        && !matches!(verb, Verb::List(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Mcp | Verb::Help { .. });
     let code = carry_out_on(&mut screen, house, verb, json)?;
     if reconciles && let Ok(count @ 1..) = crate::a2a::look::interrupted(&house.settings.places) {
         print::note(&print::interrupted(count));
@@ -211,12 +211,18 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
             screen.answer(json, &report, print::doctor);
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
+        Verb::Guide(asked) => {
+            let text = if asked.skill { ops::guide::skill() } else { ops::guide::guide(house)? };
+            screen.line(text.trim_end());
+            Ok(exit::OK)
+        }
+        Verb::Mcp => crate::mcp::serve(house).map(|()| exit::OK),
         Verb::Help { verb } => Ok(help(verb.as_deref(), json)),
     }
 }
 
 fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Result<u8> {
-    let reports = if kill.all { ops::kill::kill_all(house)? } else { ops::kill::kill(house, &kill.sessions) };
+    let reports = if kill.all { ops::kill::kill_all(house) } else { ops::kill::kill(house, &kill.sessions) }?;
     let code = exit::of_errors(reports.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&KillsReport { v: VERSION, killed: reports });

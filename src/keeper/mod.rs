@@ -6,7 +6,7 @@
 
 use crate::a2a::look::AGENT;
 use crate::a2a::record::{self, Pen};
-use crate::a2a::root;
+use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
 use crate::life::{self, House, fence, work};
@@ -34,6 +34,7 @@ mod board;
 mod child;
 mod lost;
 mod play;
+mod reach;
 mod senses;
 mod stub;
 mod supervise;
@@ -53,6 +54,8 @@ struct Keeper {
     senses: Senses,
     /// The agent's environment.
     environment: Environment,
+    /// What its attempts show to be known as the agent.
+    token: String,
     /// What is in the worktree, as far as nothing has happened since somebody looked.
     known: Option<Changes>,
     /// When the time allowed for the task is over, and how much it is.
@@ -139,9 +142,14 @@ impl Keeper {
             take_in_lost(&mut pen, record)?;
         }
         pen.note(Entry::Started { keeper: process::me()? })?;
+        // Whatever an attempt before had is worth nothing from here on.
+        let token = identity::issue(record)?;
         let timeout = time_left(&pen);
         let view = View::open(pen.agent.spec.session.as_str());
         let board = Board::new(&places, &pen.agent);
+        if let Err(error) = registry::post(&places, &pen.agent.spec) {
+            tracing::warn!(%error, "the card could not be posted");
+        }
         Ok(Self {
             house,
             catalogue,
@@ -151,6 +159,7 @@ impl Keeper {
             view,
             senses,
             environment,
+            token,
             known: None,
             timeout,
             root_hold,
@@ -295,6 +304,9 @@ impl Keeper {
 
     /// The last thing a keeper does, however it ends: nothing of ours stays behind a last session, the server neither.
     async fn leave(&mut self) {
+        if let Err(error) = identity::revoke(&self.record) {
+            tracing::warn!(%error, "the token could not be taken back");
+        }
         let (tmux, session) = (self.house.tmux.clone(), self.pen.agent.spec.session.clone());
         if let Err(error) = self.aside(move || Ok(tmux.end_with(&session)?)).await {
             tracing::warn!(%error, "the tmux server could not be ended with its last session");

@@ -12,7 +12,8 @@
 //!   <project>/lock               held while a worktree is added
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
-//!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
+//!                                token  refused.log  bin/  homes/<cli>/
+//!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
 //!   trash/<id>/                  a worktree that is about to be deleted
@@ -250,6 +251,26 @@ impl Record {
         self.0.join("git-config")
     }
 
+    /// The token of the keeper at work, by which the agent is known.
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    /// What was refused in the name of the agent, one line each.
+    pub fn refusals(&self) -> PathBuf {
+        self.0.join("refused.log")
+    }
+
+    /// What stands first in the PATH of the agent: our program.
+    pub fn bin(&self) -> PathBuf {
+        self.0.join("bin")
+    }
+
+    /// A home made of links to the user's, for an agent CLI that takes settings from nowhere else.
+    pub fn home(&self, cli: &str) -> PathBuf {
+        self.0.join("homes").join(cli)
+    }
+
     /// The keeper's own log.
     pub fn keeper_log(&self) -> PathBuf {
         self.0.join("keeper.log")
@@ -274,6 +295,11 @@ impl Attempt {
     /// What the attempts before did, for a CLI whose task is a script.
     pub fn brief(&self) -> PathBuf {
         self.0.join("brief")
+    }
+
+    /// How the CLI reaches our MCP server.
+    pub fn mcp(&self) -> PathBuf {
+        self.0.join("mcp.json")
     }
 
     /// Raw standard output.

@@ -5,7 +5,7 @@ use super::agent::State;
 use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
-use super::ids::{AgentId, Moment, Project, Session, path};
+use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -146,6 +146,12 @@ pub struct AgentReport {
     pub validations: Vec<ValidationReport>,
     /// The beginning of the task.
     pub title: String,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    /// What it belongs to; absent only if its record cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_id: Option<ContextId>,
     /// The repository's directory name in our state.
     pub project: Project,
     /// The checkout that `run` was called in.

@@ -35,6 +35,10 @@ pub struct Run {
     pub budget_usd: Option<f64>,
     /// Whether to commit what the agent leaves uncommitted.
     pub commit: bool,
+    /// What the agent is there for.
+    pub role: Option<String>,
+    /// What it belongs to; `None`: something of its own.
+    pub context_id: Option<String>,
 }
 
 /// `resume`, as asked for.

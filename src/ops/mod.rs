@@ -7,19 +7,24 @@ use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
 
 pub mod attach;
+pub mod caller;
 pub mod clean;
 pub mod diff;
 pub mod doctor;
 pub mod follow;
+pub mod guard;
+pub mod guide;
 pub mod kill;
 pub mod list;
 pub mod logs;
+pub mod others;
 pub mod replay;
 pub mod resume;
 pub mod run;
 pub mod show;
 pub mod undo;
 pub mod wait;
+pub mod whoami;
 
 /// A verb that could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +101,14 @@ pub enum Error {
         /// The agent.
         session: String,
     },
+    /// An agent asked for what only a person may do.
+    #[error("{verb} is not for agents, and this is the agent {agent}")]
+    NotForAgents {
+        /// What it asked for.
+        verb: &'static str,
+        /// The agent.
+        agent: String,
+    },
     /// Nothing was cleaned that could come back.
     #[error("nothing was cleaned that could come back")]
     NothingCleaned,
@@ -132,6 +145,7 @@ impl Error {
             Self::NotRecorded { why, .. } => why.code(),
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
+            Self::NotForAgents { .. } => "not_for_agents",
             Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::Life(e) => e.code(),
@@ -168,6 +182,10 @@ impl Error {
             Self::ToBeKilled { session } => {
                 Some(format!("end it: ai_orch kill {session}; or let it go on: ai_orch resume {session}"))
             }
+            Self::NotForAgents { .. } => Some(
+                "an agent may look at the others (list, show, logs, diff, wait) and work with them: ai_orch guide"
+                    .to_owned(),
+            ),
             Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())

@@ -1,8 +1,10 @@
 //! Floor 1: decisions. Facts in, decision out; no clock, no disk, no process, no `async`.
 
+pub mod card;
 pub mod classify;
 pub mod clean;
 pub mod give_up;
+pub mod guide;
 pub mod heard;
 pub mod naming;
 pub mod nearest;

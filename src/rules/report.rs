@@ -95,6 +95,8 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
             .map(|v| ValidationReport { n: v.n, ok: v.ok, exit: v.exit, ms: v.ms, output: v.output.clone() })
             .collect(),
         title: agent.spec.title.clone(),
+        role: agent.spec.role.clone(),
+        context_id: Some(agent.spec.context()),
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
         branch: agent.spec.branch.clone(),

@@ -3,7 +3,7 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 18] = [
+const ANNOUNCED: [&str; 16] = [
     "answer",
     "clean",
     "completions",
@@ -12,9 +12,7 @@ const ANNOUNCED: [&str; 18] = [
     "dispatcher",
     "events",
     "flow",
-    "guide",
     "live",
-    "mcp",
     "merge",
     "msg",
     "resume",
@@ -25,11 +23,13 @@ const ANNOUNCED: [&str; 18] = [
 ];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 14] = [
+const RUN_OPTIONS: [&str; 16] = [
     "--agent-cli",
     "--model",
     "--context",
     "--name",
+    "--role",
+    "--context-id",
     "--base",
     "--timeout",
     "--permissions",

@@ -174,6 +174,12 @@ class World:
         check(self.git("rev-parse", "HEAD").strip() == self.base, "HEAD of the checkout moved")
         check(self.git("status", "--porcelain") == "", "the checkout changed")
 
+    def configured(self):
+        """The settings of the user's CLIs, as they are."""
+        files = [self.home / ".gemini/settings.json", self.home / ".codex/config.toml", self.home / ".gitconfig"]
+        return {str(f): f.read_bytes() for f in files} | {
+            str(d): sorted(p.name for p in d.glob("*")) for d in (self.home / ".gemini/extensions", self.home / ".gemini/policies")}
+
     # ---- the end
 
     def processes(self):
