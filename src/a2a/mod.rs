@@ -4,17 +4,27 @@
 //! whoever holds its `keeper.lock`.
 
 use crate::model::text::Shown;
+use crate::rules::refusal::Refusal;
 use crate::rules::replay;
 use crate::tools::{file, journal, lock, process};
 use std::path::PathBuf;
 
+mod artifacts;
 pub mod board;
+mod claim;
 pub mod cleaned;
+mod copies;
+mod leases;
 pub mod look;
 pub mod names;
+mod ready;
+mod reap;
 pub mod record;
 pub mod root;
+mod settle;
+pub mod tasks;
 pub mod watch;
+pub mod worker;
 
 /// Shared files that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +67,9 @@ pub enum Error {
         /// The agents.
         matches: Vec<String>,
     },
+    /// What was asked about a task is not done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -83,6 +96,7 @@ impl Error {
             Self::Record { .. } => "damaged",
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::Refused(why) => why.code(),
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -101,6 +115,11 @@ impl Error {
         }
     }
 
+    /// Whether it is about a task whose journal is damaged.
+    pub(crate) fn is_damaged_task(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::DamagedTask { .. }))
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -117,6 +136,7 @@ impl Error {
             }
             Self::NoAgent { .. } => Some("all agents: ai_orch list".to_owned()),
             Self::Ambiguous { .. } => Some("type more of the name".to_owned()),
+            Self::Refused(why) => why.hint(),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),
