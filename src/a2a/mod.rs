@@ -4,19 +4,29 @@
 //! whoever holds its `keeper.lock`.
 
 use crate::model::text::Shown;
+use crate::rules::refusal::Refusal;
 use crate::rules::replay;
 use crate::tools::{file, journal, lock, process};
 use std::path::PathBuf;
 
+mod artifacts;
 pub mod board;
+mod claim;
 pub mod cleaned;
 pub mod identity;
+mod copies;
+mod leases;
 pub mod look;
 pub mod names;
+mod ready;
+mod reap;
 pub mod record;
 pub mod registry;
 pub mod root;
+mod settle;
+pub mod tasks;
 pub mod watch;
+pub mod worker;
 
 /// Shared files that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +75,9 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// What was asked about a task is not done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -92,6 +105,7 @@ impl Error {
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
             Self::NotYou { .. } => "not_you",
+            Self::Refused(why) => why.code(),
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -108,6 +122,11 @@ impl Error {
             Self::Journal(e) => e.is_damage(),
             _ => false,
         }
+    }
+
+    /// Whether it is about a task whose journal is damaged.
+    pub(crate) fn is_damaged_task(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::DamagedTask { .. }))
     }
 
     /// What to type next.
@@ -131,6 +150,7 @@ impl Error {
                  use a shell that no agent started"
                     .to_owned(),
             ),
+            Self::Refused(why) => why.hint(),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),

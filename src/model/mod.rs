@@ -16,3 +16,4 @@ pub mod report;
 pub mod request;
 pub mod text;
 mod tolerant;
+pub mod work;

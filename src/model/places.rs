@@ -165,7 +165,12 @@ impl Copies {
         self.tasks().join(format!("{id}.json"))
     }
 
-    /// What can be claimed now: `<9 - priority>/<shard>/<created>-<id>`.
+    /// Written to whenever somebody looks for holders that are gone.
+    pub fn reaped(&self) -> PathBuf {
+        self.0.join("REAPED")
+    }
+
+    /// What can be claimed now: `<9 - priority>/<shard>/<created>-<id>`, and `.<role>` behind it if it is for a role.
     pub fn ready(&self) -> PathBuf {
         self.0.join("ready")
     }
@@ -173,6 +178,16 @@ impl Copies {
     /// The tasks that wait for the end of others.
     pub fn waiting(&self) -> PathBuf {
         self.0.join("waiting")
+    }
+
+    /// Those that wait for the end of `id`.
+    pub fn waiting_for(&self, id: TaskId) -> PathBuf {
+        self.waiting().join(id.to_string())
+    }
+
+    /// There while `waiting` waits for the end of `id`.
+    pub fn waits(&self, id: TaskId, waiting: TaskId) -> PathBuf {
+        self.waiting_for(id).join(waiting.to_string())
     }
 
     /// Who holds what.
@@ -183,6 +198,11 @@ impl Copies {
     /// What `party` holds.
     pub fn claimed_by(&self, party: &Party) -> PathBuf {
         self.claimed().join(party.as_str())
+    }
+
+    /// There while `party` holds the task `id`, or is in the middle of changing it.
+    pub fn claim(&self, party: &Party, id: TaskId) -> PathBuf {
+        self.claimed_by(party).join(id.to_string())
     }
 
     /// Until when claims hold.

@@ -13,7 +13,7 @@ use super::crash;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -172,6 +172,64 @@ pub fn append(path: &Path) -> Result<File> {
 pub fn open_rw(path: &Path) -> Result<File> {
     let opened = private().read(true).create(true).truncate(false).open(path);
     opened.and_then(regular).map_err(|e| Error::new("open", path, e))
+}
+
+/// Opens `path` for reading and writing; `None` if it is not there.
+pub fn open_there(path: &Path) -> Result<Option<File>> {
+    match private().read(true).open(path).and_then(regular) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+/// Makes `path` a file, for its name alone; what is in it stays.
+pub fn mark(path: &Path) -> Result<()> {
+    crash::point(|| format!("mark {}", crash::short(path)));
+    private().create(true).truncate(false).open(path).map(drop).map_err(|e| Error::new("make", path, e))
+}
+
+/// Writes `bytes` at the beginning of `path`, in one write, making the file if it is not there. For what is rewritten often
+/// and always has one length; not synced.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("overwrite {}", crash::short(path)));
+    let write = || private().create(true).truncate(false).open(path)?.write_all_at(bytes, 0);
+    write().map_err(|e| Error::new("write", path, e))
+}
+
+/// When `path` was last written to; `None` if it is not there.
+pub fn modified(path: &Path) -> Result<Option<crate::model::ids::Moment>> {
+    match fs::symlink_metadata(path).and_then(|meta| meta.modified()) {
+        Ok(time) => Ok(jiff::Timestamp::try_from(time).ok().map(crate::model::ids::Moment)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
+    }
+}
+
+/// Makes `path`, which must be there, a file that was written to just now.
+pub fn touch(path: &Path) -> Result<()> {
+    let now = rustix::fs::Timestamps {
+        last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+        last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+    };
+    rustix::fs::utimensat(CWD, path, &now, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|e| Error::new("touch", path, e))
+}
+
+/// Whether anything is at `path` itself.
+pub fn is_there(path: &Path) -> Result<bool> {
+    Ok(ownership(path)?.is_some())
+}
+
+/// Does `write` to `path`; if its directory is not there, once more after making it.
+pub fn with_dir<T>(path: &Path, write: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    match write(path) {
+        Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
+            make_dirs(parent(path))?;
+            write(path)
+        }
+        done => done,
+    }
 }
 
 /// Makes `path` an empty file and opens it for writing.
