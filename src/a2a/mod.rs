@@ -4,6 +4,7 @@
 //! whoever holds its `keeper.lock`.
 
 use crate::model::text::Shown;
+use crate::rules::mail::Refused;
 use crate::rules::replay;
 use crate::tools::{file, journal, lock, process};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 pub mod board;
 pub mod cleaned;
 pub mod look;
+pub mod mail;
 pub mod names;
 pub mod record;
 pub mod root;
@@ -57,6 +59,9 @@ pub enum Error {
         /// The agents.
         matches: Vec<String>,
     },
+    /// A message is not sent.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -83,6 +88,7 @@ impl Error {
             Self::Record { .. } => "damaged",
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::Refused(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -117,6 +123,7 @@ impl Error {
             }
             Self::NoAgent { .. } => Some("all agents: ai_orch list".to_owned()),
             Self::Ambiguous { .. } => Some("type more of the name".to_owned()),
+            Self::Refused(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),

@@ -4,6 +4,7 @@ pub mod classify;
 pub mod clean;
 pub mod give_up;
 pub mod heard;
+pub mod mail;
 pub mod naming;
 pub mod nearest;
 pub mod next;
