@@ -81,7 +81,7 @@ fn said(file: File) -> Option<Lease> {
 /// Begins it again from now, if it is there; whether it is.
 pub(super) fn renew(copies: &Copies, id: TaskId) -> Result<bool> {
     let path = copies.lease(id);
-    let Some(file) = file::open_there(&path)? else { return Ok(false) };
+    let Some(file) = file::open_rw_there(&path)? else { return Ok(false) };
     let failed = |source| file::Error { action: "renew", path: path.clone(), source };
     let Some(lease) = said(file.try_clone().map_err(failed)?) else { return Ok(false) };
     let renewed = Lease { deadline: clock::boot_millis().saturating_add(lease.ms), ..lease };

@@ -4,6 +4,7 @@
 //! whoever holds its `keeper.lock`.
 
 use crate::model::text::Shown;
+use crate::rules::mail::Refused;
 use crate::rules::refusal::Refusal;
 use crate::rules::replay;
 use crate::tools::{file, journal, lock, process};
@@ -13,10 +14,11 @@ mod artifacts;
 pub mod board;
 mod claim;
 pub mod cleaned;
-pub mod identity;
 mod copies;
+pub mod identity;
 mod leases;
 pub mod look;
+pub mod mail;
 pub mod names;
 mod ready;
 mod reap;
@@ -78,6 +80,9 @@ pub enum Error {
     /// What was asked about a task is not done.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A message is not sent.
+    #[error(transparent)]
+    NotSent(#[from] Refused),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -106,6 +111,7 @@ impl Error {
             Self::Ambiguous { .. } => "ambiguous",
             Self::NotYou { .. } => "not_you",
             Self::Refused(why) => why.code(),
+            Self::NotSent(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -151,6 +157,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Refused(why) => why.hint(),
+            Self::NotSent(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),

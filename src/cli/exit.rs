@@ -24,7 +24,8 @@ pub(super) fn of_error(code: &str) -> u8 {
         "usage" | "config" | "context" | "no_such_base" | "agent_cli_unknown" | "agent_cli_needs"
         | "profile_syntax" | "profile_key" | "profile_value" | "model_not_taken" | "no_budget"
         | "bad_budget" | "cannot_resume" | "working_directory" | "not_a_repository" | "bare_repository"
-        | "inside_git_dir" | "no_commit" | "bad_parts" | "no_dependency" | "too_large" => USAGE,
+        | "inside_git_dir" | "no_commit" | "bad_parts" | "no_dependency" | "too_large" | "bad_message"
+        | "message_too_large" => USAGE,
         "no_agent"
         | "ambiguous"
         | "not_you"
@@ -57,7 +58,11 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "wrong_role"
         | "not_yours"
         | "name_of_agent"
-        | "still_runs" => REFUSED,
+        | "still_runs"
+        | "nobody"
+        | "too_many_messages"
+        | "too_many_hops"
+        | "inbox_full" => REFUSED,
         "budget_spent" => BUDGET,
         "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.

@@ -404,6 +404,15 @@ pub mod path {
         Bytes(Vec<u8>),
     }
 
+    impl From<Form> for PathBuf {
+        fn from(form: Form) -> Self {
+            match form {
+                Form::Text(text) => text.into(),
+                Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+            }
+        }
+    }
+
     /// Writes a path.
     pub fn serialize<S: Serializer>(path: &Path, s: S) -> Result<S::Ok, S::Error> {
         match path.to_str() {
@@ -414,10 +423,7 @@ pub mod path {
 
     /// Reads a path.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
-        Ok(match Form::deserialize(d)? {
-            Form::Text(text) => text.into(),
-            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
-        })
+        Form::deserialize(d).map(PathBuf::from)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod event;
 pub mod failure;
 pub mod ids;
+pub mod mail;
 pub mod places;
 pub mod profile;
 pub mod report;

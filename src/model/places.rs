@@ -4,7 +4,7 @@
 //! <root>/  (under /tmp)          the live board; may be wiped at any time and costs nothing but time
 //!   VERSION  tmux.conf  tmux.sock
 //!   <project>/agents/<session>/state.json
-//!   <project>/{tasks,ready,waiting,claimed,leases,mail,feed}/   copies of tasks and mail (design/a2a-files.md)
+//!   <project>/{tasks,ready,waiting,claimed,leases,mail,sent,feed}/   copies of tasks and mail (design/a2a-files.md)
 //! <state>/ (XDG state)           the truth
 //!   tmux.lock  tmux-server       guard of the tmux server, and who it is
 //!   names/<session>              link to the agent's record; reserves the name
@@ -21,6 +21,7 @@
 //! ```
 
 use super::ids::{AgentId, Party, Project, Session, TaskId};
+use super::mail::MailId;
 use std::path::PathBuf;
 
 /// The four directories that everything of ours lies in.
@@ -218,6 +219,16 @@ impl Copies {
     /// The messages that `party` has not acknowledged.
     pub fn mail(&self, party: &Party) -> PathBuf {
         self.0.join("mail").join(party.as_str())
+    }
+
+    /// The copy of a message that `party` has not acknowledged: the number first, so that names are in the order of the inbox.
+    pub fn letter(&self, party: &Party, seq: u64, id: MailId) -> PathBuf {
+        self.mail(party).join(format!("{seq:010}-{id}.json"))
+    }
+
+    /// When `party` sent its last messages.
+    pub fn sent(&self, party: &Party) -> PathBuf {
+        self.0.join("sent").join(party.as_str())
     }
 
     /// Every change, as lines.

@@ -6,6 +6,7 @@ pub mod clean;
 pub mod give_up;
 pub mod guide;
 pub mod heard;
+pub mod mail;
 pub mod naming;
 pub mod nearest;
 pub mod next;

@@ -174,8 +174,8 @@ pub fn open_rw(path: &Path) -> Result<File> {
     opened.and_then(regular).map_err(|e| Error::new("open", path, e))
 }
 
-/// Opens `path` for reading and writing; `None` if it is not there.
-pub fn open_there(path: &Path) -> Result<Option<File>> {
+/// Like [`open_rw`], but `None` if it is not there.
+pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
     match private().read(true).open(path).and_then(regular) {
         Ok(file) => Ok(Some(file)),
         Err(e) if missing(&e) => Ok(None),
@@ -422,6 +422,12 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool> {
         Err(e) if missing(&e) => Ok(false),
         Err(e) => Err(error(e)),
     }
+}
+
+/// The length of the open `file` if it is what is at `path` now, else `None`.
+pub fn length_at(file: &File, path: &Path) -> Result<Option<u64>> {
+    let length = file.metadata().map_err(|e| Error::new("look at", path, e))?.len();
+    Ok(is_at(file, path)?.then_some(length))
 }
 
 /// Whether there is a directory at `path`, following links.

@@ -136,6 +136,21 @@ pub fn try_guard(path: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Locks `file`, which stays open afterwards, for us alone if nobody holds its lock. Whether it is still what its path leads
+/// to is to be asked then.
+pub fn try_again(file: &File, path: &Path) -> Result<bool> {
+    match FileExt::try_lock_exclusive(file) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(source) => Err(Error::System { path: path.to_owned(), source }),
+    }
+}
+
+/// Gives the lock of `file` back, which stays open.
+pub fn let_go(file: &File, path: &Path) -> Result<()> {
+    FileExt::unlock(file).map_err(|source| Error::System { path: path.to_owned(), source })
+}
+
 /// Takes a shared lock on the directory `path` itself: cleaners of /tmp leave a locked directory alone.
 pub fn share_dir(path: &Path) -> Result<Lock> {
     let file = file::open_dir(path)?;
