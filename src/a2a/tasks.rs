@@ -535,8 +535,9 @@ fn check(by: &By) -> Result<()> {
 /// The task as it was after the operation of `by`, if that was done.
 pub(super) fn as_then(held: &Held, by: &By) -> Option<Work> {
     let rev = rules::done(&held.work, &by.name, by.op.as_deref()?)?;
-    let until = held.journal.records().iter().position(|record| record.rev > rev);
-    rules::fold(held.journal.records().get(..until?)?).ok().or_else(|| Some(held.work.clone()))
+    let then: Vec<_> =
+        held.journal.records().iter().take_while(|record| record.rev <= rev).cloned().collect();
+    rules::fold(&then).ok()
 }
 
 /// The tag of the last entry.

@@ -12,6 +12,7 @@ use crate::life::session::UMASK;
 use crate::life::{self, House, fence, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
+use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::rules::next::{self, Step};
 use crate::rules::wording::Tone;
@@ -32,6 +33,7 @@ const FILL_GRACE: Duration = Duration::from_secs(2);
 mod attempt;
 mod board;
 mod child;
+mod leases;
 mod lost;
 mod play;
 mod reach;
@@ -80,7 +82,12 @@ pub fn keep(record: &Path) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let mut keeper = Keeper::take_over(&record)?;
+        let spec = &keeper.pen.agent.spec;
+        let party = Party::Worker(spec.session.clone());
+        let leases = leases::keep(keeper.house.settings.places.clone(), spec.project.clone(), party);
+        let leases = tokio::spawn(leases);
         let ended = keeper.run().await;
+        leases.abort();
         keeper.leave().await;
         ended
     });

@@ -15,9 +15,12 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::{ErrorData, ServerHandler, ServiceExt};
 use serde_json::Value;
+use std::sync::Mutex;
 use std::time::Duration;
-use tools::Trouble;
+use tools::{Memory, Trouble};
 
+mod forms;
+mod schema;
 mod tools;
 
 /// What models are told before they call anything.
@@ -32,7 +35,7 @@ pub fn serve(house: &House) -> Result<()> {
             let source = std::io::Error::other(why);
             Error::from(process::Error { action: "serve MCP".to_owned(), source })
         };
-        let server = Server { house: house.clone() };
+        let server = Server { house: house.clone(), memory: Mutex::default() };
         let running = match server.serve(rmcp::transport::stdio_pipes()).await {
             Ok(running) => running,
             // A client that went away before it said anything is no failure of ours.
@@ -49,6 +52,7 @@ pub fn serve(house: &House) -> Result<()> {
 /// What answers a client.
 struct Server {
     house: House,
+    memory: Mutex<Memory>,
 }
 
 impl ServerHandler for Server {
@@ -72,7 +76,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(asked.arguments.unwrap_or_default());
-        let done = tools::call(&self.house, &asked.name, arguments);
+        let done = tools::call(&self.house, &self.memory, &asked.name, arguments).await;
         let text = |value: Value| vec![ContentBlock::text(value.to_string())];
         Ok(match done {
             Ok(value) => CallToolResult::success(text(value)),

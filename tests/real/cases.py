@@ -1,8 +1,10 @@
 """What the real agent CLIs must do under ai_orch. Every case gets a world of its own."""
 import json
+import subprocess
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from world import CLOSED_PORT, Wrong, check, commit_by
 
 CASES = {}
@@ -384,6 +386,65 @@ def reaches_us(cli, permissions):
 for name in ("gemini", "codex", "claude"):
     for level in ("read", "work"):
         reaches_us(name, level)
+
+
+def works_with_us(cli):
+    @case(cli + "-mcp-together")
+    def _(world):
+        """It reads a message sent before it started and one sent while it worked, and does a task."""
+        person = world.mcp()
+        task = person.call("create_task", text="review hello.txt", role="reviewer", op_id="t")["task_id"]
+
+        def steps(prompt):
+            return {"steps": [
+                call("read_inbox"),
+                {"shell": "touch %s/began; while [ ! -e %s/go ]; do sleep 0.1; done" % (world.worktree_tmp, world.worktree_tmp)},
+                call("wait", seconds=20), call("read_inbox"), call("claim_task", op_id="c"),
+                call("add_artifact", task_id=task, name="review", text="it greets"),
+                call("complete_task", task_id=task, text="reviewed", op_id="e"),
+                call("send_message", to="user", text="the review is done"), *commit_by(cli)["steps"]]}
+        world.serve(cli, script=steps)
+        # Before it starts there is nobody of that name: an agent that waits for its turn has one already.
+        done, _ = world.orch("run", "--detach", "--json", "--agent-cli", cli, "--name", "task", "--role", "reviewer", TASK)
+        check(done.returncode == 0, done.stderr)
+        check(person.call("send_message", to="task", text="FIRST")["sent"], "the first message was not sent")
+        end = time.monotonic() + 60
+        while not (world.worktree_tmp / "began").exists():
+            check(time.monotonic() < end, "it never came to its command", world.asked(cli)[-1:])
+            time.sleep(0.1)
+        check(person.call("send_message", to="role:reviewer", text="SECOND")["sent"][0]["to"] == "task", "a role leads nowhere")
+        (world.worktree_tmp / "go").touch()
+        done, _ = world.orch("wait", "task", "--timeout", "90s")
+        check(done.returncode == 0, done.stdout, done.stderr, [r.get("results") for r in world.asked(cli)])
+        got = answers(world, cli)
+        texts = [m["text"] for g in got for m in g.get("messages", [])]
+        check(any("FIRST" in t for t in texts) and any("SECOND" in t for t in texts), "it read", texts, got)
+        check(sum("FIRST" in t for t in texts) == 1, "it read a message twice", texts)
+        whole = person.call("list_tasks", task_id=task)["task"]
+        check(whole["status"]["state"] == "TASK_STATE_COMPLETED", whole)
+        check(whole["artifacts"][0]["parts"][0]["text"] == "it greets", whole)
+        inbox = person.call("read_inbox")["messages"]
+        check([m["from"] for m in inbox] == ["task"] and "the review is done" in inbox[0]["text"], inbox)
+        person.end()
+
+
+for name in ("gemini", "codex", "claude"):
+    works_with_us(name)
+
+
+@case("mcp-official-client")
+def _(world):
+    """The official Python client goes through every tool."""
+    python = world.bin / "mcp-python"
+    if not python.exists():
+        return "SKIPPED: the official client could not be had"
+    done, _ = world.orch("run", "--detach", "--agent-cli", "sh", "--name", "worker", "--role", "reviewer", "exec tail -f README.md")
+    check(done.returncode == 0, done.stderr)
+    client = [str(python), str(Path(__file__).parent / "mcp_client.py"), *world.call]
+    done = subprocess.run(client, cwd=world.repo, env=world.env, capture_output=True, text=True, timeout=120)
+    check(done.returncode == 0, "the client says", done.stdout[-2000:], done.stderr[-3000:])
+    world.orch("kill", "worker")
+    return done.stdout.strip()
 
 
 for name, second in (("gemini", "claude"), ("codex", "claude"), ("claude", "codex")):
