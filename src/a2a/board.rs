@@ -1,6 +1,8 @@
 //! The board: the state of each agent under /tmp, posted by its keeper for everybody to read.
 
 use super::Result;
+use super::feed::Feed;
+use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
@@ -25,6 +27,14 @@ pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
         }
         posted => Ok(posted?),
     }
+}
+
+/// Posts what is known about an agent that nobody keeps, and announces its state. The board is a copy, and /tmp may be full or
+/// wiped: the journal has it.
+pub fn tell(places: &Places, report: &AgentReport) {
+    post(places, report).ok();
+    let kind = Kind::Agent { session: report.session.clone(), state: report.state };
+    Feed::new(places, &report.project).try_say(kind);
 }
 
 /// Removes the entry of the agent `id`.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 pub mod board;
 pub mod cleaned;
+pub mod feed;
 pub mod look;
 pub mod mail;
 pub mod names;

@@ -10,6 +10,7 @@ pub mod attach;
 pub mod clean;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod follow;
 pub mod kill;
 pub mod list;
