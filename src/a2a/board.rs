@@ -1,6 +1,8 @@
 //! The board: the state of each agent under /tmp, posted by its keeper for everybody to read.
 
 use super::Result;
+use super::feed::Feed;
+use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
@@ -36,6 +38,14 @@ pub(super) fn post_beside(path: &Path, json: &[u8]) -> file::Result<()> {
         }
         (posted, _) => posted,
     }
+}
+
+/// Posts what is known about an agent that nobody keeps, and announces its state. The board is a copy, and /tmp may be full or
+/// wiped: the journal has it.
+pub fn tell(places: &Places, report: &AgentReport) {
+    post(places, report).ok();
+    let kind = Kind::Agent { session: report.session.clone(), state: report.state };
+    Feed::new(places, &report.project).try_say(kind);
 }
 
 /// Removes the entry of the agent `id`.

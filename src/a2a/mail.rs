@@ -8,22 +8,24 @@
 //! A `Mail` remembers what it has read of each inbox, so that a send costs one append and one rename however much is in
 //! there. That is only ever a beginning of the journal, and never believed of another one that took its place.
 
-use super::names;
-use super::{Result, look};
+use super::feed::Feed;
+use super::watch::Watch;
+use super::{Result, look, names};
+use crate::model::feed::Kind;
 use crate::model::ids::{Party, ProcessId, Project};
 use crate::model::mail::{
     DeadLetter, Draft, Envelope, Given, How, Inbox, Letter, MailEntry, MailId, MailRecord, Receipt, VERSION,
 };
 use crate::model::places::{Copies, Places};
 use crate::rules::mail::{self as rules, Reader, Refused};
-use crate::tools::journal::{self, Visit, Visitor};
+use crate::tools::journal::{self, News, Visit, Visitor};
 use crate::tools::lock::{self, Held};
 use crate::tools::{clock, file, process};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one who holds an inbox is waited for: each does so for microseconds, or for one sync while it is written anew.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -36,6 +38,7 @@ pub struct Mail {
     places: Places,
     project: Project,
     copies: Copies,
+    feed: Feed,
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
@@ -49,6 +52,7 @@ struct Known {
 /// An inbox that is locked.
 struct Desk<'v> {
     party: Party,
+    path: &'v Path,
     visit: Visit<'v, MailRecord>,
     inbox: &'v mut Inbox,
 }
@@ -57,7 +61,8 @@ impl Mail {
     /// The inboxes of `project`.
     pub fn new(places: &Places, project: &Project) -> Self {
         let known = Mutex::default();
-        Self { places: places.clone(), project: project.clone(), copies: places.copies(project), known }
+        let (copies, feed) = (places.copies(project), Feed::new(places, project));
+        Self { places: places.clone(), project: project.clone(), copies, feed, known }
     }
 
     /// Sends `draft` to each of its readers, one after the other. A receipt says that the message is on record; one that was
@@ -97,7 +102,13 @@ impl Mail {
                 message: draft.message.clone(),
                 at,
             };
-            receipts.push(self.deliver(to, envelope)?);
+            let receipt = self.deliver(to, envelope)?;
+            if let Some(seq) = receipt.seq {
+                // Of one that was there as well: who sent it first may have been killed before saying so.
+                let (inbox, from) = (to.clone(), draft.from.clone());
+                self.feed.try_say(Kind::Message { inbox, seq, id: receipt.id, from });
+            }
+            receipts.push(receipt);
         }
         if draft.durable {
             for receipt in &mut receipts {
@@ -256,6 +267,26 @@ impl Mail {
         Ok(dir)
     }
 
+    /// Waits until something is there for `reader` to read, or until `deadline`; how much that is. A message rings: nothing is
+    /// asked again and again.
+    pub async fn wait(&self, reader: &Party, deadline: Option<Instant>) -> Result<usize> {
+        let mut watch = Watch::new();
+        loop {
+            // What came before the watch began rang no bell.
+            let unseen = watch.add(&self.bell(reader)?)?;
+            let count = self.unread_count(reader)?;
+            if count > 0 || deadline.is_some_and(|deadline| deadline <= clock::tick()) {
+                return Ok(count);
+            }
+            if !unseen {
+                tokio::select! {
+                    () = watch.changed() => {}
+                    () = clock::at(deadline) => {}
+                }
+            }
+        }
+    }
+
     /// Makes the copies of all inboxes again, for a root that was wiped.
     pub fn rebuild(&self) -> Result<()> {
         for party in self.parties()? {
@@ -318,9 +349,9 @@ impl Mail {
         {
             file::make_dirs(dir)?;
         }
-        let mut visit = visitor.enter(LIMIT)?;
-        take_in(inbox, std::mem::take(&mut visit.news), visit.anew);
-        let mut desk = Desk { party: party.clone(), visit, inbox };
+        let (visit, news) = visitor.enter(LIMIT)?;
+        take_in(inbox, news);
+        let mut desk = Desk { party: party.clone(), path, visit, inbox };
         let done = what(&mut desk)?;
         desk.leave()?;
         Ok(done)
@@ -329,8 +360,8 @@ impl Mail {
     /// What `look` sees in the inbox at `path`; nothing is made or changed.
     fn looking<T>(&self, path: &Path, look: impl FnOnce(&Inbox) -> T) -> Result<T> {
         let mut known = self.remembered(path);
-        let Some((news, anew)) = known.visitor.glance(LIMIT)? else { return Ok(look(&Inbox::default())) };
-        take_in(&mut known.inbox, news, anew);
+        let Some(news) = known.visitor.glance(LIMIT)? else { return Ok(look(&Inbox::default())) };
+        take_in(&mut known.inbox, news);
         let seen = look(&known.inbox);
         self.remember(path.to_owned(), known);
         Ok(seen)
@@ -470,22 +501,34 @@ impl Desk<'_> {
             return Ok(self.visit.leave()?);
         }
         let records = rules::compact(self.inbox, clock::now());
-        match self.visit.replace(&records) {
-            Ok(()) => {}
-            // What was asked for is done and on record; the next one tries again.
-            Err(error) => tracing::warn!(%error, inbox = %self.party, "an inbox could not be written anew"),
+        let written = sweep(self.path, &self.party).and_then(|()| Ok(self.visit.replace(&records)?));
+        // What was asked for is done and on record; the next one tries again.
+        if let Err(error) = written {
+            tracing::warn!(%error, inbox = %self.party, "an inbox could not be written anew");
         }
         Ok(())
     }
 }
 
-fn take_in(inbox: &mut Inbox, news: Vec<(MailRecord, u64)>, anew: bool) {
-    if anew {
+fn take_in(inbox: &mut Inbox, news: News<MailRecord>) {
+    if news.anew {
         *inbox = Inbox::default();
     }
-    for (record, bytes) in news {
+    for (record, bytes) in news.records {
         rules::fold(inbox, record, bytes);
     }
+}
+
+/// Removes what was left by somebody who was killed while writing the inbox at `path` anew, which needs its lock.
+fn sweep(path: &Path, party: &Party) -> Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    let begin = format!(".{party}.");
+    for name in file::names(dir)?.unwrap_or_default() {
+        if name.to_str().is_some_and(|name| name.starts_with(&begin)) {
+            file::remove(&dir.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the name of a copy says.
@@ -516,3 +559,7 @@ pub fn home_of(places: &Places, here: &Project, party: &Party) -> Result<Project
     // Says which names are close.
     names::require(places, name.as_str()).map(|named| named.project)
 }
+
+#[cfg(test)]
+#[path = "mail_tests.rs"]
+mod tests;

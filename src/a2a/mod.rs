@@ -15,6 +15,7 @@ pub mod board;
 mod claim;
 pub mod cleaned;
 mod copies;
+pub mod feed;
 pub mod identity;
 mod leases;
 pub mod look;

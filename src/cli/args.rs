@@ -1,7 +1,9 @@
 //! What can be typed.
 
 use crate::model::agent::State;
+use crate::model::feed::BadCursor;
 use crate::model::profile::Permissions;
+use crate::model::request::Since;
 use clap::{Args, Command, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,6 +63,16 @@ claude, codex and gemini get it from us when they start as agents. For a CLI of 
   codex mcp add ai_orch -- ai_orch mcp
   gemini mcp add ai_orch ai_orch mcp";
 
+const EVENTS_EXAMPLES: &str = "\
+Examples:
+  ai_orch events -f                                       as it happens; Ctrl-C ends it
+  ai_orch events -f --since now | while read -r event; do …; done
+  ai_orch events --since 3f9a1c2b-000001:4096             go on where the last event of an earlier call was
+
+One JSON object a line: {\"v\":1,\"cursor\":…,\"at\":…,\"kind\":\"agent\",\"session\":\"fix\",\"state\":\"working\"}. On a terminal it is one
+line in words, unless --json is given. An event says that something changed, never what was said. After kind \"gap\" look at
+everything again: what happened before is not kept.";
+
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -88,6 +100,9 @@ pub(super) enum Verb {
     Logs(Logs),
     /// Show what an agent changed, committed or not
     Diff(Diff),
+    /// Show what changes in this repository: agents, tasks, messages
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(Events),
     /// Attach to the tmux session of an agent
     #[command(after_help = "Leave with q or C-b d; the agent goes on. Without a name: pick from a list.")]
     Attach(Attach),
@@ -232,6 +247,17 @@ pub(super) struct Diff {
     pub stat: bool,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin behind this place, as an event told it, or with "now"; else with the first that is kept
+    #[arg(long, value_name = "CURSOR", value_parser = since, default_value = "", hide_default_value = true)]
+    pub since: Since,
+}
+
 /// `attach`.
 #[derive(Debug, Args)]
 pub(super) struct Attach {
@@ -353,6 +379,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err(wrong());
     }
     Ok(Duration::from_secs(total))
+}
+
+/// A place in the feed: a cursor, `now`, or nothing for its beginning.
+fn since(text: &str) -> Result<Since, String> {
+    match text {
+        "" => Ok(Since::Beginning),
+        "now" => Ok(Since::Now),
+        _ => text.parse().map(Since::Cursor).map_err(|bad: BadCursor| bad.to_string()),
+    }
 }
 
 fn dollars(text: &str) -> Result<f64, String> {

@@ -18,6 +18,7 @@ mod args;
 mod attach;
 mod clean;
 mod diff;
+mod events;
 mod exit;
 mod follow;
 mod logs;
@@ -163,7 +164,10 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     let mut screen = Screen::new(&house.settings.environment);
     // These say it themselves, or are what somebody types because of it.
     let reconciles = !json
-        && !matches!(verb, Verb::List(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Mcp | Verb::Help { .. });
+        && !matches!(
+            verb,
+            Verb::List(_) | Verb::Events(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Mcp | Verb::Help { .. }
+        );
     let code = carry_out_on(&mut screen, house, verb, json)?;
     if reconciles && let Ok(count @ 1..) = crate::a2a::look::interrupted(&house.settings.places) {
         print::note(&print::interrupted(count));
@@ -199,6 +203,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
             Ok(exit::OK)
         }
         Verb::Logs(asked) => logs::log(house, &asked, json, screen),
+        Verb::Events(asked) => events::tell(house, asked, json, screen),
         Verb::Diff(asked) => diff::difference(house, &asked, json, screen),
         Verb::Attach(asked) => attach::enter(house, asked.session, json, screen),
         Verb::Kill(asked) => stop(house, &asked, json, screen),

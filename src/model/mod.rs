@@ -9,6 +9,7 @@ pub mod agent;
 pub mod entry;
 pub mod event;
 pub mod failure;
+pub mod feed;
 pub mod ids;
 pub mod mail;
 pub mod places;

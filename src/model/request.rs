@@ -1,6 +1,7 @@
 //! What people ask for, as plain data: between the command line and the stories that carry it out.
 
 use super::agent::State;
+use super::feed::Cursor;
 use super::profile::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -67,6 +68,18 @@ pub struct Clean {
     pub dry_run: bool,
     /// Remove what was saved of agents that were cleaned long ago.
     pub rescue: bool,
+}
+
+/// Where `events` begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Since {
+    /// At the first change that is kept.
+    #[default]
+    Beginning,
+    /// At the next one.
+    Now,
+    /// Behind a place that was told before.
+    Cursor(Cursor),
 }
 
 /// `wait`, as asked for.

@@ -165,8 +165,7 @@ fn put_on_record(
         }
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
         let gone = Keeper::Gone { creator_alive: false, running: None };
-        // The board is a copy, and /tmp may be full or wiped: the journal has it.
-        board::post(places, &report(&pen.agent, &gone, None)).ok();
+        board::tell(places, &report(&pen.agent, &gone, None));
     } else if !fence::left_running(&pen.agent)?.is_empty() {
         killed.ended.extend(pids(fence::fence(&mut pen)?));
     }

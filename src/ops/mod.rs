@@ -11,6 +11,7 @@ pub mod caller;
 pub mod clean;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod follow;
 pub mod guard;
 pub mod guide;

@@ -174,6 +174,15 @@ pub fn open_rw(path: &Path) -> Result<File> {
     opened.and_then(regular).map_err(|e| Error::new("open", path, e))
 }
 
+/// Like [`append`], but `None` if it is not there.
+pub fn append_there(path: &Path) -> Result<Option<File>> {
+    match private().append(true).open(path).and_then(regular) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
 /// Like [`open_rw`], but `None` if it is not there.
 pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
     match private().read(true).open(path).and_then(regular) {
@@ -428,6 +437,19 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool> {
 pub fn length_at(file: &File, path: &Path) -> Result<Option<u64>> {
     let length = file.metadata().map_err(|e| Error::new("look at", path, e))?.len();
     Ok(is_at(file, path)?.then_some(length))
+}
+
+/// Which file something is: no two have the same one at a time.
+pub type Identity = (u64, u64);
+
+/// Which directory is at `path`, following links; `None` if there is none.
+pub fn identity(path: &Path) -> Result<Option<Identity>> {
+    use std::os::unix::fs::MetadataExt;
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir().then(|| (meta.dev(), meta.ino()))),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
+    }
 }
 
 /// Whether there is a directory at `path`, following links.

@@ -147,7 +147,8 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Contents<T>> 
     Ok(contents)
 }
 
-fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
+/// The JSON of a line, its end included; or what is wrong with it.
+pub fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
     let body = line.strip_suffix(b"\n").ok_or("it is cut off")?;
     let (sum, json) = body.split_at_checked(SUM).ok_or("it is too short")?;
     let sum = std::str::from_utf8(sum).ok().and_then(|s| s.strip_suffix(' ')).ok_or("it has no checksum")?;
@@ -155,7 +156,8 @@ fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
     if crc32fast::hash(json) == sum { Ok(json) } else { Err("its checksum does not match") }
 }
 
-fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+/// The line that holds `record`.
+pub fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(record)?;
     let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
     line.extend_from_slice(&json);
@@ -252,15 +254,20 @@ pub struct Visitor<T> {
     kind: PhantomData<fn(T)>,
 }
 
+/// What a visitor finds that it did not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News<T> {
+    /// Each record with the bytes that it takes, in the order they were written.
+    pub records: Vec<(T, u64)>,
+    /// It is another journal than the last time, or the first time: what was known of it before is void.
+    pub anew: bool,
+}
+
 /// A journal, locked for as long as this is there.
 #[derive(Debug)]
 pub struct Visit<'v, T> {
     visitor: &'v mut Visitor<T>,
     file: File,
-    /// What was written since the last visit, each record with the bytes that it takes.
-    pub news: Vec<(T, u64)>,
-    /// It is another journal than at the last visit, or the first visit: what was known of it before is void.
-    pub anew: bool,
 }
 
 impl<T: Serialize + DeserializeOwned> Visitor<T> {
@@ -278,19 +285,21 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
     ///
     /// # Errors
     /// [`Error::Lock`] if it is held for longer, [`Error::Damaged`]. Then the next visit reads all of it.
-    pub fn enter(&mut self, limit: Duration) -> Result<Visit<'_, T>> {
+    pub fn enter(&mut self, limit: Duration) -> Result<(Visit<'_, T>, News<T>)> {
         let (file, length, anew) = self.lock(limit)?;
         if anew {
             (self.good, self.lines) = (0, 0);
         }
-        let mut visit = Visit { visitor: self, file, news: Vec::new(), anew };
-        visit.read(length)?;
-        Ok(visit)
+        let (records, torn) = self.read(&file, length)?;
+        let visit = Visit { visitor: self, file };
+        if torn {
+            visit.cut()?;
+        }
+        Ok((visit, News { records, anew }))
     }
 
     /// What is new in the journal, without its lock: nothing is made or changed, and nobody is waited for. `None` if there is none.
-    /// The second says what [`Visit::anew`] does.
-    pub fn glance(&mut self, limit: Duration) -> Result<Option<(Vec<(T, u64)>, bool)>> {
+    pub fn glance(&mut self, limit: Duration) -> Result<Option<News<T>>> {
         let held = match self.file.take() {
             Some(file) => file::length_at(&file, &self.path)?.filter(|l| *l >= self.good).map(|l| (file, l)),
             None => None,
@@ -307,16 +316,15 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
             (self.good, self.lines) = (0, 0);
         }
         match self.read(&file, length) {
-            Ok((news, _)) => {
+            Ok((records, _)) => {
                 self.file = Some(file);
-                Ok(Some((news, anew)))
+                Ok(Some(News { records, anew }))
             }
             // Somebody cuts off what a dead one left and writes on, while we read: under the lock nobody does.
             Err(Error::Damaged { .. }) => {
-                let mut visit = self.enter(limit)?;
-                let (news, anew) = (std::mem::take(&mut visit.news), visit.anew);
+                let (visit, news) = self.enter(limit)?;
                 visit.leave()?;
-                Ok(Some((news, anew)))
+                Ok(Some(news))
             }
             Err(error) => Err(error),
         }
@@ -335,9 +343,9 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
         let mut bytes = vec![0; usize::try_from(length - self.good).unwrap_or(0)];
         file.read_exact_at(&mut bytes, self.good)
             .map_err(|source| Error::Write { path: self.path.clone(), source })?;
-        let (mut news, mut good, mut bad) = (Vec::new(), 0, None);
+        let (mut records, mut good, mut bad) = (Vec::new(), 0, None);
         for line in bytes.split_inclusive(|b| *b == b'\n') {
-            let number = self.lines + news.len() + 1;
+            let number = self.lines + records.len() + 1;
             let damaged = |why| Error::Damaged { path: self.path.clone(), line: number, why };
             match unframe(line) {
                 Ok(json) => {
@@ -346,14 +354,14 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
                     }
                     let record = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
                     good += line.len() as u64;
-                    news.push((record, line.len() as u64));
+                    records.push((record, line.len() as u64));
                 }
                 Err(why) => bad = bad.or(Some(why.to_owned())),
             }
         }
         self.good += good;
-        self.lines += news.len();
-        Ok((news, bad.is_some()))
+        self.lines += records.len();
+        Ok((records, bad.is_some()))
     }
 
     /// The locked file, its length, and whether it is not the one of the last visit.
@@ -382,12 +390,6 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
 impl<T: Serialize + DeserializeOwned> Visit<'_, T> {
     fn error(&self, source: io::Error) -> Error {
         Error::Write { path: self.visitor.path.clone(), source }
-    }
-
-    fn read(&mut self, length: u64) -> Result<()> {
-        let (news, torn) = self.visitor.read(&self.file, length)?;
-        self.news = news;
-        if torn { self.cut() } else { Ok(()) }
     }
 
     /// The bytes that it holds.
@@ -565,11 +567,9 @@ mod tests {
     }
 
     fn enter(visitor: &mut Visitor<String>) -> (Vec<String>, bool) {
-        let mut visit = visitor.enter(Duration::from_secs(30)).unwrap();
-        let news = std::mem::take(&mut visit.news).into_iter().map(|(word, _)| word).collect();
-        let anew = visit.anew;
+        let (visit, news) = visitor.enter(Duration::from_secs(30)).unwrap();
         visit.leave().unwrap();
-        (news, anew)
+        (news.records.into_iter().map(|(word, _)| word).collect(), news.anew)
     }
 
     fn words(all: &[&str]) -> Vec<String> {
@@ -586,21 +586,21 @@ mod tests {
         assert!(!path.exists(), "a glance makes nothing");
         assert_eq!(enter(&mut one), (words(&[]), true));
         for word in ["a", "b"] {
-            let mut visit = two.enter(limit).unwrap();
+            let (mut visit, _) = two.enter(limit).unwrap();
             let (json, bytes) = visit.append(&word.to_owned()).unwrap();
             assert_eq!((json, bytes), (format!("\"{word}\"\n").into_bytes(), 13));
             visit.leave().unwrap();
         }
         assert_eq!(enter(&mut one), (words(&["a", "b"]), false));
         assert_eq!(enter(&mut two), (words(&[]), false), "what it wrote itself is not new");
-        assert_eq!(one.glance(limit).unwrap(), Some((vec![], false)));
+        assert_eq!(one.glance(limit).unwrap(), Some(News { records: vec![], anew: false }));
         // Somebody dies in the middle of a line.
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend_from_slice(b"1234567");
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(one.glance(limit).unwrap(), Some((vec![], false)));
+        assert_eq!(one.glance(limit).unwrap(), Some(News { records: vec![], anew: false }));
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "a glance changes nothing");
-        let mut visit = two.enter(limit).unwrap();
+        let (mut visit, _) = two.enter(limit).unwrap();
         visit.append(&"c".to_owned()).unwrap();
         assert_eq!(visit.length(), 39);
         // Held by somebody else, without a lock and then in the queue.
@@ -612,9 +612,9 @@ mod tests {
         });
         let (seen, anew) = enter(&mut one);
         assert!(!anew && seen.len() <= 2, "{seen:?}");
-        let visit = one.enter(limit).unwrap();
+        let (visit, _) = one.enter(limit).unwrap();
         visit.replace(&words(&["e"])).unwrap();
-        assert_eq!(two.glance(limit).unwrap().unwrap().0, [("e".to_owned(), 13)]);
+        assert_eq!(two.glance(limit).unwrap().unwrap().records, [("e".to_owned(), 13)]);
         assert_eq!(enter(&mut two), (words(&[]), false));
         assert_eq!(enter(&mut one), (words(&["e"]), true));
     }
@@ -626,7 +626,7 @@ mod tests {
         let limit = Duration::from_secs(30);
         let mut visitor = Visitor::<String>::new(&path);
         for word in ["one", "two", "three"] {
-            let mut visit = visitor.enter(limit).unwrap();
+            let (mut visit, _) = visitor.enter(limit).unwrap();
             visit.append(&word.to_owned()).unwrap();
             visit.leave().unwrap();
         }

@@ -20,6 +20,7 @@ mod crowd;
 mod damage;
 mod disk;
 mod documents;
+mod events;
 mod exits;
 mod fakes;
 mod features;

@@ -4,6 +4,7 @@
 
 use crate::fakes::Fake;
 use crate::house::House;
+use ai_orch::model::feed::EventLine;
 use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
     ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
@@ -18,13 +19,14 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 14] {
+fn schemas() -> [(&'static str, Value); 15] {
     [
         ("board", schema::<AgentReport>()),
         ("clean", schema::<CleansReport>()),
         ("diff", schema::<DiffReport>()),
         ("doctor", schema::<DoctorReport>()),
         ("error", schema::<ErrorReport>()),
+        ("events", schema::<EventLine>()),
         ("kill", schema::<KillsReport>()),
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
@@ -245,6 +247,9 @@ fn every_document_is_of_its_schema() {
     let logs = house.ok(["logs", "one", "--json"]);
     assert!(logs.lines().count() > 6, "{logs}");
     logs.lines().for_each(|line| check("logs", line));
+    let events = house.ok(["events"]);
+    assert!(events.lines().count() > 3, "{events}");
+    events.lines().for_each(|line| check("events", line));
     check("run", &house.ok(["attach", "one", "--json"]));
     check("wait", &house.orch(["wait", "two", "--until", "done", "--timeout", "1s", "--json"]).run().stdout);
     let board = crate::fakes::files(&house.path("root")).into_iter().filter(|f| f.ends_with("state.json"));
