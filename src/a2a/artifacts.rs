@@ -61,12 +61,11 @@ fn move_out(dir: &Path, part: &mut Part) -> Result<()> {
 fn encoded(path: &Path) -> String {
     let mut text = String::new();
     for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                text.push((*byte).into())
-            }
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            text.push((*byte).into());
+        } else {
             // Writing to a string does not fail.
-            other => write!(text, "%{other:02X}").unwrap_or_default(),
+            write!(text, "%{byte:02X}").ok();
         }
     }
     text

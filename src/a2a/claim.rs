@@ -1,7 +1,7 @@
 //! Claiming: of what is ready the highest priority first, then the oldest; what somebody else has locked is passed over.
 
-use super::tasks::{By, ClaimRequest, Hold, Tasks, as_then, holder};
-use super::{Error, Result, ready};
+use super::tasks::{By, ClaimRequest, Hold, Listing, Tasks, as_then, holder};
+use super::{Result, ready};
 use crate::model::a2a::TaskState;
 use crate::model::ids::TaskId;
 use crate::model::work::Work;
@@ -108,15 +108,14 @@ impl Tasks {
         request: &ClaimRequest,
         limit: Option<Duration>,
     ) -> Result<Tried> {
-        let held = match self.hold(entry.id, limit) {
+        let mut held = match self.hold(entry.id, limit) {
             Ok(Hold::Task(held)) => *held,
-            Ok(Hold::Busy) => return Ok(Tried::Passed),
             Ok(Hold::None) => {
                 self.unless_created(entry.id, || Ok(file::remove(&entry.path).map(drop)?))?;
                 return Ok(Tried::Vain);
             }
-            Err(Error::Refused(Refusal::DamagedTask { .. })) => return Ok(Tried::Passed),
-            Err(error) if error.code() == "locked" => return Ok(Tried::Passed),
+            Ok(Hold::Busy) => return Ok(Tried::Passed),
+            Err(error) if error.is_damaged_task() || error.code() == "locked" => return Ok(Tried::Passed),
             Err(error) => return Err(error),
         };
         if held.work.state != TaskState::Submitted {
@@ -133,6 +132,7 @@ impl Tasks {
         let wish = Request::Claim { holder: holder(request, &self.boot), role: request.role.clone(), open };
         match decide(&held.work, &request.by.name, wish) {
             Ok(Verdict::Write(taken)) => {
+                held.listed = Listing::At(entry.path.clone());
                 let by = &request.by;
                 let work = self.write(held, &by.name, Some(&by.name), by.op.clone(), taken)?;
                 Ok(Tried::Ours(Box::new(work)))

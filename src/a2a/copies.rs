@@ -26,16 +26,26 @@ impl Tasks {
             return Ok(());
         }
         root::prepare(&self.places.root, rustix::process::getuid().as_raw())?;
+        // The oldest first: so the index is cut into as few shards as it was.
+        let mut all = Vec::new();
         for id in self.ids()? {
-            match self.hold(id, Some(LIMIT)) {
-                Ok(Hold::Task(held)) if held.work.newer => {}
-                Ok(Hold::Task(held)) => self.mend_quietly(id, *held)?,
-                Ok(Hold::Busy | Hold::None) => self.unless_created(id, || Ok(()))?,
-                // It harms no other.
+            // One that cannot be read says so below.
+            all.push((self.read(id).ok().flatten().map(|work| work.created), id));
+        }
+        all.sort_unstable();
+        for (_, id) in all {
+            let held = match self.hold(id, Some(LIMIT)) {
                 Err(error) if error.is_damaged_task() => {
-                    tracing::warn!(task = %id, %error, "it has no copies")
+                    // It harms no other.
+                    tracing::warn!(task = %id, %error, "it has no copies");
+                    continue;
                 }
-                Err(error) => return Err(error),
+                held => held?,
+            };
+            match held {
+                Hold::Task(held) if held.work.newer => {}
+                Hold::Task(held) => self.mend_quietly(id, *held)?,
+                Hold::Busy | Hold::None => self.unless_created(id, || Ok(()))?,
             }
         }
         Ok(file::with_dir(&built, |path| file::post(path, b"1\n"))?)

@@ -1,8 +1,8 @@
-//! The index of what can be claimed: an empty file for each task, `ready/<9 - priority>/<shard>/<created>-<id>`, with `.<role>`
+//! The index of what can be claimed: an empty file for each task, `ready/<9 - priority>-<shard>/<created>-<id>`, with `.<role>`
 //! behind it if it is for a role.
 //!
-//! A shard is a directory of about 256 entries, named by the moment of the first: so names sort by age through all of them, and
-//! whoever wants the oldest lists one shard of many. An entry may be there in vain, never missing.
+//! A shard is a directory of about 256 entries of one priority, named by the moment of the first: so names sort by priority and
+//! age, and whoever wants the best lists one shard of many. An entry may be there in vain, never missing.
 
 use super::Result;
 use crate::model::ids::{Moment, TaskId};
@@ -43,8 +43,16 @@ fn parse(dir: &Path, name: &str) -> Option<Entry> {
     Some(Entry { id: id.parse().ok()?, role, path: dir.join(name) })
 }
 
-fn level(copies: &Copies, priority: u8) -> PathBuf {
-    copies.ready().join(PRIORITY_MAX.saturating_sub(priority).to_string())
+/// The shard of `work` that it is the first of.
+fn own_shard(work: &Work) -> String {
+    format!("{}-{}", PRIORITY_MAX.saturating_sub(work.spec.priority), moment(work.created))
+}
+
+/// The shards of its priority that begin with it or before, the last first.
+fn shards(copies: &Copies, own: &str) -> Result<impl Iterator<Item = String> + use<>> {
+    let (level, own) = (own.get(..2).unwrap_or_default().to_owned(), own.to_owned());
+    let all = sorted(&copies.ready())?;
+    Ok(all.into_iter().rev().filter(move |shard| shard.starts_with(&level) && *shard <= own))
 }
 
 /// The names in `dir`, sorted; none if it is not there.
@@ -57,25 +65,23 @@ fn sorted(dir: &Path) -> Result<Vec<String>> {
 
 /// Puts `work` among what can be claimed.
 pub(super) fn add(copies: &Copies, work: &Work) -> Result<()> {
-    let level = level(copies, work.spec.priority);
-    let own = moment(work.created);
-    let shards = sorted(&level)?;
-    // The last shard that begins before it, if there is room.
-    let before = shards.into_iter().rev().find(|shard| *shard <= own);
-    let shard = match before {
-        Some(shard) if shard == own => shard,
-        Some(shard) if file::names(&level.join(&shard))?.is_some_and(|names| names.len() < SHARD) => shard,
+    let ready = copies.ready();
+    let own = own_shard(work);
+    let room = |shard: &str| -> Result<bool> {
+        Ok(file::names(&ready.join(shard))?.is_some_and(|names| names.len() < SHARD))
+    };
+    let shard = match shards(copies, &own)?.next() {
+        Some(last) if last == own || room(&last)? => last,
         _ => own,
     };
-    Ok(file::with_dir(&level.join(shard).join(name(work)), file::mark)?)
+    Ok(file::with_dir(&ready.join(shard).join(name(work)), file::mark)?)
 }
 
 /// Takes `work` out of it, wherever it is.
 pub(super) fn remove(copies: &Copies, work: &Work) -> Result<()> {
-    let level = level(copies, work.spec.priority);
-    let (own, name) = (moment(work.created), name(work));
-    for shard in sorted(&level)?.into_iter().rev().filter(|shard| *shard <= own) {
-        if file::remove(&level.join(shard).join(&name))? {
+    let (own, name) = (own_shard(work), name(work));
+    for shard in shards(copies, &own)? {
+        if file::remove(&copies.ready().join(shard).join(&name))? {
             return Ok(());
         }
     }
@@ -90,23 +96,20 @@ pub(super) fn search<T>(
     mut look: impl FnMut(&Entry) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let ready = copies.ready();
-    for level in sorted(&ready)? {
-        let level = ready.join(level);
-        for shard in sorted(&level)? {
-            let dir = level.join(shard);
-            let names = sorted(&dir)?;
-            if names.is_empty() {
-                // Whoever puts something into it at this moment makes it again.
-                file::remove_empty_dir(&dir)?;
+    for shard in sorted(&ready)? {
+        let dir = ready.join(shard);
+        let names = sorted(&dir)?;
+        if names.is_empty() {
+            // Whoever puts something into it at this moment makes it again.
+            file::remove_empty_dir(&dir)?;
+        }
+        for name in names {
+            let Some(entry) = parse(&dir, &name) else { continue };
+            if entry.role.is_some() && entry.role.as_deref() != role {
+                continue;
             }
-            for name in names {
-                let Some(entry) = parse(&dir, &name) else { continue };
-                if entry.role.is_some() && entry.role.as_deref() != role {
-                    continue;
-                }
-                if let Some(found) = look(&entry)? {
-                    return Ok(Some(found));
-                }
+            if let Some(found) = look(&entry)? {
+                return Ok(Some(found));
             }
         }
     }

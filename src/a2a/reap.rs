@@ -1,6 +1,6 @@
 //! Finding what the dead have left: holders that are gone or have not renewed their lease, and changes that were cut off.
 
-use super::tasks::{Hold, Tasks, last_entry};
+use super::tasks::{Held, Hold, Listing, Tasks, last_entry};
 use super::{Result, leases, ready, worker};
 use crate::model::a2a::TaskState;
 use crate::model::ids::{Party, TaskId};
@@ -120,7 +120,11 @@ impl Tasks {
         {
             let wish = Request::Requeue { generation: held.work.generation, after };
             if let Verdict::Write(entry) = decide(&held.work, &holder.name, wish)? {
-                self.write(held, &holder.name, None, None, entry)?;
+                let work = self.write(held, &holder.name, None, None, entry)?;
+                if holder.name != *hand {
+                    // Somebody else's mark brought us here, and everything is whole now.
+                    self.unmark(&work, hand)?;
+                }
             }
             return Ok(Reaped { requeued: 1, mended: 0 });
         }
@@ -151,7 +155,8 @@ impl Tasks {
 
     /// Makes the copies of a task whole, whatever is missing of them, and takes the mark of `hand` away. Tells of the last change again,
     /// if `loud`: whoever died may not have.
-    pub(super) fn mend(&self, held: super::tasks::Held, hand: &Party, loud: bool) -> Result<()> {
+    pub(super) fn mend(&self, mut held: Held, hand: &Party, loud: bool) -> Result<()> {
+        held.listed = Listing::Perhaps;
         let work = &held.work;
         let id = work.spec.id;
         let what = loud.then(|| last_entry(&held));
@@ -170,7 +175,7 @@ impl Tasks {
     }
 
     /// Makes the copies of the task `id` from its journal, when all of them are made again.
-    pub(super) fn mend_quietly(&self, id: TaskId, held: super::tasks::Held) -> Result<()> {
+    pub(super) fn mend_quietly(&self, id: TaskId, held: Held) -> Result<()> {
         let Some(holder) = held.work.holder.clone() else {
             let hand = held.work.created_by.clone();
             return self.mend(held, &hand, false);

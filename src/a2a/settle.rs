@@ -111,7 +111,7 @@ impl Tasks {
         let entry = super::tasks::rejected(&held.work, because, state)?;
         let hand = held.work.created_by.clone();
         let hand = self.commit(held, &hand, None, None, entry)?;
-        self.copy(&held.work, Some("ended"))?;
+        self.copy(held, Some("ended"))?;
         Ok((hand, held.work.clone()))
     }
 }

@@ -12,7 +12,9 @@ use crate::model::work::{Holder, TaskChange, TaskEntry, TaskRecord, TaskSpec, VE
 use crate::rules::refusal::Refusal;
 use crate::rules::work::{self as rules, Broken, Request, Verdict};
 use crate::tools::journal::{self, Shared};
+use crate::tools::lock::Tried;
 use crate::tools::{clock, file, process};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +111,19 @@ pub(super) struct Held {
     journal: Shared<TaskRecord>,
     /// The task as its journal tells it now.
     pub(super) work: Work,
+    /// Whether it is among what is ready.
+    pub(super) listed: Listing,
+}
+
+/// Whether a task is in the index of what is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Not by any rule; an entry in vain is removed by whoever finds it.
+    No,
+    /// It may be.
+    Perhaps,
+    /// Here.
+    At(PathBuf),
 }
 
 /// What came of taking a task's lock.
@@ -179,7 +194,7 @@ impl Tasks {
             entry: TaskEntry::Created { spec: Box::new(spec) },
         };
         let work = rules::fold(std::slice::from_ref(&record)).map_err(|why| damaged(id, why))?;
-        self.make_new(Held { journal, work }, &by.name, record)
+        self.make_new(Held { journal, work, listed: Listing::Perhaps }, &by.name, record)
     }
 
     /// The task `id`.
@@ -314,16 +329,18 @@ impl Tasks {
     /// Takes the lock of the task `id`, waiting up to `limit` if there is one.
     pub(super) fn hold(&self, id: TaskId, limit: Option<Duration>) -> Result<Hold> {
         let path = self.places.task(&self.project, id);
-        if !file::is_there(&path)? {
-            return Ok(Hold::None);
-        }
-        let opened = match limit {
-            Some(limit) => Shared::open(&path, limit).map(Some),
-            None => Shared::try_open(&path),
+        let of_journal = |error| of_journal(id, error);
+        let journal = match (Shared::try_open_there(&path).map_err(of_journal)?, limit) {
+            (Tried::Ours(journal), _) => journal,
+            (Tried::Busy, Some(limit)) => Shared::open(&path, limit).map_err(of_journal)?,
+            (Tried::Busy, None) => return Ok(Hold::Busy),
+            (Tried::Missing, _) => return Ok(Hold::None),
         };
-        let Some(journal) = opened.map_err(|e| of_journal(id, e))? else { return Ok(Hold::Busy) };
         match rules::fold(journal.records()) {
-            Ok(work) => Ok(Hold::Task(Box::new(Held { journal, work }))),
+            Ok(work) => {
+                let listed = if work.state == TaskState::Submitted { Listing::Perhaps } else { Listing::No };
+                Ok(Hold::Task(Box::new(Held { journal, work, listed })))
+            }
             Err(Broken::Empty) => Ok(Hold::None),
             Err(why) => Err(damaged(id, why)),
         }
@@ -456,8 +473,8 @@ impl Tasks {
     /// Makes the copies of a task as its journal wants them, tells of `what`, gives the lock back, settles what waits for it, and takes
     /// the mark away.
     pub(super) fn follow(&self, held: Held, hand: &Party, what: Option<&str>) -> Result<()> {
-        let work = held.work.clone();
-        self.copy(&work, what)?;
+        self.copy(&held, what)?;
+        let work = held.work;
         // What is at its end stays there: nobody needs to wait for what follows from it.
         drop(held.journal);
         if work.state.is_terminal() {
@@ -466,13 +483,18 @@ impl Tasks {
         self.unmark(&work, hand)
     }
 
-    /// The copies of `work` itself, with its lock held; a claim's lease last.
-    pub(super) fn copy(&self, work: &Work, what: Option<&str>) -> Result<()> {
+    /// The copies of the task itself; a claim's lease last.
+    pub(super) fn copy(&self, held: &Held, what: Option<&str>) -> Result<()> {
+        let work = &held.work;
         let id = work.spec.id;
         let json = serde_json::to_vec(&work.to_task())?;
         file::with_dir(&self.copies.task(id), |path| file::post(path, &json))?;
         if work.state != TaskState::Submitted {
-            ready::remove(&self.copies, work)?;
+            match &held.listed {
+                Listing::No => {}
+                Listing::Perhaps => ready::remove(&self.copies, work)?,
+                Listing::At(path) => drop(file::remove(path)?),
+            }
         }
         if let Some(what) = what {
             self.tell_feed(work, what)?;
@@ -583,3 +605,7 @@ pub(super) fn holder(request: &ClaimRequest, boot: &str) -> Holder {
     let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
     Holder { name: request.by.name.clone(), pid, boot: boot.to_owned(), lease_ms }
 }
+
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;

@@ -171,7 +171,7 @@ impl Copies {
         self.0.join("REAPED")
     }
 
-    /// What can be claimed now: `<9 - priority>/<shard>/<created>-<id>`, and `.<role>` behind it if it is for a role.
+    /// What can be claimed now: `<9 - priority>-<shard>/<created>-<id>`, and `.<role>` behind it if it is for a role.
     pub fn ready(&self) -> PathBuf {
         self.0.join("ready")
     }

@@ -5,9 +5,11 @@ use crate::model::ids::Moment;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Now, by the wall clock: for records, never for durations.
+/// Now, by the wall clock, to the millisecond as it is written: for records, never for durations.
 pub fn now() -> Moment {
-    Moment(jiff::Timestamp::now())
+    let now = jiff::Timestamp::now();
+    // What is read back from a record is what was in it.
+    Moment(jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now))
 }
 
 /// Milliseconds since the machine was started, those it slept included: for deadlines that other processes read. It means

@@ -90,6 +90,9 @@ const ROOM: u64 = 16 << 10;
 /// The largest file that is read into memory, in bytes. The longest of ours, the beginning of an agent's output, has 48 MiB.
 pub const LARGEST: u64 = 64 << 20;
 
+/// How often a directory is made that others remove.
+const DIR_TRIES: u32 = 100;
+
 /// Result of a file operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -124,9 +127,15 @@ fn write_aside(path: &Path, bytes: &[u8], sync: bool) -> Result<PathBuf> {
     let temporary = path.with_file_name(name);
     crash::point(|| format!("write beside {}", crash::short(path)));
     let write = || -> io::Result<()> {
-        // A leftover of a killed process with our pid.
-        drop(fs::remove_file(&temporary));
-        let mut file = private().create_new(true).open(&temporary)?;
+        let create = || private().create_new(true).open(&temporary);
+        let mut file = match create() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                // A leftover of a killed process with our pid.
+                drop(fs::remove_file(&temporary));
+                create()?
+            }
+            made => made?,
+        };
         file.write_all(bytes)?;
         if sync { file.sync_all() } else { Ok(()) }
     };
@@ -230,15 +239,15 @@ pub fn is_there(path: &Path) -> Result<bool> {
     Ok(ownership(path)?.is_some())
 }
 
-/// Does `write` to `path`; if its directory is not there, once more after making it.
+/// Does `write` to `path`; if its directory is not there, again after making it. Others may remove it as soon as it is empty.
 pub fn with_dir<T>(path: &Path, write: impl Fn(&Path) -> Result<T>) -> Result<T> {
-    match write(path) {
-        Err(e) if e.source.kind() == io::ErrorKind::NotFound => {
-            make_dirs(parent(path))?;
-            write(path)
+    for _ in 0..DIR_TRIES {
+        match write(path) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => make_dirs(parent(path))?,
+            done => return done,
         }
-        done => done,
     }
+    write(path)
 }
 
 /// Makes `path` an empty file and opens it for writing.

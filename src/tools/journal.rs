@@ -81,6 +81,9 @@ impl Error {
     }
 }
 
+/// What a shared journal usually takes, in bytes.
+const USUAL: usize = 8 << 10;
+
 /// Result of a journal operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -198,9 +201,22 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
         lock::try_guard(path)?.map(|file| Self::on(path, file)).transpose()
     }
 
-    fn on(path: &Path, mut file: File) -> Result<Self> {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    /// Like [`Self::try_open`] of a journal that is there: it is not made.
+    pub fn try_open_there(path: &Path) -> Result<lock::Tried<Self>> {
+        Ok(match lock::try_guard_there(path)? {
+            lock::Tried::Ours(file) => lock::Tried::Ours(Self::on(path, file)?),
+            lock::Tried::Busy => lock::Tried::Busy,
+            lock::Tried::Missing => lock::Tried::Missing,
+        })
+    }
+
+    fn on(path: &Path, file: File) -> Result<Self> {
+        // Room for a usual one: it is read in one go, without asking how long it is.
+        let mut bytes = Vec::with_capacity(USUAL);
+        (&file)
+            .take(file::LARGEST)
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let contents: Contents<T> = parse(path, &bytes)?;
         let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
         if contents.torn {

@@ -28,6 +28,7 @@ mod recover;
 mod scenarios;
 mod stage;
 mod syscalls;
+mod tasks;
 
 /// The word after `name` in what `shell/sweep` passes on.
 fn option(name: &str) -> Option<String> {
