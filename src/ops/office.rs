@@ -2,11 +2,15 @@
 
 use super::Result;
 use super::caller::Caller;
+use crate::a2a::feed::Feed;
 use crate::a2a::mail::Mail;
 use crate::a2a::tasks::Tasks;
 use crate::life::House;
+use crate::model::feed::Kind;
 use crate::model::ids::Project;
 use crate::model::places::Places;
+use crate::model::work::TaskChange;
+use std::sync::Arc;
 
 /// What callers of one repository work with.
 #[derive(Debug)]
@@ -25,8 +29,13 @@ impl Office {
     /// The tasks and inboxes of the caller's repository.
     pub fn open(house: &House, caller: &Caller) -> Result<Self> {
         let (places, project) = (house.settings.places.clone(), caller.project.clone());
+        let feed = Feed::new(&places, &project);
+        let tell = move |change: &TaskChange| {
+            let &TaskChange { task: id, rev, state, generation, .. } = change;
+            feed.say(Kind::Task { id, rev, state, owner: change.owner.clone(), generation })
+        };
         Ok(Self {
-            tasks: Tasks::open(&places, &project)?,
+            tasks: Tasks::open(&places, &project)?.with_feed(Arc::new(tell)),
             mail: Mail::new(&places, &project),
             places,
             project,

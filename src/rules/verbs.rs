@@ -3,14 +3,13 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 16] = [
+const ANNOUNCED: [&str; 15] = [
     "answer",
     "clean",
     "completions",
     "config",
     "dash",
     "dispatcher",
-    "events",
     "flow",
     "live",
     "merge",

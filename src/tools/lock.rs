@@ -144,7 +144,7 @@ pub enum Tried<T> {
 
 /// Like [`try_guard`] of a file that is there: it is not made.
 pub fn try_guard_there(path: &Path) -> Result<Tried<File>> {
-    try_opened(path, || file::open_there(path))
+    try_opened(path, || file::open_rw_there(path))
 }
 
 fn try_opened(path: &Path, open: impl Fn() -> file::Result<Option<File>>) -> Result<Tried<File>> {

@@ -52,7 +52,7 @@ const MISSPELLED: [(&str, &str); 44] = [
 ];
 
 /// Verbs of the design that this version does not have.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 14] = [
     "live",
     "send",
     "merge",
@@ -65,7 +65,6 @@ const NOT_YET: [&str; 15] = [
     "config",
     "completions",
     "answer",
-    "events",
     "gate",
     "reply",
 ];
