@@ -293,7 +293,7 @@ impl Tasks {
     // ---- what the other files of this room build on
 
     /// The ids of all journals, in no order.
-    pub(super) fn ids(&self) -> Result<Vec<TaskId>> {
+    pub fn ids(&self) -> Result<Vec<TaskId>> {
         let names = file::names(&self.places.tasks(&self.project))?.unwrap_or_default();
         Ok(names.into_iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }

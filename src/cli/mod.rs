@@ -22,9 +22,11 @@ mod events;
 mod exit;
 mod follow;
 mod logs;
+mod msg;
 mod print;
 mod resume;
 mod run;
+mod task;
 mod undo;
 mod wait;
 
@@ -208,6 +210,8 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Attach(asked) => attach::enter(house, asked.session, json, screen),
         Verb::Kill(asked) => stop(house, &asked, json, screen),
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),
+        Verb::Msg { verb } => msg::msg(house, verb, json, screen),
+        Verb::Task { verb } => task::task(house, verb, json, screen),
         Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
         Verb::Clean(asked) => clean::clean(house, asked, json, screen),
         Verb::Undo(asked) => undo::undo(house, &asked, json, screen),

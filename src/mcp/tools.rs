@@ -139,7 +139,7 @@ async fn carry_out(
         "send_message" => {
             let Send { to, text, task_id, reply_to, priority, op_id } = read(name, arguments)?;
             let priority = priority.as_deref().map(urgency).transpose()?.unwrap_or_default();
-            let letter = Letter { to, text, task_id, reply_to, priority, op_id };
+            let letter = Letter { to, text, task_id, reply_to, priority, op_id, ack_required: false };
             Ok(sent(&letters::send(office, caller, &letter)?))
         }
         "read_inbox" => {

@@ -17,5 +17,6 @@ pub mod profile;
 pub mod report;
 pub mod request;
 pub mod text;
+pub mod together;
 mod tolerant;
 pub mod work;

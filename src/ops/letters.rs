@@ -8,7 +8,7 @@ use crate::a2a::mail::{self, Mail};
 use crate::a2a::{record, registry};
 use crate::model::a2a::{Message, Role};
 use crate::model::ids::{ContextId, Party, RoleName};
-use crate::model::mail::{Draft, Given, How, MailId, Priority, Receipt, Via};
+use crate::model::mail::{DeadLetter, Draft, Given, How, MailId, Priority, Receipt, Via};
 use crate::rules;
 use crate::rules::mail::Member;
 use crate::tools::{clock, process};
@@ -28,6 +28,8 @@ pub struct Letter {
     pub reply_to: Option<String>,
     /// Whether it is read before others, or after them.
     pub priority: Priority,
+    /// Whether the sender wants to know that it was read.
+    pub ack_required: bool,
     /// The sender's own name for sending this: doing so twice sends it once.
     pub op_id: Option<String>,
 }
@@ -76,6 +78,8 @@ pub fn send(office: &Office, caller: &Caller, letter: &Letter) -> Result<Vec<Rec
             via: via.clone(),
             reply_to,
             priority: letter.priority,
+            ack_required: letter.ack_required,
+            durable: true,
             ..Draft::new(from.clone(), to, message.clone())
         };
         receipts.extend(if home == office.project {
@@ -126,8 +130,27 @@ fn id(text: Option<&str>) -> Result<Option<MailId>> {
 
 /// What the caller is to read next, put on record as handed to this process.
 pub fn read(office: &Office, caller: &Caller, max: usize) -> Result<Vec<Shown>> {
-    let given = office.mail.read(&caller.party(), &process::me()?, max)?;
-    Ok(given.into_iter().map(shown).collect())
+    Ok(take(office, caller, max)?.into_iter().map(shown).collect())
+}
+
+/// The same, whole.
+pub fn take(office: &Office, caller: &Caller, max: usize) -> Result<Vec<Given>> {
+    Ok(office.mail.read(&caller.party(), &process::me()?, max)?)
+}
+
+/// What `reader` has to read, without handing it out.
+pub fn peek(office: &Office, reader: &Party, max: usize) -> Result<Vec<Given>> {
+    Ok(office.mail.peek(reader, max)?)
+}
+
+/// How many messages wait for `reader`.
+pub fn waiting(office: &Office, reader: &Party) -> Result<usize> {
+    Ok(office.mail.unread_count(reader)?)
+}
+
+/// What nobody will read.
+pub fn dead(office: &Office) -> Result<Vec<DeadLetter>> {
+    Ok(office.mail.dead_letters()?)
 }
 
 fn shown(given: Given) -> Shown {

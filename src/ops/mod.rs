@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub mod attach;
 pub mod caller;
 pub mod clean;
+pub mod desk;
 pub mod diff;
 pub mod doctor;
 pub mod events;
@@ -41,6 +42,12 @@ pub enum Error {
         what: String,
         /// What to type instead.
         hint: Option<String>,
+    },
+    /// No task has an id that begins or ends so.
+    #[error("there is no task '{}'", Shown(.text))]
+    NoTask {
+        /// What was asked for.
+        text: String,
     },
     /// None of the agent CLIs is installed.
     #[error("{}", none_installed(.asked))]
@@ -142,6 +149,7 @@ impl Error {
     /// A word that does not change, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::NoTask { .. } => "no_task",
             Self::Usage { .. } => "usage",
             Self::NoneInstalled { .. } => "cli_missing",
             Self::Context { .. } => "context",
@@ -166,6 +174,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
+            Self::NoTask { .. } => Some("all tasks: ai_orch task list".to_owned()),
             Self::NoneInstalled { install, .. } => {
                 let lines: Vec<String> =
                     install.iter().map(|(name, command)| format!("{name}: {command}")).collect();

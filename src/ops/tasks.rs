@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::office::Office;
-use super::{Error, Result};
+use super::{Error, Result, desk};
 use crate::a2a::identity::Who;
 use crate::a2a::tasks::{By, ClaimRequest, Filter};
 use crate::model::a2a::{Artifact, Message, Part, Role, TaskState};
@@ -100,10 +100,10 @@ pub fn create(office: &Office, caller: &Caller, new: &NewTask) -> Result<Work> {
         spec.message.role = Role::Agent;
     }
     spec.priority = priority;
-    spec.depends_on = new.depends_on.iter().map(|text| task_id(text)).collect::<Result<_>>()?;
+    spec.depends_on = new.depends_on.iter().map(|text| task_id(office, text)).collect::<Result<_>>()?;
     spec.on_failed_dependency = if new.hold { OnFailed::Hold } else { OnFailed::Reject };
     spec.role = role.map(|role| role.to_string());
-    Ok(office.tasks.create(spec, &by)?)
+    durable(office, office.tasks.create(spec, &by)?)
 }
 
 fn own_context(caller: &Caller) -> String {
@@ -154,7 +154,7 @@ fn state(word: &str) -> Result<TaskState> {
 
 /// The task `id`.
 pub fn get(office: &Office, id: &str) -> Result<Work> {
-    Ok(office.tasks.get(task_id(id)?)?)
+    Ok(office.tasks.get(task_id(office, id)?)?)
 }
 
 /// Claims the task `id`, or the best that the caller may claim; `None` if there is none.
@@ -169,8 +169,9 @@ pub fn claim(
         Who::Agent(me) => (me.keeper, me.role.as_ref().map(ToString::to_string)),
         Who::Person => (None, None),
     };
-    let id = id.map(task_id).transpose()?;
-    Ok(office.tasks.claim(&ClaimRequest { by: by(caller, op_id), pid, role, lease: None, id })?)
+    let id = id.map(|id| task_id(office, id)).transpose()?;
+    let claimed = office.tasks.claim(&ClaimRequest { by: by(caller, op_id), pid, role, lease: None, id })?;
+    claimed.map(|work| durable(office, work)).transpose()
 }
 
 /// How a task goes, as its holder says, or what somebody else has to say about it.
@@ -192,11 +193,11 @@ pub fn update(office: &Office, caller: &Caller, id: &str, progress: &Progress) -
     match (&progress.state, message) {
         (None, None) => Err(Error::usage("nothing is said", "give text, state or both")),
         (None, Some(message)) if work.owner() != Some(&by.name) => {
-            Ok(office.tasks.say(work.spec.id, &by, message)?)
+            durable(office, office.tasks.say(work.spec.id, &by, message)?)
         }
         (said, message) => {
             let state = said.as_deref().map_or(Ok(work.state), state)?;
-            Ok(office.tasks.tell(work.spec.id, &by, work.generation, state, message)?)
+            durable(office, office.tasks.tell(work.spec.id, &by, work.generation, state, message)?)
         }
     }
 }
@@ -225,11 +226,38 @@ pub fn end(
     let (id, generation) = (work.spec.id, work.generation);
     let by = by(caller, op_id);
     let message = text.map(|text| said(&by, text));
-    Ok(match end {
+    let ended = match end {
         End::Completed => office.tasks.complete(id, &by, generation, message)?,
         End::Failed => office.tasks.fail(id, &by, generation, message)?,
         End::Released => office.tasks.release(id, &by, generation, text.map(ToOwned::to_owned))?,
-    })
+    };
+    durable(office, ended)
+}
+
+/// Says something about a task, whoever holds it.
+pub fn say(office: &Office, caller: &Caller, id: &str, text: &str, op_id: Option<String>) -> Result<Work> {
+    let by = by(caller, op_id);
+    let message = said(&by, text);
+    durable(office, office.tasks.say(task_id(office, id)?, &by, message)?)
+}
+
+/// Takes back a task that the caller created.
+pub fn cancel(
+    office: &Office,
+    caller: &Caller,
+    id: &str,
+    why: Option<&str>,
+    op_id: Option<String>,
+) -> Result<Work> {
+    let by = by(caller, op_id);
+    let message = why.map(|text| said(&by, text));
+    durable(office, office.tasks.cancel(task_id(office, id)?, &by, message)?)
+}
+
+/// The task, once what was done to it survives a power cut.
+fn durable(office: &Office, work: Work) -> Result<Work> {
+    office.tasks.sync(work.spec.id)?;
+    Ok(work)
 }
 
 /// Adds what came of the task `id`. Of two of one name the later counts.
@@ -240,7 +268,6 @@ pub fn add_artifact(
     result: &Outcome,
     op_id: Option<String>,
 ) -> Result<Work> {
-    let work = get(office, id)?;
     let part = Part {
         text: result.text.clone(),
         url: result.url.clone(),
@@ -250,15 +277,21 @@ pub fn add_artifact(
     if let Some(why) = part.check() {
         return Err(Error::usage(why, "give text, or the url of where it is"));
     }
-    let artifact = Artifact {
-        artifact_id: result.name.clone(),
-        parts: vec![part],
-        name: Some(result.name.clone()),
-        description: None,
-        metadata: serde_json::Map::new(),
-        extensions: Vec::new(),
-    };
-    Ok(office.tasks.add_artifact(work.spec.id, &by(caller, op_id), work.generation, artifact)?)
+    let artifact = desk::artifact(Some(result.name.clone()), part);
+    deliver(office, caller, id, artifact, op_id)
+}
+
+/// Adds an artifact to the task `id`.
+pub fn deliver(
+    office: &Office,
+    caller: &Caller,
+    id: &str,
+    artifact: Artifact,
+    op_id: Option<String>,
+) -> Result<Work> {
+    let work = get(office, id)?;
+    let by = by(caller, op_id);
+    durable(office, office.tasks.add_artifact(work.spec.id, &by, work.generation, artifact)?)
 }
 
 fn by(caller: &Caller, op: Option<String>) -> By {
@@ -271,8 +304,8 @@ fn said(by: &By, text: &str) -> Message {
     Message::text(id, role, text)
 }
 
-fn task_id(text: &str) -> Result<TaskId> {
-    text.parse().map_err(|_| Error::usage(format!("'{}' is no id of a task", Shown(text)), "see list_tasks"))
+fn task_id(office: &Office, text: &str) -> Result<TaskId> {
+    desk::find(office, text)
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<&str>, hint: &str) -> Result<Option<T>> {

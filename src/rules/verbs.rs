@@ -3,23 +3,8 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 15] = [
-    "answer",
-    "clean",
-    "completions",
-    "config",
-    "dash",
-    "dispatcher",
-    "flow",
-    "live",
-    "merge",
-    "msg",
-    "resume",
-    "send",
-    "serve",
-    "task",
-    "undo",
-];
+const ANNOUNCED: [&str; 10] =
+    ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "merge", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
 const RUN_OPTIONS: [&str; 16] = [
