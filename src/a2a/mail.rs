@@ -146,13 +146,12 @@ impl Mail {
             return Ok(Vec::new());
         }
         self.at(reader, |desk| {
-            self.tidy(reader, desk.inbox)?;
             let found = rules::unread(desk.inbox, Some(by), lives);
             let ids: Vec<MailId> = found.iter().take(max).map(|letter| letter.envelope.id).collect();
-            if ids.is_empty() {
-                return Ok(Vec::new());
+            if !ids.is_empty() {
+                desk.write(MailEntry::Taken { ids: ids.clone(), by: by.clone(), attempt: None })?;
             }
-            desk.write(MailEntry::Taken { ids: ids.clone(), by: by.clone(), attempt: None })?;
+            self.tidy(reader, desk.inbox)?;
             let places = ids.iter().filter_map(|id| desk.inbox.places.get(id));
             let letters = places.filter_map(|seq| desk.inbox.letters.get(seq));
             Ok(letters.map(|letter| given(letter, letter.attempts)).collect())
@@ -267,24 +266,14 @@ impl Mail {
         Ok(dir)
     }
 
-    /// Waits until something is there for `reader` to read, or until `deadline`; how much that is. A message rings: nothing is
-    /// asked again and again.
+    /// The bell of `reader`: for one who waits for messages again and again.
+    pub fn listen(&self, reader: &Party) -> Bell {
+        Bell { reader: reader.clone(), watch: Watch::new() }
+    }
+
+    /// Waits until something is there for `reader` to read, or until `deadline`; how much that is.
     pub async fn wait(&self, reader: &Party, deadline: Option<Instant>) -> Result<usize> {
-        let mut watch = Watch::new();
-        loop {
-            // What came before the watch began rang no bell.
-            let unseen = watch.add(&self.bell(reader)?)?;
-            let count = self.unread_count(reader)?;
-            if count > 0 || deadline.is_some_and(|deadline| deadline <= clock::tick()) {
-                return Ok(count);
-            }
-            if !unseen {
-                tokio::select! {
-                    () = watch.changed() => {}
-                    () = clock::at(deadline) => {}
-                }
-            }
-        }
+        self.listen(reader).rung(self, deadline).await
     }
 
     /// Makes the copies of all inboxes again, for a root that was wiped.
@@ -483,6 +472,33 @@ impl Mail {
             found.extend(serde_json::from_slice::<MailRecord>(&bytes).ok());
         }
         Ok(found)
+    }
+}
+
+/// What a message for a reader rings: nothing is asked again and again.
+#[derive(Debug)]
+pub struct Bell {
+    reader: Party,
+    watch: Watch,
+}
+
+impl Bell {
+    /// Waits until something is there to read, or until `deadline`; how much that is.
+    pub async fn rung(&mut self, mail: &Mail, deadline: Option<Instant>) -> Result<usize> {
+        loop {
+            // What came before the watch began rang nothing.
+            let unseen = self.watch.add(&mail.bell(&self.reader)?)?;
+            let count = mail.unread_count(&self.reader)?;
+            if count > 0 || deadline.is_some_and(|deadline| deadline <= clock::tick()) {
+                return Ok(count);
+            }
+            if !unseen {
+                tokio::select! {
+                    () = self.watch.changed() => {}
+                    () = clock::at(deadline) => {}
+                }
+            }
+        }
     }
 }
 
