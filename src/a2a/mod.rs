@@ -18,7 +18,7 @@ mod leases;
 pub mod look;
 pub mod names;
 mod ready;
-mod reap;
+pub mod reap;
 pub mod record;
 pub mod root;
 mod settle;
