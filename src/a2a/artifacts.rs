@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn artifact(parts: Vec<Part>) -> Artifact {
+    fn artifact(parts: &[Part]) -> Artifact {
         serde_json::from_value(json!({"artifactId": "a", "parts": parts})).unwrap()
     }
 
@@ -111,13 +111,13 @@ mod tests {
     fn what_is_small_stays_and_what_is_large_becomes_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let store_in = dir.path().join("some dir");
-        let small = artifact(vec![Part::text("x".repeat(40 << 10))]);
+        let small = artifact(&[Part::text("x".repeat(40 << 10))]);
         assert_eq!(store(&store_in, small.clone()).unwrap(), small);
         let bytes: Vec<u8> = (0..60_000u32).map(|n| n.to_le_bytes()[0]).collect();
         let raw = Part { raw: Some(encode(&bytes)), media_type: Some("image/png".into()), ..Part::default() };
         let data = Part { data: Some(json!({"long": "y".repeat(70 << 10)})), ..Part::default() };
         let large = vec![Part::text("short"), Part::text("x".repeat(100 << 10)), raw, data];
-        let stored = store(&store_in, artifact(large.clone())).unwrap();
+        let stored = store(&store_in, artifact(&large)).unwrap();
         assert_eq!(stored.parts[0], large[0]);
         let read = |part: &Part| {
             let url = part.url.as_ref().unwrap().strip_prefix("file://").unwrap().replace("%20", " ");
@@ -129,7 +129,7 @@ mod tests {
         assert!(read(&stored.parts[3]).starts_with(b"{\"long\":\"yyy"));
         assert!(stored.check().is_none());
         let bad = Part { raw: Some("!".repeat(70 << 10)), ..Part::default() };
-        assert_eq!(store(&store_in, artifact(vec![bad])).unwrap_err().code(), "bad_parts");
+        assert_eq!(store(&store_in, artifact(&[bad])).unwrap_err().code(), "bad_parts");
     }
 
     fn encode(bytes: &[u8]) -> String {

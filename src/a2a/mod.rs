@@ -22,7 +22,7 @@ pub mod look;
 pub mod mail;
 pub mod names;
 mod ready;
-mod reap;
+pub mod reap;
 pub mod record;
 pub mod registry;
 pub mod root;

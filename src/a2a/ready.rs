@@ -1,7 +1,7 @@
 //! The index of what can be claimed: an empty file for each task, `ready/<9 - priority>-<shard>/<created>-<id>`, with `.<role>`
 //! behind it if it is for a role.
 //!
-//! A shard is a directory of about 256 entries of one priority, named by the moment of the first: so names sort by priority and
+//! A shard is a directory of about 64 entries of one priority, named by the moment of the first: so names sort by priority and
 //! age, and whoever wants the best lists one shard of many. An entry may be there in vain, never missing.
 
 use super::Result;
@@ -11,8 +11,9 @@ use crate::model::work::{PRIORITY_MAX, Work};
 use crate::tools::file;
 use std::path::{Path, PathBuf};
 
-/// How many entries a shard takes before another one is begun.
-const SHARD: usize = 256;
+/// How many entries a shard takes before another one is begun. Whoever claims lists the names of all shards and one shard: of a
+/// hundred tasks and of ten thousand that is little with this many.
+const SHARD: usize = 64;
 
 /// An entry of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,8 @@ pub const LEASE: Duration = Duration::from_mins(1);
 /// How long a claim without a process holds.
 pub const LEASE_ALONE: Duration = Duration::from_hours(1);
 
-/// Told of every change, once its copies are there. It may be told again of one that it was told of: `(task, rev)` tells.
+/// Told of every change, once its copies are there and with the task's lock held: it must not ask about tasks. It may be told
+/// again of one that it was told of (`(task, rev, what)` tells); of an error, too, whoever reaps tells it again.
 pub type OnChange = Arc<dyn Fn(&TaskChange) -> Result<()> + Send + Sync>;
 
 /// The tasks of one repository.
@@ -424,15 +425,8 @@ impl Tasks {
         if matches!(record.entry, TaskEntry::Released { .. } | TaskEntry::Requeued { .. }) {
             ready::add(&self.copies, &held.work)?;
         }
-        if let Err(error) = held.journal.append(record.clone()) {
-            // Nothing has changed; what cannot be undone here is undone by whoever reaps.
-            let undone = match &before {
-                Some(holder) => leases::begin(&self.copies, id, holder),
-                None => file::remove(&self.copies.claim(&hand, id)).map(drop).map_err(Error::from),
-            };
-            undone.inspect_err(|error| tracing::warn!(task = %id, %error, "its claim is not whole")).ok();
-            return Err(of_journal(id, error));
-        }
+        // If that fails nothing has changed. The mark stays, and brings whoever reaps to see to it.
+        held.journal.append(record.clone()).map_err(|error| of_journal(id, error))?;
         rules::apply(&mut held.work, &record);
         Ok(hand)
     }

@@ -221,7 +221,7 @@ fn of_more_than_one_shard_all_are_claimed_in_order_and_by_one_each() {
     let ids: Vec<_> = (0..600).map(|n| world.add(&n.to_string(), &[])).collect();
     let shards: BTreeSet<_> =
         world.under("ready").iter().map(|name| name.split('/').nth(1).unwrap().to_owned()).collect();
-    assert!((3..=4).contains(&shards.len()), "{shards:?}");
+    assert!((9..=11).contains(&shards.len()), "{shards:?}");
     let one = world.worker("one");
     let first: Vec<_> = (0..300).map(|_| world.claim(&one).unwrap().spec.id).collect();
     assert_eq!(first, ids[..300]);
@@ -309,14 +309,14 @@ fn what_a_holder_that_is_gone_held_is_for_others() {
     assert_eq!(world.tasks.reap().unwrap().requeued, 1);
     let work = world.tasks.get(a).unwrap();
     assert_eq!((work.state, work.requeued_after), (TaskState::Submitted, Some(After::OwnerGone)));
-    let x = world.worker("x");
-    assert_eq!(world.claim(&x).unwrap().generation, 2, "the oldest again");
+    let next = world.worker("x");
+    assert_eq!(world.claim(&next).unwrap().generation, 2, "the oldest again");
     assert_eq!(code(world.tasks.complete(a, &gone, 1, None)), "not_owner");
-    let given = ClaimRequest { id: Some(b), ..wish(&x) };
+    let given = ClaimRequest { id: Some(b), ..wish(&next) };
     world.tasks.claim(&given).unwrap();
-    drop(x);
-    let y = world.worker("y");
-    let given = ClaimRequest { id: Some(b), ..wish(&y) };
+    drop(next);
+    let last = world.worker("y");
+    let given = ClaimRequest { id: Some(b), ..wish(&last) };
     assert_eq!(world.tasks.claim(&given).unwrap().unwrap().generation, 2, "nobody had to reap before");
 }
 

@@ -10,6 +10,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "it measures the world from outside; what fails panics"
 )]
@@ -68,11 +69,12 @@ fn main() {
             println!("ready");
             let mut signals = std::io::stdin();
             signals.read_exact(&mut [0]).unwrap();
+            let before = processor_us();
             let claims = match &worker {
                 Some((tasks, worker)) => ours(tasks, worker),
                 None => (me..n).step_by(w).map(|at| floor(&state, &root, at)).count(),
             };
-            println!("{claims}");
+            println!("{claims} {}", processor_us() - before);
             // Whoever ends gives back what it holds, and that would be claimed again.
             signals.read_to_end(&mut Vec::new()).unwrap();
         }
@@ -121,20 +123,24 @@ fn race(args: &[String], w: usize) {
     for (child, _) in &mut racers {
         child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
     }
-    let mut claims = 0;
+    let (mut claims, mut used) = (0, 0);
     for (_, out) in &mut racers {
         line.clear();
         out.read_line(&mut line).unwrap();
-        claims += line.trim().parse::<usize>().unwrap();
+        let (n, us) = line.trim().split_once(' ').unwrap();
+        claims += n.parse::<u64>().unwrap();
+        used += us.parse::<u64>().unwrap();
     }
     let took = before.elapsed().as_secs_f64() * 1e3;
     for (child, _) in &mut racers {
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
     }
-    // What the children that were waited for have used, in ticks of ten milliseconds.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[13..15].iter().map(|field| field.parse::<u64>().unwrap()).sum();
-    println!("{took:.2} {} {claims}", ticks * 10);
+    println!("{took:.2} {:.2} {claims}", used as f64 / 1e3);
+}
+
+/// The processor time that this process has used, in microseconds.
+fn processor_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec * 1_000_000 + time.tv_nsec / 1000).unwrap()
 }

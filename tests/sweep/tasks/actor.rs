@@ -21,13 +21,25 @@ pub fn main() {
     let Ok(act) = std::env::var(super::ACT) else { return };
     let dir = PathBuf::from(std::env::var(super::DIR).unwrap());
     crash::role("actor");
+    be_ahead();
     match act.split(' ').collect::<Vec<_>>().as_slice() {
         ["work", seed] => work(&dir, seed.parse().unwrap()),
         ["make", seed] => make(&dir, seed.parse().unwrap()),
         _ => match run(&dir, &act) {
-            Ok(()) => say("ACK"),
+            Ok(true) => say("ACK"),
+            Ok(false) => say("nothing to do"),
             Err(error) => say(&format!("ERR {} {error}", error.code())),
         },
+    }
+}
+
+/// Makes more calls of each kind than the harness did before: so the k-th that is to fail is ours, and not the harness's, whose
+/// thread is counted for itself.
+fn be_ahead() {
+    for _ in 0..8 {
+        let mut nothing = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+        nothing.write_all(b"-").unwrap();
+        std::io::Read::read(&mut nothing, &mut [0]).unwrap();
     }
 }
 
@@ -38,8 +50,8 @@ fn say(line: &str) {
     out.flush().ok();
 }
 
-/// Does what `act` says. Twice is the same as once.
-pub fn run(dir: &Path, act: &str) -> Result<()> {
+/// Does what `act` says; whether it did. Twice is the same as once.
+pub fn run(dir: &Path, act: &str) -> Result<bool> {
     let tasks = scenes::tasks(dir)?;
     let words: Vec<&str> = act.split(' ').collect();
     let id = |word: &str| word.parse::<TaskId>().unwrap();
@@ -55,7 +67,8 @@ pub fn run(dir: &Path, act: &str) -> Result<()> {
             let worker = Worker::begin(&scenes::places(dir), &scenes::project(), &name.parse().unwrap())?;
             let by = By { name: Party::Worker(worker.name.clone()), op: Some(op_of(act)) };
             let pid = Some(Worker::pid());
-            tasks.claim(&ClaimRequest { by, pid, role: None, lease: None, id: None }).map(drop)
+            // Nothing to claim is nothing acknowledged: whatever hinders the look for the dead is for the next one.
+            return Ok(tasks.claim(&ClaimRequest { by, pid, role: None, lease: None, id: None })?.is_some());
         }
         ["tell", task] => tasks
             .tell(id(task), &worker(), 1, TaskState::InputRequired, Some(message("which one?")))
@@ -77,6 +90,7 @@ pub fn run(dir: &Path, act: &str) -> Result<()> {
         ["open"] => Ok(()),
         other => panic!("what is {other:?}?"),
     }
+    .map(|()| true)
 }
 
 /// A name that no worker had before.
