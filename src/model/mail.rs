@@ -149,7 +149,7 @@ pub enum How {
 }
 
 /// What a record of an inbox says.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum MailEntry {
     /// A message came. One whose id came before says nothing.
@@ -192,14 +192,16 @@ pub enum MailEntry {
         why: String,
         /// Where it is.
         #[serde(with = "path")]
+        #[schemars(with = "path::Form")]
         kept: PathBuf,
     },
     /// An entry of a later version.
+    #[schemars(skip)]
     Unknown,
 }
 
 /// One line of an inbox. Read with tolerance for what later versions write.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MailRecord {
     /// Always [`VERSION`] when written by this program.
     pub v: u32,

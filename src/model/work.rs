@@ -22,7 +22,7 @@ pub const PRIORITY_MAX: u8 = 9;
 const TITLE_MAX: usize = 80;
 
 /// What is to be done. Never changes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskSpec {
     /// The task's id, given by whoever creates it.
     pub id: TaskId,
@@ -85,7 +85,7 @@ pub enum OnFailed {
 }
 
 /// Who works on a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// Its name.
     pub name: Party,
@@ -111,7 +111,7 @@ pub enum After {
 }
 
 /// What a line of a task's journal says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum TaskEntry {
     /// The task exists.
@@ -204,7 +204,7 @@ impl TaskEntry {
 }
 
 /// A line of a task's journal.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TaskRecord {
     /// [`VERSION`] when written by this program.
     pub v: u32,

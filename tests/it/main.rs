@@ -37,6 +37,7 @@ mod resume;
 mod run;
 mod schemas;
 mod starved;
+mod together;
 mod typing;
 mod users;
 mod versions;

@@ -4,11 +4,18 @@
 
 use crate::fakes::Fake;
 use crate::house::House;
+use ai_orch::model::a2a::AgentCard;
 use ai_orch::model::feed::EventLine;
+use ai_orch::model::mail::MailRecord;
 use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
     ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
+use ai_orch::model::together::{
+    AckReport, ClaimReport, DeadLettersReport, InboxReport, SendReport, TaskReport, TaskWaitReport,
+    TasksReport,
+};
+use ai_orch::model::work::TaskRecord;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -19,8 +26,9 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 15] {
+fn schemas() -> [(&'static str, Value); 26] {
     [
+        ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
         ("clean", schema::<CleansReport>()),
         ("diff", schema::<DiffReport>()),
@@ -30,9 +38,19 @@ fn schemas() -> [(&'static str, Value); 15] {
         ("kill", schema::<KillsReport>()),
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
+        ("mail-record", schema::<MailRecord>()),
+        ("msg-ack", schema::<AckReport>()),
+        ("msg-dead", schema::<DeadLettersReport>()),
+        ("msg-read", schema::<InboxReport>()),
+        ("msg-send", schema::<SendReport>()),
         ("resume", schema::<ResumesReport>()),
         ("run", schema::<RunReport>()),
         ("show", schema::<ShowReport>()),
+        ("task", schema::<TaskReport>()),
+        ("task-claim", schema::<ClaimReport>()),
+        ("task-list", schema::<TasksReport>()),
+        ("task-record", schema::<TaskRecord>()),
+        ("task-wait", schema::<TaskWaitReport>()),
         ("undo", schema::<UndoReport>()),
         ("undo-list", schema::<UndoListReport>()),
         ("wait", schema::<WaitReport>()),
