@@ -6,6 +6,7 @@ use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
+use crate::rules::own_task::{id_of, own_task};
 use crate::tools::file;
 use std::path::{Path, PathBuf};
 
@@ -23,10 +24,13 @@ pub(super) fn card(places: &Places, project: &Project, session: &Session) -> Pat
     places.board(project, session).join(CARD)
 }
 
-/// Posts what is known about an agent. Makes the directories if a cleaner took them.
+/// Posts what is known about an agent, and its work as a task. Makes the directories if a cleaner took them.
 pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
     let json = serde_json::to_vec(report)?;
-    Ok(post_beside(&path(places, &report.project, &report.session), &json)?)
+    post_beside(&path(places, &report.project, &report.session), &json)?;
+    let task = own_task(report);
+    let copy = places.copies(&report.project).task(id_of(report.id, report.round));
+    Ok(post_beside(&copy, &serde_json::to_vec(&task)?)?)
 }
 
 /// Posts a file of the board. Makes the directories if a cleaner took them.
@@ -50,7 +54,10 @@ pub fn tell(places: &Places, report: &AgentReport) {
 
 /// Removes the entry of the agent `id`.
 pub fn remove(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<()> {
-    if read(places, project, session, id)?.is_some() {
+    if let Some(report) = read(places, project, session, id)? {
+        for round in 1..=report.round {
+            file::remove(&places.copies(project).task(id_of(id, round)))?;
+        }
         file::remove(&card(places, project, session))?;
         file::remove(&path(places, project, session))?;
         file::remove_empty_dir(&places.board(project, session))?;

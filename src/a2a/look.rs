@@ -160,6 +160,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         state: State::Unknown,
         remarks: vec![Remark::Damaged { why: error.to_string() }],
         failure: None,
+        round: 1,
         cli: "?".to_owned(),
         chain: Vec::new(),
         attempts: Vec::new(),

@@ -135,6 +135,9 @@ pub struct AgentReport {
     /// Why it failed, or why it is interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Which of its tasks it is at, from 1: one that has ended and is given more to do begins another.
+    #[serde(default = "first_round")]
+    pub round: u32,
     /// The agent CLI that works, or worked last.
     pub cli: String,
     /// The whole chain.
@@ -187,6 +190,10 @@ pub struct AgentReport {
     /// What it does now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+}
+
+const fn first_round() -> u32 {
+    1
 }
 
 /// `list --json`.

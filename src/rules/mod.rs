@@ -11,6 +11,7 @@ pub mod naming;
 pub mod nearest;
 pub mod next;
 pub mod outcome;
+pub mod own_task;
 pub mod prompt;
 pub mod refusal;
 pub mod replay;

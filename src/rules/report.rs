@@ -86,6 +86,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         state,
         remarks,
         failure,
+        round: agent.round,
         cli: agent.cli().to_owned(),
         chain: agent.spec.chain.clone(),
         attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),

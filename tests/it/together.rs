@@ -111,6 +111,39 @@ fn what_is_sent_is_read_once_and_shown_as_data() {
     assert_eq!(dead["letters"][0]["to"], "bob", "{dead}");
 }
 
+/// What is posted of an agent's own work, for readers who know nothing of agents.
+fn own_tasks(house: &House) -> Vec<Value> {
+    let root = house.path("root");
+    let projects = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path().join("tasks"));
+    let files = projects.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    files.map(|file| serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn an_agents_own_work_is_a_task_and_each_round_another() {
+    let house = House::new();
+    house.ok(["run", "--agent-cli", "sh", "--name", "solo", "--context-id", "c-1", "echo one > one"]);
+    let tasks = own_tasks(&house);
+    assert_eq!(tasks.len(), 1, "{tasks:?}");
+    let first = &tasks[0];
+    assert_eq!(first["status"]["state"], "TASK_STATE_COMPLETED");
+    assert_eq!(
+        (&first["contextId"], &first["artifacts"][0]["parts"][0]["data"]["branch"]),
+        (&"c-1".into(), &"ai_orch/solo".into())
+    );
+    house.ok(["resume", "solo", "echo two > two"]);
+    house.ok(["wait", "solo"]);
+    let tasks = own_tasks(&house);
+    assert_eq!(tasks.len(), 2, "what has ended stays so: {tasks:?}");
+    assert!(
+        tasks
+            .iter()
+            .all(|task| task["contextId"] == "c-1" && task["status"]["state"] == "TASK_STATE_COMPLETED")
+    );
+    house.ok(["clean", "solo"]);
+    assert!(own_tasks(&house).is_empty());
+}
+
 /// What each member of the team does: claims what there is to do until it is told that there is no more. What it does takes a
 /// moment, so that all of them have something to do; the result goes into the shared directory only by the artifact.
 const MEMBER: &str = r#"

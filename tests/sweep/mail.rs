@@ -146,7 +146,9 @@ fn actor() {
             for _ in 0..6 {
                 let given = mail.read(&b, &me(), 3).unwrap();
                 mail.ack(&b, &ids(&given), How::NextCall).unwrap();
-                ids(&given).iter().for_each(|id| println!("\nacked {id}"));
+                for id in ids(&given) {
+                    println!("\nacked {id}");
+                }
             }
             return;
         }
