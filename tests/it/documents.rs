@@ -182,7 +182,7 @@ fn what_programs_read() {
     keys.retain(|k| !matches!(k.as_str(), "activity" | "changes"));
     assert_eq!(
         keys.join(" "),
-        "attempts base base_name branch chain checkout cli context_id created id project remarks session state title updated v validations worktree"
+        "attempts base base_name branch chain checkout cli context_id created id project remarks round session state title updated v validations worktree"
     );
     insta::assert_json_snapshot!(serde_json::json!({"notes": detached.json()["notes"], "next": detached.json()["next"]}), @r#"
     {
