@@ -26,6 +26,7 @@ pub mod cli;
 pub mod git;
 pub mod keeper;
 pub mod life;
+pub mod mcp;
 pub mod model;
 pub mod ops;
 pub mod rules;

@@ -1,35 +1,64 @@
 //! The board: the state of each agent under /tmp, posted by its keeper for everybody to read.
 
 use super::Result;
+use super::feed::Feed;
+use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
+use crate::rules::own_task::{id_of, own_task};
 use crate::tools::file;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The name of the state file in an agent's board directory.
 pub const STATE: &str = "state.json";
+/// The name of the card beside it.
+const CARD: &str = "card.json";
 
 fn path(places: &Places, project: &Project, session: &Session) -> PathBuf {
     places.board(project, session).join(STATE)
 }
 
-/// Posts what is known about an agent. Makes the directories if a cleaner took them.
+/// Where the card of an agent is.
+pub(super) fn card(places: &Places, project: &Project, session: &Session) -> PathBuf {
+    places.board(project, session).join(CARD)
+}
+
+/// Posts what is known about an agent, and its work as a task. Makes the directories if a cleaner took them.
 pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
-    let path = path(places, &report.project, &report.session);
     let json = serde_json::to_vec(report)?;
-    match file::post(&path, &json) {
-        Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => {
-            file::make_dirs(&places.board(&report.project, &report.session))?;
-            Ok(file::post(&path, &json)?)
+    post_beside(&path(places, &report.project, &report.session), &json)?;
+    let task = own_task(report);
+    let copy = places.copies(&report.project).task(id_of(report.id, report.round));
+    Ok(post_beside(&copy, &serde_json::to_vec(&task)?)?)
+}
+
+/// Posts a file of the board. Makes the directories if a cleaner took them.
+pub(super) fn post_beside(path: &Path, json: &[u8]) -> file::Result<()> {
+    match (file::post(path, json), path.parent()) {
+        (Err(e), Some(parent)) if e.source.kind() == std::io::ErrorKind::NotFound => {
+            file::make_dirs(parent)?;
+            file::post(path, json)
         }
-        posted => Ok(posted?),
+        (posted, _) => posted,
     }
+}
+
+/// Posts what is known about an agent that nobody keeps, and announces its state. The board is a copy, and /tmp may be full or
+/// wiped: the journal has it.
+pub fn tell(places: &Places, report: &AgentReport) {
+    post(places, report).ok();
+    let kind = Kind::Agent { session: report.session.clone(), state: report.state };
+    Feed::new(places, &report.project).try_say(kind);
 }
 
 /// Removes the entry of the agent `id`.
 pub fn remove(places: &Places, project: &Project, session: &Session, id: AgentId) -> Result<()> {
-    if read(places, project, session, id)?.is_some() {
+    if let Some(report) = read(places, project, session, id)? {
+        for round in 1..=report.round {
+            file::remove(&places.copies(project).task(id_of(id, round)))?;
+        }
+        file::remove(&card(places, project, session))?;
         file::remove(&path(places, project, session))?;
         file::remove_empty_dir(&places.board(project, session))?;
     }

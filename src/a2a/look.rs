@@ -137,6 +137,8 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         commit: false,
         env_names: Vec::new(),
         has_context: false,
+        role: known.role,
+        context_id: known.context_id,
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -158,11 +160,14 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         state: State::Unknown,
         remarks: vec![Remark::Damaged { why: error.to_string() }],
         failure: None,
+        round: 1,
         cli: "?".to_owned(),
         chain: Vec::new(),
         attempts: Vec::new(),
         validations: Vec::new(),
         title: String::new(),
+        role: None,
+        context_id: None,
         project: named.project.clone(),
         checkout: PathBuf::new(),
         branch: String::new(),

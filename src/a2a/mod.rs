@@ -4,17 +4,32 @@
 //! whoever holds its `keeper.lock`.
 
 use crate::model::text::Shown;
+use crate::rules::mail::Refused;
+use crate::rules::refusal::Refusal;
 use crate::rules::replay;
 use crate::tools::{file, journal, lock, process};
 use std::path::PathBuf;
 
+mod artifacts;
 pub mod board;
+mod claim;
 pub mod cleaned;
+mod copies;
+pub mod feed;
+pub mod identity;
+mod leases;
 pub mod look;
+pub mod mail;
 pub mod names;
+mod ready;
+pub mod reap;
 pub mod record;
+pub mod registry;
 pub mod root;
+mod settle;
+pub mod tasks;
 pub mod watch;
+pub mod worker;
 
 /// Shared files that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +72,18 @@ pub enum Error {
         /// The agents.
         matches: Vec<String>,
     },
+    /// The environment says to be an agent's, and is not.
+    #[error("this is not the environment of an agent at work: {}", Shown(.why))]
+    NotYou {
+        /// Why not.
+        why: String,
+    },
+    /// What was asked about a task is not done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A message is not sent.
+    #[error(transparent)]
+    NotSent(#[from] Refused),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] file::Error),
@@ -83,6 +110,9 @@ impl Error {
             Self::Record { .. } => "damaged",
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::NotYou { .. } => "not_you",
+            Self::Refused(why) => why.code(),
+            Self::NotSent(e) => e.code(),
             Self::File(e) => e.code(),
             Self::Journal(e) => e.code(),
             Self::Lock(e) => e.code(),
@@ -101,6 +131,11 @@ impl Error {
         }
     }
 
+    /// Whether it is about a task whose journal is damaged.
+    pub(crate) fn is_damaged_task(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::DamagedTask { .. }))
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -117,6 +152,13 @@ impl Error {
             }
             Self::NoAgent { .. } => Some("all agents: ai_orch list".to_owned()),
             Self::Ambiguous { .. } => Some("type more of the name".to_owned()),
+            Self::NotYou { .. } => Some(
+                "an agent's variables (AI_ORCH_AGENT, AI_ORCH_TOKEN) are good in its own attempt only; \
+                 use a shell that no agent started"
+                    .to_owned(),
+            ),
+            Self::Refused(why) => why.hint(),
+            Self::NotSent(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Journal(e) => e.hint(),
             Self::Lock(e) => e.hint(),

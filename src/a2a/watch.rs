@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::tools::clock;
+use crate::tools::file::{self, Identity};
 
 /// How long to wait for an event before looking anyway, while the watcher works. Each look costs a follower at rest a
 /// handful of wake-ups: its own, and the watcher's for every file that it opens.
@@ -19,7 +20,8 @@ const FAST_POLL: Duration = Duration::from_millis(250);
 pub struct Watch {
     bell: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    watched: Vec<PathBuf>,
+    /// The directories, and which they are: another one may take the place of one that is gone.
+    watched: Vec<(PathBuf, Identity)>,
     complete: bool,
 }
 
@@ -59,20 +61,39 @@ impl Watch {
         Self { bell, complete: watcher.is_some(), watcher, watched: Vec::new() }
     }
 
-    /// Watches the directory `dir` as well, if it exists and is not watched yet. True if the watch begins now: what
+    /// Watches the directory `dir` as well, if it exists and is not watched yet: also if it was removed and made again. True if the watch begins now: what
     /// happened in it before must be looked for.
     pub fn add(&mut self, dir: &Path) -> Result<bool> {
-        if self.watched.iter().any(|w| w == dir) || !crate::tools::file::is_dir(dir)? {
+        let before = self.watched.iter().position(|(path, _)| path == dir);
+        let Some(identity) = file::identity(dir)? else {
+            if let Some(at) = before {
+                self.forget(at);
+            }
             return Ok(false);
+        };
+        if before.and_then(|at| self.watched.get(at)).is_some_and(|(_, known)| *known == identity) {
+            return Ok(false);
+        }
+        if let Some(at) = before {
+            self.forget(at);
         }
         let Some(watcher) = &mut self.watcher else { return Ok(false) };
         if watcher.watch(dir, RecursiveMode::NonRecursive).is_ok() {
-            self.watched.push(dir.to_owned());
+            self.watched.push((dir.to_owned(), identity));
             return Ok(true);
         }
         // Out of watches: the poll has to do.
         self.complete = false;
         Ok(false)
+    }
+
+    /// Ends the watch of a directory that is gone; the last one of all is looked for by and by.
+    fn forget(&mut self, at: usize) {
+        let (path, _) = self.watched.swap_remove(at);
+        if let Some(watcher) = &mut self.watcher {
+            // It went with its directory; that it cannot be ended is no error.
+            watcher.unwatch(&path).ok();
+        }
     }
 
     /// Returns when something may have changed, and every few seconds.

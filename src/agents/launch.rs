@@ -4,12 +4,13 @@
 //! a file, is never read for placeholders, and never passes a shell.
 
 use super::Error;
-use crate::model::profile::{Cost, Permissions, Profile, PromptBy};
+use super::mcp::McpServer;
+use crate::model::profile::{Cost, McpHome, Permissions, Profile, PromptBy};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The words that may stand in braces in a profile.
-pub(super) const PLACEHOLDERS: [&str; 9] = [
+pub(super) const PLACEHOLDERS: [&str; 12] = [
     "self",
     "prompt",
     "prompt_file",
@@ -19,7 +20,13 @@ pub(super) const PLACEHOLDERS: [&str; 9] = [
     "git_common_dir",
     "cli_session",
     "budget",
+    "mcp_file",
+    "mcp_json",
+    "mcp_toml",
 ];
+
+/// The one that may stand in a private file only.
+pub(super) const IN_FILES: &str = "mcp_server";
 
 /// A prompt longer than this goes into no command line: one argument may hold 128 KiB on Linux.
 const ARGV_LIMIT: usize = 100_000;
@@ -51,6 +58,8 @@ pub struct LaunchFacts {
     pub cli_session: String,
     /// Whether to go on with the conversation `cli_session`.
     pub resume: bool,
+    /// Our MCP server.
+    pub mcp: McpServer,
 }
 
 /// What the program reads.
@@ -77,6 +86,21 @@ pub struct Launch {
     pub stdin: Stdin,
     /// One line for the user where the CLI cannot do exactly what the level of permissions says.
     pub note: Option<String>,
+    /// Whether it reads the private file that tells of our MCP server.
+    pub reads_mcp_file: bool,
+    /// A home to make of links.
+    pub home: Option<HomeOfLinks>,
+}
+
+/// A home to make of links to the user's own, with files of ours in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeOfLinks {
+    /// The variable that names it.
+    pub variable: String,
+    /// Where it is made.
+    pub at: PathBuf,
+    /// The files, with their paths in it.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// Whether the profile runs our own program, so that nothing has to be installed.
@@ -106,10 +130,11 @@ pub fn launch(profile: &Profile, facts: &LaunchFacts) -> Result<Launch, Error> {
     let budget: &[String] = if facts.budget_usd.is_some() { &profile.budget } else { &[] };
     let session = if facts.resume { &profile.resume } else { &profile.session };
     let templates =
-        [profile.args.as_slice(), model, &grant.args, budget, session, &profile.last].into_iter().flatten();
+        [profile.args.as_slice(), model, &grant.args, &profile.mcp.args, budget, session, &profile.last];
+    let reads_mcp_file = templates.iter().any(|list| holds(list, "mcp_file"));
 
     let mut args: Vec<OsString> = Vec::new();
-    for template in templates {
+    for template in templates.into_iter().flatten() {
         let arg = if template == "{prompt}" && args.last().is_none_or(|before| before != "--") {
             // Without a `--` before it, a prompt like `-v` would be a flag.
             let text = argv_prompt(facts);
@@ -123,7 +148,13 @@ pub fn launch(profile: &Profile, facts: &LaunchFacts) -> Result<Launch, Error> {
     for (name, template) in &profile.env.set {
         env_set.push((name.clone(), fill(profile, facts, template)?));
     }
+    let home = match &profile.mcp.home {
+        Some(home) => Some(home_of_links(profile, facts, home)?),
+        None => None,
+    };
     Ok(Launch {
+        reads_mcp_file,
+        home,
         program: if is_self(profile) { &facts.self_exe } else { &facts.program }.clone(),
         args,
         env_set,
@@ -133,6 +164,17 @@ pub fn launch(profile: &Profile, facts: &LaunchFacts) -> Result<Launch, Error> {
             PromptBy::Argv | PromptBy::File => Stdin::Null,
         },
         note: grant.note.clone(),
+    })
+}
+
+fn home_of_links(profile: &Profile, facts: &LaunchFacts, home: &McpHome) -> Result<HomeOfLinks, Error> {
+    let file = |(path, template): (&String, &String)| {
+        Ok((PathBuf::from(path), fill(profile, facts, template)?.into_encoded_bytes()))
+    };
+    Ok(HomeOfLinks {
+        variable: home.variable.clone(),
+        at: facts.mcp.home.clone(),
+        files: home.files.iter().map(file).collect::<Result<_, Error>>()?,
     })
 }
 
@@ -171,6 +213,10 @@ fn fill(profile: &Profile, facts: &LaunchFacts, template: &str) -> Result<OsStri
             "git_common_dir" => path(&facts.git_common_dir),
             "cli_session" => facts.cli_session.clone().into(),
             "budget" => facts.budget_usd.ok_or_else(|| needs("a budget"))?.to_string().into(),
+            "mcp_file" => path(&facts.mcp.file),
+            "mcp_json" => facts.mcp.json().into(),
+            "mcp_toml" => facts.mcp.toml().into(),
+            IN_FILES => facts.mcp.whole().to_string().into(),
             // Checked when the profile was read.
             other => format!("{{{other}}}").into(),
         });
@@ -245,6 +291,13 @@ mod tests {
             prompt_file: "/p/prompt".into(),
             cli_session: "sid".into(),
             resume: false,
+            mcp: McpServer {
+                program: "/bin/ai_orch".into(),
+                places: vec![("AI_ORCH_ROOT".into(), "/root".into())],
+                identity: vec![("AI_ORCH_TOKEN".into(), "secret".into())],
+                file: "/p/mcp.json".into(),
+                home: "/p/home".into(),
+            },
         }
     }
 
@@ -265,34 +318,35 @@ mod tests {
         let full = LaunchFacts { permissions: Permissions::Full, ..facts() };
         let again = LaunchFacts { resume: true, ..facts() };
         let claude = "-p --output-format stream-json --verbose --disallowedTools EnterWorktree,ExitWorktree";
-        let allowed =
-            "Bash,Edit(./**),NotebookEdit(./**),Read,Glob,Grep,WebFetch,WebSearch,Task,Skill,TodoWrite";
+        let allowed = "Bash,Edit(./**),NotebookEdit(./**),Read,Glob,Grep,WebFetch,WebSearch,Task,Skill,TodoWrite,mcp__ai_orch";
         let looking = "Read,Glob,Grep,WebFetch,WebSearch";
+        let mcp = "--mcp-config /p/mcp.json";
+        let served = r#"-c mcp_servers.ai_orch={command="/bin/ai_orch",args=["mcp"],env={AI_ORCH_ROOT="/root"},env_vars=["AI_ORCH_TOKEN"]}"#;
         let codex = "exec --json --disable unbounded_connection_retries";
         let writable = "-s workspace-write --add-dir /r/.git --add-dir /r/.git/worktrees/w";
         let work = format!("--permission-mode dontAsk --allowedTools {allowed}");
         for (cli, facts, args) in [
-            ("claude", &fresh, format!("{claude} {work} --session-id sid")),
-            ("claude", &again, format!("{claude} {work} --resume sid")),
-            ("claude", &with_model, format!("{claude} --model m1 {work} --session-id sid")),
+            ("claude", &fresh, format!("{claude} {work} {mcp} --session-id sid")),
+            ("claude", &again, format!("{claude} {work} {mcp} --resume sid")),
+            ("claude", &with_model, format!("{claude} --model m1 {work} {mcp} --session-id sid")),
             (
                 "claude",
                 &read,
                 format!(
-                    "{claude} --permission-mode dontAsk --tools {looking} --allowedTools {looking} --session-id sid"
+                    "{claude} --permission-mode dontAsk --tools {looking} --allowedTools {looking},mcp__ai_orch {mcp} --session-id sid"
                 ),
             ),
-            ("claude", &full, format!("{claude} --dangerously-skip-permissions --session-id sid")),
+            ("claude", &full, format!("{claude} --dangerously-skip-permissions {mcp} --session-id sid")),
             (
                 "claude",
                 &LaunchFacts { budget_usd: Some(0.5), ..facts() },
-                format!("{claude} {work} --max-budget-usd 0.5 --session-id sid"),
+                format!("{claude} {work} {mcp} --max-budget-usd 0.5 --session-id sid"),
             ),
-            ("codex", &fresh, format!("{codex} {writable}")),
-            ("codex", &read, format!("{codex} -s read-only")),
-            ("codex", &full, format!("{codex} --dangerously-bypass-approvals-and-sandbox")),
-            ("codex", &again, format!("{codex} {writable} resume sid")),
-            ("codex", &with_model, format!("{codex} -m m1 {writable}")),
+            ("codex", &fresh, format!("{codex} {writable} {served}")),
+            ("codex", &read, format!("{codex} -s read-only {served}")),
+            ("codex", &full, format!("{codex} --dangerously-bypass-approvals-and-sandbox {served}")),
+            ("codex", &again, format!("{codex} {writable} {served} resume sid")),
+            ("codex", &with_model, format!("{codex} -m m1 {writable} {served}")),
             ("gemini", &fresh, "--output-format stream-json --approval-mode yolo --session-id sid".into()),
             ("gemini", &again, "--output-format stream-json --approval-mode yolo --resume sid".into()),
             ("gemini", &read, "--output-format stream-json --approval-mode plan --session-id sid".into()),
@@ -318,6 +372,22 @@ mod tests {
         let replay = start("replay", &LaunchFacts { model: Some("x.jsonl".into()), ..facts() });
         assert_eq!(replay.program, Path::new("/bin/ai_orch"));
         assert!(start("claude", &facts()).env_unset.contains(&"CLAUDECODE".to_owned()));
+    }
+
+    #[test]
+    fn a_home_of_links_for_gemini() {
+        let home = start("gemini", &facts()).home.unwrap();
+        assert_eq!((home.variable.as_str(), home.at.as_path()), ("GEMINI_CLI_HOME", Path::new("/p/home")));
+        let text = |name: &str| {
+            let file = home.files.iter().find(|(path, _)| path.ends_with(name));
+            String::from_utf8(file.unwrap().1.clone()).unwrap()
+        };
+        let extension: serde_json::Value = serde_json::from_str(&text("gemini-extension.json")).unwrap();
+        assert_eq!(extension["mcpServers"]["ai_orch"]["env"]["AI_ORCH_TOKEN"], "secret");
+        assert!(text("ai-orch.toml").parse::<toml::Table>().unwrap()["rule"].is_array());
+        let claude = start("claude", &facts());
+        assert!(claude.reads_mcp_file && claude.home.is_none());
+        assert!(!start("sh", &facts()).reads_mcp_file);
     }
 
     #[test]
@@ -370,7 +440,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let odd = PathBuf::from(OsString::from_vec(vec![b'/', 0xff]));
         let launch = start("codex", &LaunchFacts { git_dir: odd.clone(), ..facts() });
-        assert_eq!(launch.args.last().unwrap(), odd.as_os_str());
+        assert!(launch.args.iter().any(|arg| arg == odd.as_os_str()));
     }
 
     proptest! {

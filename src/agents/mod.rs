@@ -6,6 +6,7 @@
 
 mod error;
 pub mod launch;
+pub mod mcp;
 mod overlay;
 pub mod translate;
 

@@ -1,14 +1,14 @@
 //! A profile file as people write it: every key may be missing, because it may be inherited.
 
 use super::Error;
-use super::launch::{PLACEHOLDERS, placeholders};
+use super::launch::{IN_FILES, PLACEHOLDERS, placeholders};
 use crate::model::profile::{
-    Cost, EnvRules, FailureRule, Format, Grant, Grants, Profile, PromptBy, TaskKind,
+    Cost, EnvRules, FailureRule, Format, Grant, Grants, McpRules, Profile, PromptBy, TaskKind,
 };
 use crate::rules::nearest::nearest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::Duration;
 
 /// The text of a profile and where it came from, for error messages.
@@ -81,6 +81,7 @@ pub(super) struct Overlay {
     last: Option<Vec<String>>,
     #[serde(default)]
     permissions: GrantsOverlay,
+    mcp: Option<McpRules>,
     #[serde(default)]
     env: EnvOverlay,
     give_up_after: Option<u64>,
@@ -163,6 +164,7 @@ impl Overlay {
                 work: self.permissions.work.over(base.permissions.work),
                 full: self.permissions.full.over(base.permissions.full),
             },
+            mcp: self.mcp.unwrap_or(base.mcp),
             env: EnvRules { set, unset },
             give_up_after: self.give_up_after.map_or(base.give_up_after, Duration::from_secs),
             stall_after: self.stall_after.map_or(base.stall_after, Duration::from_secs),
@@ -191,6 +193,7 @@ fn blank(command: String) -> Profile {
         budget: Vec::new(),
         last: Vec::new(),
         permissions: Grants::default(),
+        mcp: McpRules::default(),
         env: EnvRules::default(),
         give_up_after: crate::model::profile::DEFAULT_GIVE_UP_AFTER,
         stall_after: Duration::ZERO,
@@ -213,25 +216,52 @@ pub(super) fn check(profile: &Profile, source: Source<'_>) -> Result<(), Error> 
         return Err(source.value("command", "", "is empty".into()));
     }
     let grants = &profile.permissions;
-    let lists: [(&str, &[String]); 9] = [
+    let lists: [(&str, &[String]); 10] = [
         ("args", &profile.args),
         ("model", &profile.model),
         ("session", &profile.session),
         ("resume", &profile.resume),
         ("budget", &profile.budget),
         ("last", &profile.last),
+        ("mcp", &profile.mcp.args),
         ("permissions", &grants.read.args),
         ("permissions", &grants.work.args),
         ("permissions", &grants.full.args),
     ];
     let variables = profile.env.set.values().map(|v| ("env", v));
-    for (key, text) in lists.iter().flat_map(|(key, list)| list.iter().map(|a| (*key, a))).chain(variables) {
+    let files = profile.mcp.home.iter().flat_map(|home| home.files.values());
+    let texts = lists.iter().flat_map(|(key, list)| list.iter().map(|a| (*key, a, false)));
+    let texts = texts.chain(variables.map(|(key, text)| (key, text, false)));
+    for (key, text, private) in texts.chain(files.map(|text| ("mcp", text, true))) {
         for word in placeholders(text) {
+            // What is secret stands in private files, never on a command line.
+            if word == IN_FILES && private {
+                continue;
+            }
             if !PLACEHOLDERS.contains(&word) {
                 let like = nearest(word, PLACEHOLDERS);
                 let like = like.first().map(|l| format!(" (like {{{l}}}?)")).unwrap_or_default();
-                let problem = format!("there is no placeholder {{{word}}}{like}");
+                let problem = if word == IN_FILES {
+                    format!("{{{word}}} may stand in the files of mcp.home only")
+                } else {
+                    format!("there is no placeholder {{{word}}}{like}")
+                };
                 return Err(source.value(key, &format!("{{{word}}}"), problem));
+            }
+        }
+    }
+    if let Some(home) = &profile.mcp.home {
+        if home.variable.is_empty() || home.variable.contains(['=', '\0']) {
+            return Err(source.value(
+                "variable",
+                "",
+                format!("`{}` is no name of a variable", home.variable),
+            ));
+        }
+        for file in home.files.keys() {
+            let inside = Path::new(file).components().all(|c| matches!(c, Component::Normal(_)));
+            if file.is_empty() || !inside {
+                return Err(source.value("files", file, format!("`{file}` is no path in a home")));
             }
         }
     }

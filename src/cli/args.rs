@@ -1,7 +1,11 @@
 //! What can be typed.
 
+use crate::model::a2a::TaskState;
 use crate::model::agent::State;
+use crate::model::feed::BadCursor;
+use crate::model::mail::Priority;
 use crate::model::profile::Permissions;
+use crate::model::request::Since;
 use clap::{Args, Command, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -55,6 +59,43 @@ Examples:
 Everything in a worktree is saved under refs/ai_orch/rescue first: ai_orch undo brings it back. Ignored files over 10 MiB
 are not saved, and named. Branches stay if they have commits that are on no other branch.";
 
+const MCP_EXAMPLES: &str = "\
+claude, codex and gemini get it from us when they start as agents. For a CLI of your own, in which you are `user`:
+  claude mcp add ai_orch -- ai_orch mcp
+  codex mcp add ai_orch -- ai_orch mcp
+  gemini mcp add ai_orch ai_orch mcp";
+
+const EVENTS_EXAMPLES: &str = "\
+Examples:
+  ai_orch events -f                                       as it happens; Ctrl-C ends it
+  ai_orch events -f --since now | while read -r event; do …; done
+  ai_orch events --since 3f9a1c2b-000001:4096             go on where the last event of an earlier call was
+
+One JSON object a line: {\"v\":1,\"cursor\":…,\"at\":…,\"kind\":\"agent\",\"session\":\"fix\",\"state\":\"working\"}. On a terminal it is one
+line in words, unless --json is given. An event says that something changed, never what was said. After kind \"gap\" look at
+everything again: what happened before is not kept.";
+const TASK_EXAMPLES: &str = "\
+Examples:
+  ai_orch task create 'write the parser'                      its id is printed
+  ai_orch task create --after 7f3a --role tester 'test it'    once the first is completed, by an agent of that role
+  ai_orch task claim --wait 10m                               the best one, as soon as there is one
+  ai_orch task complete 7f3a 'parses everything'              the end of an id is enough
+  ai_orch task list --state working
+
+An agent acts for itself: as the name that its keeper gave it. A claim ends with its holder, or with its lease; whoever was
+too slow is refused, because the task has another generation by then.";
+
+const MSG_EXAMPLES: &str = "\
+Examples:
+  ai_orch msg send parser 'use the new tokenizer'      to an agent, by its name
+  ai_orch msg send role:reviewer 'please look at x'    to every agent of a role
+  ai_orch msg send --reply-to ID user 'done'           an agent answers the person
+  ai_orch msg read                                     what was sent to you; then it counts as read
+  ai_orch msg read --wait 10m                          as soon as there is something
+
+A message is on disk when `send` returns; an agent reads it when it asks for its mail. What agents say is shown as data, between
+lines that their text cannot contain.";
+
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ai_orch", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -82,6 +123,9 @@ pub(super) enum Verb {
     Logs(Logs),
     /// Show what an agent changed, committed or not
     Diff(Diff),
+    /// Show what changes in this repository: agents, tasks, messages
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(Events),
     /// Attach to the tmux session of an agent
     #[command(after_help = "Leave with q or C-b d; the agent goes on. Without a name: pick from a list.")]
     Attach(Attach),
@@ -89,6 +133,20 @@ pub(super) enum Verb {
     Kill(Kill),
     /// Wait until agents have ended, or are in a given state
     Wait(Wait),
+    /// Create, claim and end tasks that agents and people share
+    #[command(after_help = TASK_EXAMPLES)]
+    Task {
+        /// What to do with tasks
+        #[command(subcommand)]
+        verb: TaskVerb,
+    },
+    /// Send and read messages
+    #[command(after_help = MSG_EXAMPLES)]
+    Msg {
+        /// What to do with messages
+        #[command(subcommand)]
+        verb: MsgVerb,
+    },
     /// Let interrupted agents go on, or give an ended one more to do
     #[command(after_help = RESUME_EXAMPLES)]
     Resume(Resume),
@@ -99,6 +157,11 @@ pub(super) enum Verb {
     Undo(Undo),
     /// Check that everything is there that agents need
     Doctor,
+    /// Tell an agent how it works together with the others
+    Guide(Guide),
+    /// Serve our tools to an agent CLI, by the Model Context Protocol on standard input and output
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp,
     /// Show this help, or the help of a verb
     Help {
         /// The verb
@@ -124,6 +187,12 @@ pub(super) struct Run {
     /// The session name; else made from the task
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// What the agent is there for: who creates tasks and sends messages can name a role in place of an agent
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// What the agent belongs to (contextId of A2A); else something of its own
+    #[arg(long, value_name = "ID")]
+    pub context_id: Option<String>,
     /// What the branch starts from; else HEAD
     #[arg(long, value_name = "REF", allow_hyphen_values = true)]
     pub base: Option<String>,
@@ -215,6 +284,17 @@ pub(super) struct Diff {
     pub stat: bool,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin behind this place, as an event told it, or with "now"; else with the first that is kept
+    #[arg(long, value_name = "CURSOR", value_parser = since, default_value = "", hide_default_value = true)]
+    pub since: Since,
+}
+
 /// `attach`.
 #[derive(Debug, Args)]
 pub(super) struct Attach {
@@ -243,6 +323,220 @@ pub(super) struct Wait {
     /// The states to wait for, with commas between; else done, failed or killed
     #[arg(long, value_name = "STATE,...", value_delimiter = ',', value_parser = state)]
     pub until: Vec<State>,
+    /// Give up after this time: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// What to do with tasks.
+#[derive(Debug, Subcommand)]
+pub(super) enum TaskVerb {
+    /// Create a task; its id is printed
+    Create(TaskCreate),
+    /// Show tasks
+    #[command(visible_alias = "ls")]
+    List(TaskList),
+    /// Show all that is known about a task
+    Show {
+        /// The task: its id, or the end of it
+        task: String,
+    },
+    /// Claim a task: a given one, or the best that is ready
+    Claim(TaskClaim),
+    /// Say where a task that you hold stands
+    Update(TaskUpdate),
+    /// Say something about a task: an answer to its holder, for one
+    Say(TaskText),
+    /// Add a result to a task that you hold
+    Artifact(TaskArtifact),
+    /// Complete a task that you hold
+    Complete(TaskText),
+    /// Say that a task that you hold failed
+    Fail(TaskText),
+    /// Give back a task that you hold
+    Release(TaskText),
+    /// Take back a task that you created
+    Cancel(TaskText),
+    /// Wait until tasks have ended, or one of them waits for an answer
+    Wait(TaskWait),
+}
+
+/// What to do with messages.
+#[derive(Debug, Subcommand)]
+pub(super) enum MsgVerb {
+    /// Send a message
+    Send(MsgSend),
+    /// Read what was sent to you
+    Read(MsgRead),
+    /// Say that you have read messages, where `read --peek` showed them
+    Ack {
+        /// Their ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
+    /// Show messages that nobody will read, and why
+    Dead,
+}
+
+/// `msg send`.
+#[derive(Debug, Args)]
+pub(super) struct MsgSend {
+    /// An agent, user, role:NAME or context:ID
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// What to say. Several words are put together; - reads it from standard input
+    #[arg(value_name = "TEXT", required = true)]
+    pub text: Vec<String>,
+    /// The message that it answers
+    #[arg(long, value_name = "ID")]
+    pub reply_to: Option<String>,
+    /// The task that it is about
+    #[arg(long, value_name = "ID")]
+    pub task: Option<String>,
+    /// low, normal or high: which is read first
+    #[arg(long, value_name = "PRIORITY", value_parser = priority, default_value = "normal")]
+    pub priority: Priority,
+    /// Ask to be told when it was read
+    #[arg(long)]
+    pub ack_required: bool,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `msg read`.
+#[derive(Debug, Args)]
+pub(super) struct MsgRead {
+    /// Whose; for a person only, and with --peek
+    #[arg(value_name = "AGENT", requires = "peek")]
+    pub of: Option<String>,
+    /// Leave the messages unread
+    #[arg(long)]
+    pub peek: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max: usize,
+    /// Wait this long for a message
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "peek")]
+    pub wait: Option<Duration>,
+}
+
+/// A name for an operation.
+#[derive(Debug, Args)]
+pub(super) struct Op {
+    /// A name of yours for this operation: done once under it, however often it is asked for
+    #[arg(long, value_name = "ID")]
+    pub op_id: Option<String>,
+}
+
+/// `task create`.
+#[derive(Debug, Args)]
+pub(super) struct TaskCreate {
+    /// What is to be done. Several words are put together; - reads it from standard input
+    #[arg(value_name = "TASK", required = true)]
+    pub text: Vec<String>,
+    /// 0 to 9; 9 is claimed first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub priority: Option<u8>,
+    /// A task that must be completed before (repeatable)
+    #[arg(long, value_name = "TASK")]
+    pub after: Vec<String>,
+    /// If one of those fails, keep this one instead of rejecting it
+    #[arg(long, requires = "after")]
+    pub hold: bool,
+    /// The role of whoever may claim it
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// What it belongs to (contextId of A2A)
+    #[arg(long, value_name = "ID")]
+    pub context_id: Option<String>,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task list`.
+#[derive(Debug, Args)]
+pub(super) struct TaskList {
+    /// Only tasks in this state
+    #[arg(long, value_name = "STATE", value_parser = task_state)]
+    pub state: Option<TaskState>,
+    /// Only tasks for this role
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// Only tasks of this context
+    #[arg(long, value_name = "ID")]
+    pub context_id: Option<String>,
+    /// Only tasks that this one holds
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+}
+
+/// `task claim`.
+#[derive(Debug, Args)]
+pub(super) struct TaskClaim {
+    /// The task: its id, or the end of it; none: the best that is ready
+    #[arg(value_name = "TASK", conflicts_with = "wait")]
+    pub task: Option<String>,
+    /// Wait this long for something to do
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task update`.
+#[derive(Debug, Args)]
+pub(super) struct TaskUpdate {
+    /// The task: its id, or the end of it
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// What to say
+    #[arg(value_name = "TEXT")]
+    pub text: Vec<String>,
+    /// working, input-required or auth-required
+    #[arg(long, value_name = "STATE", value_parser = task_state, default_value = "working")]
+    pub state: TaskState,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task say`, `complete`, `fail`, `release`, `cancel`.
+#[derive(Debug, Args)]
+pub(super) struct TaskText {
+    /// The task: its id, or the end of it
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// What to say
+    #[arg(value_name = "TEXT")]
+    pub text: Vec<String>,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task artifact`.
+#[derive(Debug, Args)]
+pub(super) struct TaskArtifact {
+    /// The task: its id, or the end of it
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// The file
+    #[arg(value_name = "FILE", required_unless_present = "text", conflicts_with = "text")]
+    pub file: Option<PathBuf>,
+    /// A text in place of a file
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// What it is called; one of the same name takes its place
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task wait`.
+#[derive(Debug, Args)]
+pub(super) struct TaskWait {
+    /// The tasks: ids, or their ends
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<String>,
     /// Give up after this time: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
@@ -283,6 +577,14 @@ pub(super) struct Clean {
     /// Remove for good what was saved of agents that were cleaned 30 days ago, or --older-than
     #[arg(long)]
     pub rescue: bool,
+}
+
+/// `guide`.
+#[derive(Debug, Args)]
+pub(super) struct Guide {
+    /// As an Agent Skill, for a file SKILL.md
+    #[arg(long)]
+    pub skill: bool,
 }
 
 /// `undo`.
@@ -330,6 +632,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(total))
 }
 
+/// A place in the feed: a cursor, `now`, or nothing for its beginning.
+fn since(text: &str) -> Result<Since, String> {
+    match text {
+        "" => Ok(Since::Beginning),
+        "now" => Ok(Since::Now),
+        _ => text.parse().map(Since::Cursor).map_err(|bad: BadCursor| bad.to_string()),
+    }
+}
+
 fn dollars(text: &str) -> Result<f64, String> {
     let amount: f64 =
         text.trim_start_matches('$').parse().map_err(|_| "it is no amount of US dollars".to_owned())?;
@@ -339,6 +650,17 @@ fn dollars(text: &str) -> Result<f64, String> {
 fn state(text: &str) -> Result<State, String> {
     State::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
         let all: Vec<&str> = State::ALL.iter().map(|s| s.as_str()).collect();
+        format!("states are: {}", all.join(", "))
+    })
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    Priority::ALL.into_iter().find(|p| p.as_str() == text).ok_or_else(|| "low, normal or high".to_owned())
+}
+
+fn task_state(text: &str) -> Result<TaskState, String> {
+    TaskState::ALL.into_iter().find(|s| s.word() == text).ok_or_else(|| {
+        let all: Vec<&str> = TaskState::ALL.iter().map(|s| s.word()).collect();
         format!("states are: {}", all.join(", "))
     })
 }

@@ -24,9 +24,12 @@ pub(super) fn of_error(code: &str) -> u8 {
         "usage" | "config" | "context" | "no_such_base" | "agent_cli_unknown" | "agent_cli_needs"
         | "profile_syntax" | "profile_key" | "profile_value" | "model_not_taken" | "no_budget"
         | "bad_budget" | "cannot_resume" | "working_directory" | "not_a_repository" | "bare_repository"
-        | "inside_git_dir" | "no_commit" => USAGE,
+        | "inside_git_dir" | "no_commit" | "bad_parts" | "no_dependency" | "too_large" | "bad_message"
+        | "message_too_large" => USAGE,
         "no_agent"
         | "ambiguous"
+        | "not_you"
+        | "not_for_agents"
         | "gone"
         | "squatted"
         | "newer"
@@ -46,7 +49,20 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "repository_gone"
         | "not_resumable"
         | "newer_record"
-        | "still_runs" => REFUSED,
+        | "no_task"
+        | "task_exists"
+        | "terminal"
+        | "not_owner"
+        | "not_claimable"
+        | "dependencies_open"
+        | "wrong_role"
+        | "not_yours"
+        | "name_of_agent"
+        | "still_runs"
+        | "nobody"
+        | "too_many_messages"
+        | "too_many_hops"
+        | "inbox_full" => REFUSED,
         "budget_spent" => BUDGET,
         "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.

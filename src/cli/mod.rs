@@ -18,12 +18,15 @@ mod args;
 mod attach;
 mod clean;
 mod diff;
+mod events;
 mod exit;
 mod follow;
 mod logs;
+mod msg;
 mod print;
 mod resume;
 mod run;
+mod task;
 mod undo;
 mod wait;
 
@@ -162,8 +165,11 @@ fn help(verb: Option<&str>, json: bool) -> u8 {
 fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
     let mut screen = Screen::new(&house.settings.environment);
     // These say it themselves, or are what somebody types because of it.
-    let reconciles =
-        !json && !matches!(verb, Verb::List(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Help { .. });
+    let reconciles = !json
+        && !matches!(
+            verb,
+            Verb::List(_) | Verb::Events(_) | Verb::Resume(_) | Verb::Kill(_) | Verb::Mcp | Verb::Help { .. }
+        );
     let code = carry_out_on(&mut screen, house, verb, json)?;
     if reconciles && let Ok(count @ 1..) = crate::a2a::look::interrupted(&house.settings.places) {
         print::note(&print::interrupted(count));
@@ -199,10 +205,13 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
             Ok(exit::OK)
         }
         Verb::Logs(asked) => logs::log(house, &asked, json, screen),
+        Verb::Events(asked) => events::tell(house, asked, json, screen),
         Verb::Diff(asked) => diff::difference(house, &asked, json, screen),
         Verb::Attach(asked) => attach::enter(house, asked.session, json, screen),
         Verb::Kill(asked) => stop(house, &asked, json, screen),
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),
+        Verb::Msg { verb } => msg::msg(house, verb, json, screen),
+        Verb::Task { verb } => task::task(house, verb, json, screen),
         Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
         Verb::Clean(asked) => clean::clean(house, asked, json, screen),
         Verb::Undo(asked) => undo::undo(house, &asked, json, screen),
@@ -211,12 +220,18 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
             screen.answer(json, &report, print::doctor);
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
+        Verb::Guide(asked) => {
+            let text = if asked.skill { ops::guide::skill() } else { ops::guide::guide(house)? };
+            screen.line(text.trim_end());
+            Ok(exit::OK)
+        }
+        Verb::Mcp => crate::mcp::serve(house).map(|()| exit::OK),
         Verb::Help { verb } => Ok(help(verb.as_deref(), json)),
     }
 }
 
 fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Result<u8> {
-    let reports = if kill.all { ops::kill::kill_all(house)? } else { ops::kill::kill(house, &kill.sessions) };
+    let reports = if kill.all { ops::kill::kill_all(house) } else { ops::kill::kill(house, &kill.sessions) }?;
     let code = exit::of_errors(reports.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&KillsReport { v: VERSION, killed: reports });

@@ -416,6 +416,13 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
         ("session", agent.session.to_string()),
         ("state", screen.paint(state_colour(agent.state), &state)),
     ];
+    if let Some(role) = &agent.role {
+        fields.push(("role", role.to_string()));
+    }
+    // One of its own is its id, and says nothing more.
+    if let Some(context) = agent.context_id.as_ref().filter(|c| **c != agent.id.into()) {
+        fields.push(("context", context.to_string()));
+    }
     if let Some(failure) = &agent.failure {
         fields.push(("why", format!("{}: {}", failure.class, Shown(&failure.message))));
     }

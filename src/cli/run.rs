@@ -65,6 +65,8 @@ fn request(run: args::Run) -> Result<request::Run> {
         env: assignments(&run.env)?,
         budget_usd: run.budget,
         commit: !run.no_commit,
+        role: run.role,
+        context_id: run.context_id,
     })
 }
 

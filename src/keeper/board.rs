@@ -1,9 +1,11 @@
 //! The keeper's side of the board: each change of state at once, what the agent does a few times a second at most.
 
 use crate::a2a;
-use crate::model::agent::Agent;
+use crate::a2a::feed::Feed;
+use crate::model::agent::{Agent, State};
 use crate::model::entry::Changes;
 use crate::model::event::Usage;
+use crate::model::feed::Kind;
 use crate::model::places::Places;
 use crate::model::report::{Activity, AgentReport};
 use crate::rules::report::{Keeper, report};
@@ -20,6 +22,9 @@ pub(super) struct Board {
     report: AgentReport,
     posted: Option<Instant>,
     changed: bool,
+    feed: Feed,
+    /// The state that was announced last.
+    announced: Option<State>,
 }
 
 impl Board {
@@ -30,6 +35,8 @@ impl Board {
             report: report(agent, &Keeper::Alive, None),
             posted: None,
             changed: true,
+            feed: Feed::new(places, &agent.spec.project),
+            announced: None,
         };
         board.flush();
         board
@@ -79,6 +86,11 @@ impl Board {
         // The board is a copy: readers without it ask the journal.
         if let Err(error) = a2a::board::post(&self.places, &self.report) {
             tracing::warn!(%error, "the board could not be posted");
+        }
+        // After the post: who hears of a change finds it there.
+        let state = self.report.state;
+        if self.announced.replace(state) != Some(state) {
+            self.feed.try_say(Kind::Agent { session: self.report.session.clone(), state });
         }
     }
 }

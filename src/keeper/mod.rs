@@ -6,12 +6,13 @@
 
 use crate::a2a::look::AGENT;
 use crate::a2a::record::{self, Pen};
-use crate::a2a::root;
+use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
 use crate::life::{self, House, fence, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
+use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::rules::next::{self, Step};
 use crate::rules::wording::Tone;
@@ -32,8 +33,10 @@ const FILL_GRACE: Duration = Duration::from_secs(2);
 mod attempt;
 mod board;
 mod child;
+mod leases;
 mod lost;
 mod play;
+mod reach;
 mod senses;
 mod stub;
 mod supervise;
@@ -53,6 +56,8 @@ struct Keeper {
     senses: Senses,
     /// The agent's environment.
     environment: Environment,
+    /// What its attempts show to be known as the agent.
+    token: String,
     /// What is in the worktree, as far as nothing has happened since somebody looked.
     known: Option<Changes>,
     /// When the time allowed for the task is over, and how much it is.
@@ -77,7 +82,12 @@ pub fn keep(record: &Path) -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let mut keeper = Keeper::take_over(&record)?;
+        let spec = &keeper.pen.agent.spec;
+        let party = Party::Worker(spec.session.clone());
+        let leases = leases::keep(keeper.house.settings.places.clone(), spec.project.clone(), party);
+        let leases = tokio::spawn(leases);
         let ended = keeper.run().await;
+        leases.abort();
         keeper.leave().await;
         ended
     });
@@ -139,9 +149,14 @@ impl Keeper {
             take_in_lost(&mut pen, record)?;
         }
         pen.note(Entry::Started { keeper: process::me()? })?;
+        // Whatever an attempt before had is worth nothing from here on.
+        let token = identity::issue(record)?;
         let timeout = time_left(&pen);
         let view = View::open(pen.agent.spec.session.as_str());
         let board = Board::new(&places, &pen.agent);
+        if let Err(error) = registry::post(&places, &pen.agent.spec) {
+            tracing::warn!(%error, "the card could not be posted");
+        }
         Ok(Self {
             house,
             catalogue,
@@ -151,6 +166,7 @@ impl Keeper {
             view,
             senses,
             environment,
+            token,
             known: None,
             timeout,
             root_hold,
@@ -295,6 +311,9 @@ impl Keeper {
 
     /// The last thing a keeper does, however it ends: nothing of ours stays behind a last session, the server neither.
     async fn leave(&mut self) {
+        if let Err(error) = identity::revoke(&self.record) {
+            tracing::warn!(%error, "the token could not be taken back");
+        }
         let (tmux, session) = (self.house.tmux.clone(), self.pen.agent.spec.session.clone());
         if let Err(error) = self.aside(move || Ok(tmux.end_with(&session)?)).await {
             tracing::warn!(%error, "the tmux server could not be ended with its last session");

@@ -5,9 +5,11 @@ use super::child::{self, Plan};
 use super::senses::Stop;
 use super::supervise::{Exit, supervise};
 use super::validate::Listener;
-use super::{Keeper, stub};
+use super::{Keeper, reach, stub};
+use crate::a2a::identity;
 use crate::a2a::look::{AGENT, MARK};
 use crate::agents::launch::{self, LaunchFacts, Stdin};
+use crate::agents::mcp::McpServer;
 use crate::agents::translate::Translator;
 use crate::life::{self, fence, work};
 use crate::model::agent::Attempt;
@@ -92,14 +94,22 @@ impl Keeper {
         let places = self.record.attempt(n);
         file::make_dirs(&places.0)?;
         let prompt = self.prompt(&profile, link, turn).await?;
-        let launch = match self.launch(&profile, program, wanted.model.clone(), &prompt, &places) {
+        let server = reach::server(
+            &self.house.settings.program,
+            &self.house.settings.places,
+            &spec,
+            &self.token,
+            (&self.record, &places),
+            &profile.name,
+        );
+        let launch = match self.launch(&profile, program, wanted.model.clone(), &prompt, &places, &server) {
             Ok(launch) => launch,
             Err(error) => {
                 self.pen.note(started(None, None, None, None))?;
                 return self.not_run(n, Failure::new(Class::Unknown, error.to_string()));
             }
         };
-        let plan = self.plan(n, mark, &launch, &prompt, &places)?;
+        let plan = self.plan(n, mark, &launch, &prompt, &places, &server)?;
         let program = Some(plan.program.to_string_lossy().into_owned());
         let waiting = match child::start(&plan) {
             Ok(waiting) => waiting,
@@ -305,11 +315,13 @@ impl Keeper {
                 Some(brief)
             }
         };
-        Ok(match (profile.task, brief) {
-            (TaskKind::Script, brief) => Prompt { brief, ..plain(task) },
-            (TaskKind::Prompt, None) => plain(prompt::first(&task, &context)),
-            (TaskKind::Prompt, Some(brief)) => plain(prompt::handover(&task, &context, &brief)),
-        })
+        let text = match (profile.task, brief) {
+            (TaskKind::Script, brief) => return Ok(Prompt { brief, ..plain(task) }),
+            (TaskKind::Prompt, None) => prompt::first(&task, &context),
+            (TaskKind::Prompt, Some(brief)) => prompt::handover(&task, &context, &brief),
+        };
+        let spec = &self.pen.agent.spec;
+        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref())))
     }
 
     /// The text of the task of a round.
@@ -403,6 +415,7 @@ impl Keeper {
         model: Option<String>,
         prompt: &Prompt,
         places: &AttemptPlaces,
+        server: &McpServer,
     ) -> Result<launch::Launch, crate::agents::Error> {
         let agent = &self.pen.agent;
         let (worktree, git_dir) = agent
@@ -424,6 +437,7 @@ impl Keeper {
                 prompt_file: places.prompt(),
                 cli_session: prompt.resume.clone().unwrap_or_else(|| clock::new_id().to_string()),
                 resume: prompt.resume.is_some(),
+                mcp: server.clone(),
             },
         )
     }
@@ -436,6 +450,7 @@ impl Keeper {
         launch: &launch::Launch,
         prompt: &Prompt,
         places: &AttemptPlaces,
+        server: &McpServer,
     ) -> life::Result<Plan> {
         let spec = &self.pen.agent.spec;
         file::post(&places.prompt(), prompt.text.as_bytes())?;
@@ -446,8 +461,10 @@ impl Keeper {
         for (name, value) in &launch.env_set {
             environment.set(name, value.clone());
         }
-        let ours: [(&str, OsString); 7] = [
-            ("AI_ORCH_SESSION", spec.session.as_str().into()),
+        reach::prepare(launch, server, &self.record, &mut environment)?;
+        let ours: [(&str, OsString); 8] = [
+            (identity::SESSION, spec.session.as_str().into()),
+            (identity::TOKEN, self.token.clone().into()),
             (AGENT, spec.id.to_string().into()),
             ("AI_ORCH_ATTEMPT", n.to_string().into()),
             (MARK, mark.to_string().into()),
@@ -483,7 +500,7 @@ impl Keeper {
         self.board.activity(Some(crate::model::text::fit(&format!("validating: {command}"), 200)), None);
         self.board.flush();
         let mut environment = self.environment.clone();
-        environment.set("AI_ORCH_SESSION", spec.session.as_str());
+        environment.set(identity::SESSION, spec.session.as_str());
         environment.set(AGENT, spec.id.to_string());
         // The last attempt's mark: whoever takes over looks for that one, and must find this command too.
         if let Some(attempt) = self.pen.agent.last_attempt() {

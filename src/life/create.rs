@@ -9,7 +9,7 @@ use crate::a2a::{names, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{AgentId, Session};
+use crate::model::ids::{AgentId, ContextId, RoleName, Session};
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
 use crate::model::text::Shown;
@@ -89,6 +89,10 @@ pub struct Order {
     pub environment: Environment,
     /// The names of variables that were given for it.
     pub env_names: Vec<String>,
+    /// What it is there for.
+    pub role: Option<RoleName>,
+    /// What it belongs to, if that was said.
+    pub context_id: Option<ContextId>,
 }
 
 /// An agent that was made; its keeper is alive.
@@ -231,6 +235,8 @@ fn reserve(
             commit: order.commit,
             env_names: order.env_names.clone(),
             has_context: !order.context.is_empty(),
+            role: order.role.clone(),
+            context_id: order.context_id.clone(),
         });
     }
     Err(Error::NoName(order.name.clone()).into())

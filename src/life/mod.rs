@@ -1,5 +1,6 @@
 //! Floor 4: the steps of an agent's life, each safe to do twice. Verbs and keepers use the same ones.
 
+use crate::a2a::identity::{self, Who};
 use crate::git::{self, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::ids::Project;
@@ -155,6 +156,13 @@ impl House {
     /// A house as the environment and the settings files describe it.
     pub fn load() -> Result<Self> {
         Ok(Self::new(Settings::load()?))
+    }
+
+    /// Who called us.
+    pub fn who(&self) -> Result<Who> {
+        let environment = &self.settings.environment;
+        let variable = |name: &str| environment.value(name).map(|v| v.to_string_lossy().into_owned());
+        Ok(identity::who(&self.settings.places, variable)?)
     }
 
     /// Where `name` is in PATH.

@@ -112,8 +112,7 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
     drop(guard);
     pen.write(Entry::Restored)?;
     let gone = Keeper::Gone { creator_alive: false, running: None };
-    // The board is a copy, and /tmp may be full: the journal has it.
-    board::post(places, &report(&pen.agent, &gone, None)).ok();
+    board::tell(places, &report(&pen.agent, &gone, None));
     cleaned::remove(places, spec.id)?;
     Ok(note)
 }

@@ -5,7 +5,7 @@
 
 use super::event::Usage;
 use super::failure::Failure;
-use super::ids::{AgentId, Moment, ProcessId, Project, Session, path};
+use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::profile::Permissions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -91,6 +91,19 @@ pub struct Spec {
     /// Whether there is context beside the task.
     #[serde(default)]
     pub has_context: bool,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    /// What it belongs to, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_id: Option<ContextId>,
+}
+
+impl Spec {
+    /// What the agent belongs to: what was said, else something of its own.
+    pub fn context(&self) -> ContextId {
+        self.context_id.clone().unwrap_or_else(|| self.id.into())
+    }
 }
 
 /// Why an attempt was made, which decides what its prompt says.

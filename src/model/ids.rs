@@ -142,6 +142,133 @@ impl JsonSchema for TaskId {
     }
 }
 
+/// What an agent is there for, among others of the same kind: written like a session name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleName(String);
+
+/// A text that is no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a role: 1 to {SESSION_MAX} of a-z, 0-9 and -, not beginning with -", super::text::Shown(.0))]
+pub struct BadRole(pub String);
+
+impl RoleName {
+    /// The role as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for RoleName {
+    type Err = BadRole;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s.parse::<Session>() {
+            Ok(_) => Ok(Self(s.to_owned())),
+            Err(_) => Err(BadRole(s.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for RoleName {
+    type Error = BadRole;
+
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        s.parse()
+    }
+}
+
+impl From<RoleName> for String {
+    fn from(role: RoleName) -> Self {
+        role.0
+    }
+}
+
+impl JsonSchema for RoleName {
+    fn schema_name() -> Cow<'static, str> {
+        "RoleName".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,49}$"})
+    }
+}
+
+/// What tasks, messages and agents belong to that have to do with each other (`contextId` of A2A): 1 to 64 letters, digits
+/// and `._-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContextId(String);
+
+/// A text that is no context.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a context id: 1 to {} of A-Z, a-z, 0-9 and ._-", super::text::Shown(.0), ContextId::MAX)]
+pub struct BadContext(pub String);
+
+impl ContextId {
+    /// The most characters it may have.
+    const MAX: usize = 64;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<AgentId> for ContextId {
+    fn from(id: AgentId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl fmt::Display for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for ContextId {
+    type Err = BadContext;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let fits = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+        if s.is_empty() || s.len() > Self::MAX || !s.bytes().all(fits) {
+            return Err(BadContext(s.to_owned()));
+        }
+        Ok(Self(s.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ContextId {
+    type Error = BadContext;
+
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        s.parse()
+    }
+}
+
+impl From<ContextId> for String {
+    fn from(context: ContextId) -> Self {
+        context.0
+    }
+}
+
+impl JsonSchema for ContextId {
+    fn schema_name() -> Cow<'static, str> {
+        "ContextId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})
+    }
+}
+
 /// Somebody who sends, reads, creates or claims: the person, or an agent or other worker by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -277,6 +404,15 @@ pub mod path {
         Bytes(Vec<u8>),
     }
 
+    impl From<Form> for PathBuf {
+        fn from(form: Form) -> Self {
+            match form {
+                Form::Text(text) => text.into(),
+                Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+            }
+        }
+    }
+
     /// Writes a path.
     pub fn serialize<S: Serializer>(path: &Path, s: S) -> Result<S::Ok, S::Error> {
         match path.to_str() {
@@ -287,10 +423,7 @@ pub mod path {
 
     /// Reads a path.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<PathBuf, D::Error> {
-        Ok(match Form::deserialize(d)? {
-            Form::Text(text) => text.into(),
-            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
-        })
+        Form::deserialize(d).map(PathBuf::from)
     }
 }
 
@@ -307,6 +440,20 @@ mod tests {
         for bad in ["", "-a", "A", "a b", "a.b", "a:b", "#(touch x)", "é", "a\n", "=a", "$1", &"x".repeat(51)]
         {
             assert!(bad.parse::<Session>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_and_contexts_have_a_form() {
+        assert_eq!("test-writer".parse::<RoleName>().unwrap().as_str(), "test-writer");
+        for bad in ["", "Tester", "a b", "-x", &"x".repeat(51)] {
+            assert!(bad.parse::<RoleName>().is_err(), "{bad}");
+        }
+        for good in ["a", "Issue_7.b-2", &"x".repeat(64)] {
+            assert_eq!(good.parse::<ContextId>().unwrap().to_string(), good);
+        }
+        for bad in ["", "a b", "a/b", "é", &"x".repeat(65)] {
+            assert!(bad.parse::<ContextId>().is_err(), "{bad}");
         }
     }
 

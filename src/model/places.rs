@@ -4,7 +4,7 @@
 //! <root>/  (under /tmp)          the live board; may be wiped at any time and costs nothing but time
 //!   VERSION  tmux.conf  tmux.sock
 //!   <project>/agents/<session>/state.json
-//!   <project>/{tasks,ready,waiting,claimed,leases,mail,feed}/   copies of tasks and mail (design/a2a-files.md)
+//!   <project>/{tasks,ready,waiting,claimed,leases,mail,sent,feed}/   copies of tasks and mail (design/a2a-files.md)
 //! <state>/ (XDG state)           the truth
 //!   tmux.lock  tmux-server       guard of the tmux server, and who it is
 //!   names/<session>              link to the agent's record; reserves the name
@@ -12,7 +12,8 @@
 //!   <project>/lock               held while a worktree is added
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
-//!     attempts/<n>/              prompt  brief  stdout*  stderr*  events*
+//!                                token  refused.log  bin/  homes/<cli>/
+//!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
 //!   trash/<id>/                  a worktree that is about to be deleted
@@ -20,6 +21,7 @@
 //! ```
 
 use super::ids::{AgentId, Party, Project, Session, TaskId};
+use super::mail::MailId;
 use std::path::PathBuf;
 
 /// The four directories that everything of ours lies in.
@@ -164,7 +166,12 @@ impl Copies {
         self.tasks().join(format!("{id}.json"))
     }
 
-    /// What can be claimed now: `<9 - priority>/<shard>/<created>-<id>`.
+    /// Written to whenever somebody looks for holders that are gone.
+    pub fn reaped(&self) -> PathBuf {
+        self.0.join("REAPED")
+    }
+
+    /// What can be claimed now: `<9 - priority>-<shard>/<created>-<id>`, and `.<role>` behind it if it is for a role.
     pub fn ready(&self) -> PathBuf {
         self.0.join("ready")
     }
@@ -172,6 +179,16 @@ impl Copies {
     /// The tasks that wait for the end of others.
     pub fn waiting(&self) -> PathBuf {
         self.0.join("waiting")
+    }
+
+    /// Those that wait for the end of `id`.
+    pub fn waiting_for(&self, id: TaskId) -> PathBuf {
+        self.waiting().join(id.to_string())
+    }
+
+    /// There while `waiting` waits for the end of `id`.
+    pub fn waits(&self, id: TaskId, waiting: TaskId) -> PathBuf {
+        self.waiting_for(id).join(waiting.to_string())
     }
 
     /// Who holds what.
@@ -182,6 +199,11 @@ impl Copies {
     /// What `party` holds.
     pub fn claimed_by(&self, party: &Party) -> PathBuf {
         self.claimed().join(party.as_str())
+    }
+
+    /// There while `party` holds the task `id`, or is in the middle of changing it.
+    pub fn claim(&self, party: &Party, id: TaskId) -> PathBuf {
+        self.claimed_by(party).join(id.to_string())
     }
 
     /// Until when claims hold.
@@ -197,6 +219,16 @@ impl Copies {
     /// The messages that `party` has not acknowledged.
     pub fn mail(&self, party: &Party) -> PathBuf {
         self.0.join("mail").join(party.as_str())
+    }
+
+    /// The copy of a message that `party` has not acknowledged: the number first, so that names are in the order of the inbox.
+    pub fn letter(&self, party: &Party, seq: u64, id: MailId) -> PathBuf {
+        self.mail(party).join(format!("{seq:010}-{id}.json"))
+    }
+
+    /// When `party` sent its last messages.
+    pub fn sent(&self, party: &Party) -> PathBuf {
+        self.0.join("sent").join(party.as_str())
     }
 
     /// Every change, as lines.
@@ -250,6 +282,26 @@ impl Record {
         self.0.join("git-config")
     }
 
+    /// The token of the keeper at work, by which the agent is known.
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    /// What was refused in the name of the agent, one line each.
+    pub fn refusals(&self) -> PathBuf {
+        self.0.join("refused.log")
+    }
+
+    /// What stands first in the PATH of the agent: our program.
+    pub fn bin(&self) -> PathBuf {
+        self.0.join("bin")
+    }
+
+    /// A home made of links to the user's, for an agent CLI that takes settings from nowhere else.
+    pub fn home(&self, cli: &str) -> PathBuf {
+        self.0.join("homes").join(cli)
+    }
+
     /// The keeper's own log.
     pub fn keeper_log(&self) -> PathBuf {
         self.0.join("keeper.log")
@@ -274,6 +326,11 @@ impl Attempt {
     /// What the attempts before did, for a CLI whose task is a script.
     pub fn brief(&self) -> PathBuf {
         self.0.join("brief")
+    }
+
+    /// How the CLI reaches our MCP server.
+    pub fn mcp(&self) -> PathBuf {
+        self.0.join("mcp.json")
     }
 
     /// Raw standard output.

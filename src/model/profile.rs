@@ -126,6 +126,29 @@ impl Grants {
     }
 }
 
+/// How the CLI is told of our MCP server. Nothing given: it is not, and the agent has our verbs in its PATH.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpRules {
+    /// Arguments of every start.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// For a CLI that takes it from its user's settings only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<McpHome>,
+}
+
+/// A home made of links to the user's own, with files of ours in it: the user's files stay as they are, and the CLI reads
+/// and writes them through the links.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpHome {
+    /// The variable that names the CLI's home. Where it is not set, the home is `HOME`.
+    pub variable: String,
+    /// The files, by their paths in the home (placeholders allowed, `{mcp_server}` too).
+    pub files: BTreeMap<String, String>,
+}
+
 /// Variables of the agent's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -163,10 +186,12 @@ pub struct FailureRule {
 ///
 /// Placeholders in arguments and variables: `{self}` our own program, `{prompt}`, `{prompt_file}`, `{model}`,
 /// `{worktree}`, `{git_dir}` (the worktree's), `{git_common_dir}`, `{cli_session}` (a fresh UUID, or on resume the
-/// id that the CLI gave), `{budget}` (US dollars left).
+/// id that the CLI gave), `{budget}` (US dollars left); `{mcp_file}` (a private file that tells of our MCP server),
+/// `{mcp_json}` and `{mcp_toml}` (the same for a command line, without what is secret), `{mcp_server}` (in files of
+/// `mcp.home` only).
 ///
-/// A command line is put together in this order: `args`, `model`, the level's `permissions`, `budget`, `session` or
-/// `resume`, `last`. A `resume` that is a subcommand (`exec OPTIONS resume ID`) therefore needs no list of its own for
+/// A command line is put together in this order: `args`, `model`, the level's `permissions`, `mcp.args`, `budget`, `session`
+/// or `resume`, `last`. A `resume` that is a subcommand (`exec OPTIONS resume ID`) therefore needs no list of its own for
 /// the options before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -217,6 +242,9 @@ pub struct Profile {
     /// Arguments by level of permissions.
     #[serde(default)]
     pub permissions: Grants,
+    /// How it is told of our MCP server.
+    #[serde(default)]
+    pub mcp: McpRules,
     /// Changes to the environment.
     #[serde(default)]
     pub env: EnvRules,

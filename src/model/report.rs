@@ -5,7 +5,7 @@ use super::agent::State;
 use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
-use super::ids::{AgentId, Moment, Project, Session, path};
+use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -135,6 +135,9 @@ pub struct AgentReport {
     /// Why it failed, or why it is interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Which of its tasks it is at, from 1: one that has ended and is given more to do begins another.
+    #[serde(default = "first_round")]
+    pub round: u32,
     /// The agent CLI that works, or worked last.
     pub cli: String,
     /// The whole chain.
@@ -146,6 +149,12 @@ pub struct AgentReport {
     pub validations: Vec<ValidationReport>,
     /// The beginning of the task.
     pub title: String,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
+    /// What it belongs to; absent only if its record cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_id: Option<ContextId>,
     /// The repository's directory name in our state.
     pub project: Project,
     /// The checkout that `run` was called in.
@@ -181,6 +190,10 @@ pub struct AgentReport {
     /// What it does now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+}
+
+const fn first_round() -> u32 {
+    1
 }
 
 /// `list --json`.

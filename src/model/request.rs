@@ -1,6 +1,7 @@
 //! What people ask for, as plain data: between the command line and the stories that carry it out.
 
 use super::agent::State;
+use super::feed::Cursor;
 use super::profile::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,6 +36,10 @@ pub struct Run {
     pub budget_usd: Option<f64>,
     /// Whether to commit what the agent leaves uncommitted.
     pub commit: bool,
+    /// What the agent is there for.
+    pub role: Option<String>,
+    /// What it belongs to; `None`: something of its own.
+    pub context_id: Option<String>,
 }
 
 /// `resume`, as asked for.
@@ -63,6 +68,18 @@ pub struct Clean {
     pub dry_run: bool,
     /// Remove what was saved of agents that were cleaned long ago.
     pub rescue: bool,
+}
+
+/// Where `events` begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Since {
+    /// At the first change that is kept.
+    #[default]
+    Beginning,
+    /// At the next one.
+    Now,
+    /// Behind a place that was told before.
+    Cursor(Cursor),
 }
 
 /// `wait`, as asked for.

@@ -1,6 +1,6 @@
 //! `attach`: to the session of an agent, from a plain terminal or from inside tmux.
 
-use super::{Error, Result};
+use super::{Error, Result, guard};
 use crate::a2a::{look, names};
 use crate::life::House;
 use crate::model::report::AgentReport;
@@ -20,6 +20,7 @@ pub enum Attach {
 
 /// How to attach to the agent whose name is `name`, or the only one whose name begins so.
 pub fn attach(house: &House, name: &str) -> Result<Attach> {
+    guard::person_only(house, "attach")?;
     let named = names::require_by_prefix(&house.settings.places, name)?;
     let report = look::look(&house.settings.places, &named)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;

@@ -1,6 +1,6 @@
 //! `clean`: ended agents lose worktree, session and name, and their branch if nothing is lost by that. Saved first.
 
-use super::Result;
+use super::{Result, guard};
 use crate::a2a::names::{self, Named};
 use crate::a2a::{cleaned, look, record};
 use crate::git::remove::{BranchFate, KeptBecause};
@@ -19,6 +19,7 @@ pub const RESCUES_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Cleans the agents that `request` names, or all that have ended and are as it says.
 pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
+    guard::person_only(house, "clean")?;
     let mut cleaned = Vec::new();
     for (name, named) in chosen(house, request)? {
         let done = named.and_then(|named| {

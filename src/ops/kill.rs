@@ -1,6 +1,6 @@
 //! `kill`: stop an agent so that nothing of it is left running, and leave its worktree and branch as they are.
 
-use super::{Error, Result};
+use super::{Error, Result, guard};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{self, board, look};
@@ -35,22 +35,18 @@ struct Killed {
 }
 
 /// Kills the agents with exactly these names.
-pub fn kill(house: &House, sessions: &[String]) -> Vec<KillReport> {
-    sessions
-        .iter()
-        .map(|name| {
-            told(
-                name,
-                names::require(&house.settings.places, name)
-                    .map_err(Error::from)
-                    .and_then(|named| one(house, &named)),
-            )
-        })
-        .collect()
+pub fn kill(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> {
+    guard::person_only(house, "kill")?;
+    let by_name = |name: &String| {
+        let named = names::require(&house.settings.places, name).map_err(Error::from);
+        told(name, named.and_then(|named| one(house, &named)))
+    };
+    Ok(sessions.iter().map(by_name).collect())
 }
 
 /// Kills every agent that is not at its end.
 pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
+    guard::person_only(house, "kill")?;
     let mut reports = Vec::new();
     for named in names::all(&house.settings.places)? {
         let running = match look::look(&house.settings.places, &named) {
@@ -169,8 +165,7 @@ fn put_on_record(
         }
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
         let gone = Keeper::Gone { creator_alive: false, running: None };
-        // The board is a copy, and /tmp may be full or wiped: the journal has it.
-        board::post(places, &report(&pen.agent, &gone, None)).ok();
+        board::tell(places, &report(&pen.agent, &gone, None));
     } else if !fence::left_running(&pen.agent)?.is_empty() {
         killed.ended.extend(pids(fence::fence(&mut pen)?));
     }

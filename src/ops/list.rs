@@ -60,7 +60,7 @@ pub fn list(house: &House, here: bool) -> Result<ListReport> {
 }
 
 /// The repository of the working directory.
-fn project_here(house: &House) -> Result<Project> {
+pub(super) fn project_here(house: &House) -> Result<Project> {
     let repository = Repository::require(&house.git_to_look()?, &house.settings.working_dir)?;
     Ok(naming::project_for(repository.common_dir()))
 }

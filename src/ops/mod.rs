@@ -7,19 +7,30 @@ use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
 
 pub mod attach;
+pub mod caller;
 pub mod clean;
+pub mod desk;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod follow;
+pub mod guard;
+pub mod guide;
 pub mod kill;
+pub mod letters;
 pub mod list;
 pub mod logs;
+pub mod office;
+pub mod others;
+pub mod pause;
 pub mod replay;
 pub mod resume;
 pub mod run;
 pub mod show;
+pub mod tasks;
 pub mod undo;
 pub mod wait;
+pub mod whoami;
 
 /// A verb that could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +42,12 @@ pub enum Error {
         what: String,
         /// What to type instead.
         hint: Option<String>,
+    },
+    /// No task has an id that begins or ends so.
+    #[error("there is no task '{}'", Shown(.text))]
+    NoTask {
+        /// What was asked for.
+        text: String,
     },
     /// None of the agent CLIs is installed.
     #[error("{}", none_installed(.asked))]
@@ -96,6 +113,14 @@ pub enum Error {
         /// The agent.
         session: String,
     },
+    /// An agent asked for what only a person may do.
+    #[error("{verb} is not for agents, and this is the agent {agent}")]
+    NotForAgents {
+        /// What it asked for.
+        verb: &'static str,
+        /// The agent.
+        agent: String,
+    },
     /// Nothing was cleaned that could come back.
     #[error("nothing was cleaned that could come back")]
     NothingCleaned,
@@ -124,6 +149,7 @@ impl Error {
     /// A word that does not change, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::NoTask { .. } => "no_task",
             Self::Usage { .. } => "usage",
             Self::NoneInstalled { .. } => "cli_missing",
             Self::Context { .. } => "context",
@@ -132,6 +158,7 @@ impl Error {
             Self::NotRecorded { why, .. } => why.code(),
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
+            Self::NotForAgents { .. } => "not_for_agents",
             Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::Life(e) => e.code(),
@@ -147,6 +174,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
+            Self::NoTask { .. } => Some("all tasks: ai_orch task list".to_owned()),
             Self::NoneInstalled { install, .. } => {
                 let lines: Vec<String> =
                     install.iter().map(|(name, command)| format!("{name}: {command}")).collect();
@@ -168,6 +196,10 @@ impl Error {
             Self::ToBeKilled { session } => {
                 Some(format!("end it: ai_orch kill {session}; or let it go on: ai_orch resume {session}"))
             }
+            Self::NotForAgents { .. } => Some(
+                "an agent may look at the others (list, show, logs, diff, wait) and work with them: ai_orch guide"
+                    .to_owned(),
+            ),
             Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())

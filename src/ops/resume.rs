@@ -1,6 +1,6 @@
 //! `resume`: interrupted agents go on, ended ones go on with a new task.
 
-use super::{Error, Result};
+use super::{Error, Result, guard};
 use crate::a2a::names::{self, Named};
 use crate::a2a::{board, look, record};
 use crate::life::House;
@@ -15,6 +15,7 @@ use crate::tools::file;
 ///
 /// All sessions are made before the first keeper is waited for. What could not be resumed is as it was.
 pub fn resume(house: &House, request: &Resume) -> Result<Vec<ResumeReport>> {
+    guard::person_only(house, "resume")?;
     let chosen = if request.all { interrupted(house)? } else { chosen(house, request)? };
     let begun: Vec<_> =
         chosen.into_iter().map(|named| (named.session.to_string(), begin(house, &named, request))).collect();

@@ -1,10 +1,11 @@
 //! `run`: from a request to an agent at work.
 
-use super::{Error, Result};
+use super::{Error, Result, guard};
 use crate::a2a::look;
 use crate::a2a::names::Named;
 use crate::agents::Catalogue;
 use crate::agents::launch::{self, LaunchFacts};
+use crate::agents::mcp::McpServer;
 use crate::life::House;
 use crate::life::create::{self, Created, Order};
 use crate::model::entry::Link;
@@ -16,6 +17,7 @@ use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::tools::file;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The largest context file, in bytes.
 const CONTEXT_MAX: u64 = 8 << 20;
@@ -33,6 +35,7 @@ pub struct Started {
 
 /// Starts the agent that `request` asks for. Everything that can be refused is refused before anything is made.
 pub fn run(house: &House, request: &Run) -> Result<Started> {
+    guard::person_only(house, "run")?;
     if request.task.trim().is_empty() {
         return Err(Error::usage("the task is empty", "ai_orch run 'what to do'"));
     }
@@ -42,6 +45,14 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
         })?,
         None => naming::session_for(&request.task),
     };
+    if request.name.is_some() && naming::is_taken_for_good(&name) {
+        return Err(Error::usage(
+            format!("'{name}' is the name of the person, and no agent's"),
+            format!("for example: --name {name}-2"),
+        ));
+    }
+    let role = parsed(request.role.as_deref(), "for example: --role reviewer")?;
+    let context_id = parsed(request.context_id.as_deref(), "for example: --context-id issue-7")?;
     let catalogue = house.catalogue()?;
     let chain = chain(house, &catalogue, request)?;
     let permissions = request.permissions.unwrap_or(house.settings.permissions);
@@ -84,6 +95,8 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
         budget_usd: request.budget_usd,
         commit: request.commit,
         environment,
+        role,
+        context_id,
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
     let created = create::create(house, &repository, &commit, &base_name, &order)?;
@@ -92,6 +105,12 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
     }
     notes.dedup();
     Ok(Started { created, notes })
+}
+
+/// What was typed, if anything, as what it is to be.
+fn parsed<T: FromStr<Err: std::fmt::Display>>(typed: Option<&str>, hint: &str) -> Result<Option<T>> {
+    let parse = |text: &str| text.parse().map_err(|e: T::Err| Error::usage(e.to_string(), hint));
+    typed.map(parse).transpose()
 }
 
 /// What is known about the agent that was just started.
@@ -193,6 +212,7 @@ fn check(house: &House, profile: &Profile, link: &Link, request: &Run) -> Result
         prompt_file: PathBuf::from("/"),
         cli_session: String::new(),
         resume: false,
+        mcp: McpServer::default(),
     };
     launch::launch(profile, &facts)?;
     Ok(())

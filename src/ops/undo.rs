@@ -1,6 +1,6 @@
 //! `undo`: agents that were cleaned come back.
 
-use super::{Error, Result};
+use super::{Error, Result, guard};
 use crate::a2a::cleaned::{self, Cleaned};
 use crate::a2a::names;
 use crate::life::{House, undo};
@@ -42,6 +42,7 @@ pub fn list(house: &House) -> Result<UndoListReport> {
 
 /// Brings back the agent with this name or id, or the one that went last.
 pub fn undo(house: &House, name: Option<&str>) -> Result<UndoReport> {
+    guard::person_only(house, "undo")?;
     let (id, record) = choose(house, name)?;
     let restored = undo::undo(house, id, &record)?;
     let spec = restored.spec;

@@ -1,6 +1,6 @@
 //! Names made from what people typed.
 
-use crate::model::ids::{Project, SESSION_MAX, Session};
+use crate::model::ids::{Project, SESSION_MAX, Session, USER};
 use crate::model::text::fit;
 use sha2::{Digest, Sha256};
 use std::os::unix::ffi::OsStrExt;
@@ -44,9 +44,15 @@ fn fallback() -> Session {
     "agent".parse().expect("a valid name")
 }
 
+/// Whether no agent can ever have this name, because it means somebody else.
+pub fn is_taken_for_good(name: &Session) -> bool {
+    name.as_str() == USER
+}
+
 /// The names to try in turn for `wanted`: itself, then with `-2`, `-3`, ...
 pub fn candidates(wanted: &Session) -> impl Iterator<Item = Session> + '_ {
-    std::iter::once(wanted.clone()).chain((2..).map(|number| wanted.numbered(number)))
+    let all = std::iter::once(wanted.clone()).chain((2..).map(|number| wanted.numbered(number)));
+    all.filter(|name| !is_taken_for_good(name))
 }
 
 /// The directory name of the repository with this git common directory (absolute, links resolved): readable, and
@@ -112,6 +118,12 @@ mod tests {
         assert_ne!(a, b);
         assert!(project_for(Path::new("/srv/thing.git")).0.starts_with("thing-"));
         assert!(project_for(Path::new("/x/#(touch y)/.git")).0.starts_with("touch-y-"));
+    }
+
+    #[test]
+    fn no_agent_has_the_name_of_the_person() {
+        let tries: Vec<_> = candidates(&session_for("User!")).take(2).map(|n| n.to_string()).collect();
+        assert_eq!(tries, ["user-2", "user-3"]);
     }
 
     proptest! {

@@ -241,6 +241,8 @@ mod tests {
                 commit: true,
                 env_names: vec![],
                 has_context: false,
+                role: None,
+                context_id: None,
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },

@@ -2,6 +2,7 @@
 
 use crate::model::entry::Changes;
 use crate::model::failure::Failure;
+use crate::model::ids::{RoleName, Session};
 use std::fmt::Write;
 
 /// A file given with `--context`.
@@ -139,6 +140,15 @@ pub fn handover(task: &str, context: &[ContextFile], brief: &str) -> String {
     format!("{}\n\n---\n\n{brief}", first(task, context))
 }
 
+/// What an agent is told of the others, to stand behind everything else. One line: every attempt pays for it.
+pub fn company(session: &Session, role: Option<&RoleName>) -> String {
+    let role = role.map(|role| format!(" with the role {role}")).unwrap_or_default();
+    format!(
+        "\n\n[ai_orch] You are the agent {session}{role}. Other agents and the person who started you can send you messages \
+         and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.\n"
+    )
+}
+
 /// What a CLI is told when the validation failed, in the conversation that knows the task.
 pub fn repair(verdict: &Verdict) -> String {
     let fence = fence_for(&verdict.output);
@@ -224,6 +234,15 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn an_agent_is_told_its_name_and_role_in_one_line() {
+        let (session, role) = ("fix".parse().unwrap(), "reviewer".parse().unwrap());
+        let text = company(&session, Some(&role));
+        assert!(text.contains("the agent fix with the role reviewer."), "{text}");
+        assert_eq!(text.trim().lines().count(), 1);
+        assert!(company(&session, None).contains("the agent fix."));
     }
 
     proptest! {

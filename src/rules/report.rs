@@ -86,6 +86,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         state,
         remarks,
         failure,
+        round: agent.round,
         cli: agent.cli().to_owned(),
         chain: agent.spec.chain.clone(),
         attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),
@@ -95,6 +96,8 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
             .map(|v| ValidationReport { n: v.n, ok: v.ok, exit: v.exit, ms: v.ms, output: v.output.clone() })
             .collect(),
         title: agent.spec.title.clone(),
+        role: agent.spec.role.clone(),
+        context_id: Some(agent.spec.context()),
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
         branch: agent.spec.branch.clone(),

@@ -3,33 +3,17 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 18] = [
-    "answer",
-    "clean",
-    "completions",
-    "config",
-    "dash",
-    "dispatcher",
-    "events",
-    "flow",
-    "guide",
-    "live",
-    "mcp",
-    "merge",
-    "msg",
-    "resume",
-    "send",
-    "serve",
-    "task",
-    "undo",
-];
+const ANNOUNCED: [&str; 10] =
+    ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "merge", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 14] = [
+const RUN_OPTIONS: [&str; 16] = [
     "--agent-cli",
     "--model",
     "--context",
     "--name",
+    "--role",
+    "--context-id",
     "--base",
     "--timeout",
     "--permissions",

@@ -5,9 +5,19 @@ use crate::model::ids::Moment;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Now, by the wall clock: for records, never for durations.
+/// Now, by the wall clock, to the millisecond as it is written: for records, never for durations.
 pub fn now() -> Moment {
-    Moment(jiff::Timestamp::now())
+    let now = jiff::Timestamp::now();
+    // What is read back from a record is what was in it.
+    Moment(jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now))
+}
+
+/// Milliseconds since the machine was started, those it slept included: for deadlines that other processes read. It means
+/// something only together with the boot ([`super::process::boot`]).
+pub fn boot_millis() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let millis = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
+    u64::try_from(millis).unwrap_or(0)
 }
 
 /// A point on the clock that never goes back: for durations and deadlines.

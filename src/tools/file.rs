@@ -13,7 +13,7 @@ use super::crash;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -90,6 +90,9 @@ const ROOM: u64 = 16 << 10;
 /// The largest file that is read into memory, in bytes. The longest of ours, the beginning of an agent's output, has 48 MiB.
 pub const LARGEST: u64 = 64 << 20;
 
+/// How often a directory is made that others remove.
+const DIR_TRIES: u32 = 100;
+
 /// Result of a file operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -124,9 +127,15 @@ fn write_aside(path: &Path, bytes: &[u8], sync: bool) -> Result<PathBuf> {
     let temporary = path.with_file_name(name);
     crash::point(|| format!("write beside {}", crash::short(path)));
     let write = || -> io::Result<()> {
-        // A leftover of a killed process with our pid.
-        drop(fs::remove_file(&temporary));
-        let mut file = private().create_new(true).open(&temporary)?;
+        let create = || private().create_new(true).open(&temporary);
+        let mut file = match create() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                // A leftover of a killed process with our pid.
+                drop(fs::remove_file(&temporary));
+                create()?
+            }
+            made => made?,
+        };
         file.write_all(bytes)?;
         if sync { file.sync_all() } else { Ok(()) }
     };
@@ -172,6 +181,73 @@ pub fn append(path: &Path) -> Result<File> {
 pub fn open_rw(path: &Path) -> Result<File> {
     let opened = private().read(true).create(true).truncate(false).open(path);
     opened.and_then(regular).map_err(|e| Error::new("open", path, e))
+}
+
+/// Like [`append`], but `None` if it is not there.
+pub fn append_there(path: &Path) -> Result<Option<File>> {
+    match private().append(true).open(path).and_then(regular) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+/// Like [`open_rw`], but `None` if it is not there.
+pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
+    match private().read(true).open(path).and_then(regular) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+/// Makes `path` a file, for its name alone; what is in it stays.
+pub fn mark(path: &Path) -> Result<()> {
+    crash::point(|| format!("mark {}", crash::short(path)));
+    private().create(true).truncate(false).open(path).map(drop).map_err(|e| Error::new("make", path, e))
+}
+
+/// Writes `bytes` at the beginning of `path`, in one write, making the file if it is not there. For what is rewritten often
+/// and always has one length; not synced.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("overwrite {}", crash::short(path)));
+    let write = || private().create(true).truncate(false).open(path)?.write_all_at(bytes, 0);
+    write().map_err(|e| Error::new("write", path, e))
+}
+
+/// When `path` was last written to; `None` if it is not there.
+pub fn modified(path: &Path) -> Result<Option<crate::model::ids::Moment>> {
+    match fs::symlink_metadata(path).and_then(|meta| meta.modified()) {
+        Ok(time) => Ok(jiff::Timestamp::try_from(time).ok().map(crate::model::ids::Moment)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
+    }
+}
+
+/// Makes `path`, which must be there, a file that was written to just now.
+pub fn touch(path: &Path) -> Result<()> {
+    let now = rustix::fs::Timestamps {
+        last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+        last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
+    };
+    rustix::fs::utimensat(CWD, path, &now, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|e| Error::new("touch", path, e))
+}
+
+/// Whether anything is at `path` itself.
+pub fn is_there(path: &Path) -> Result<bool> {
+    Ok(ownership(path)?.is_some())
+}
+
+/// Does `write` to `path`; if its directory is not there, again after making it. Others may remove it as soon as it is empty.
+pub fn with_dir<T>(path: &Path, write: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    for _ in 0..DIR_TRIES {
+        match write(path) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => make_dirs(parent(path))?,
+            done => return done,
+        }
+    }
+    write(path)
 }
 
 /// Makes `path` an empty file and opens it for writing.
@@ -363,6 +439,25 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool> {
         Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
         Err(e) if missing(&e) => Ok(false),
         Err(e) => Err(error(e)),
+    }
+}
+
+/// The length of the open `file` if it is what is at `path` now, else `None`.
+pub fn length_at(file: &File, path: &Path) -> Result<Option<u64>> {
+    let length = file.metadata().map_err(|e| Error::new("look at", path, e))?.len();
+    Ok(is_at(file, path)?.then_some(length))
+}
+
+/// Which file something is: no two have the same one at a time.
+pub type Identity = (u64, u64);
+
+/// Which directory is at `path`, following links; `None` if there is none.
+pub fn identity(path: &Path) -> Result<Option<Identity>> {
+    use std::os::unix::fs::MetadataExt;
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir().then(|| (meta.dev(), meta.ino()))),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
     }
 }
 

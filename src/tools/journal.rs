@@ -11,8 +11,12 @@ use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The bytes of a line before its JSON.
+const SUM: usize = 9;
 
 /// A journal that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,9 @@ impl Error {
         }
     }
 }
+
+/// What a shared journal usually takes, in bytes.
+const USUAL: usize = 8 << 10;
 
 /// Result of a journal operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -143,15 +150,17 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Contents<T>> 
     Ok(contents)
 }
 
-fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
+/// The JSON of a line, its end included; or what is wrong with it.
+pub fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
     let body = line.strip_suffix(b"\n").ok_or("it is cut off")?;
-    let (sum, json) = body.split_at_checked(9).ok_or("it is too short")?;
+    let (sum, json) = body.split_at_checked(SUM).ok_or("it is too short")?;
     let sum = std::str::from_utf8(sum).ok().and_then(|s| s.strip_suffix(' ')).ok_or("it has no checksum")?;
     let sum = u32::from_str_radix(sum, 16).map_err(|_| "it has no checksum")?;
     if crc32fast::hash(json) == sum { Ok(json) } else { Err("its checksum does not match") }
 }
 
-fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
+/// The line that holds `record`.
+pub fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(record)?;
     let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
     line.extend_from_slice(&json);
@@ -192,9 +201,22 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
         lock::try_guard(path)?.map(|file| Self::on(path, file)).transpose()
     }
 
-    fn on(path: &Path, mut file: File) -> Result<Self> {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    /// Like [`Self::try_open`] of a journal that is there: it is not made.
+    pub fn try_open_there(path: &Path) -> Result<lock::Tried<Self>> {
+        Ok(match lock::try_guard_there(path)? {
+            lock::Tried::Ours(file) => lock::Tried::Ours(Self::on(path, file)?),
+            lock::Tried::Busy => lock::Tried::Busy,
+            lock::Tried::Missing => lock::Tried::Missing,
+        })
+    }
+
+    fn on(path: &Path, file: File) -> Result<Self> {
+        // Room for a usual one: it is read in one go, without asking how long it is.
+        let mut bytes = Vec::with_capacity(USUAL);
+        (&file)
+            .take(file::LARGEST)
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let contents: Contents<T> = parse(path, &bytes)?;
         let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
         if contents.torn {
@@ -231,6 +253,199 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
         if std::mem::take(&mut self.made) {
             file::sync_dir(self.writer.path.parent().unwrap_or(Path::new(".")))?;
         }
+        Ok(())
+    }
+}
+
+/// A journal that many processes write and that this one comes back to: it stays open between two visits, and each visit reads
+/// only what was written since the last one. While it is open its inode is nobody else's, so a journal that was put in its
+/// place is always noticed, and read from its beginning.
+#[derive(Debug)]
+pub struct Visitor<T> {
+    path: PathBuf,
+    file: Option<File>,
+    /// What was read, in bytes and in lines.
+    good: u64,
+    lines: usize,
+    kind: PhantomData<fn(T)>,
+}
+
+/// What a visitor finds that it did not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News<T> {
+    /// Each record with the bytes that it takes, in the order they were written.
+    pub records: Vec<(T, u64)>,
+    /// It is another journal than the last time, or the first time: what was known of it before is void.
+    pub anew: bool,
+}
+
+/// A journal, locked for as long as this is there.
+#[derive(Debug)]
+pub struct Visit<'v, T> {
+    visitor: &'v mut Visitor<T>,
+    file: File,
+}
+
+impl<T: Serialize + DeserializeOwned> Visitor<T> {
+    /// Somebody who will visit the journal at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, good: 0, lines: 0, kind: PhantomData }
+    }
+
+    /// Whether the journal is not open now: the next visit opens it.
+    pub fn is_first(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Locks the journal, made if it is not there, and reads what is new in it. Waits up to `limit` for whoever is there.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] if it is held for longer, [`Error::Damaged`]. Then the next visit reads all of it.
+    pub fn enter(&mut self, limit: Duration) -> Result<(Visit<'_, T>, News<T>)> {
+        let (file, length, anew) = self.lock(limit)?;
+        if anew {
+            (self.good, self.lines) = (0, 0);
+        }
+        let (records, torn) = self.read(&file, length)?;
+        let visit = Visit { visitor: self, file };
+        if torn {
+            visit.cut()?;
+        }
+        Ok((visit, News { records, anew }))
+    }
+
+    /// What is new in the journal, without its lock: nothing is made or changed, and nobody is waited for. `None` if there is none.
+    pub fn glance(&mut self, limit: Duration) -> Result<Option<News<T>>> {
+        let held = match self.file.take() {
+            Some(file) => file::length_at(&file, &self.path)?.filter(|l| *l >= self.good).map(|l| (file, l)),
+            None => None,
+        };
+        let anew = held.is_none();
+        let (file, length) = match held {
+            Some(held) => held,
+            None => match self.open()? {
+                Some(opened) => opened,
+                None => return Ok(None),
+            },
+        };
+        if anew {
+            (self.good, self.lines) = (0, 0);
+        }
+        match self.read(&file, length) {
+            Ok((records, _)) => {
+                self.file = Some(file);
+                Ok(Some(News { records, anew }))
+            }
+            // Somebody cuts off what a dead one left and writes on, while we read: under the lock nobody does.
+            Err(Error::Damaged { .. }) => {
+                let (visit, news) = self.enter(limit)?;
+                visit.leave()?;
+                Ok(Some(news))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self) -> Result<Option<(File, u64)>> {
+        let Some(file) = file::open_rw_there(&self.path)? else { return Ok(None) };
+        // One that was replaced a moment ago is a whole journal, too.
+        let length =
+            file.metadata().map_err(|source| Error::Write { path: self.path.clone(), source })?.len();
+        Ok(Some((file, length)))
+    }
+
+    /// What `file` holds behind what was read before, up to `length`, and whether it ends with a torn line.
+    fn read(&mut self, file: &File, length: u64) -> Result<(Vec<(T, u64)>, bool)> {
+        let mut bytes = vec![0; usize::try_from(length - self.good).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, self.good)
+            .map_err(|source| Error::Write { path: self.path.clone(), source })?;
+        let (mut records, mut good, mut bad) = (Vec::new(), 0, None);
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            let number = self.lines + records.len() + 1;
+            let damaged = |why| Error::Damaged { path: self.path.clone(), line: number, why };
+            match unframe(line) {
+                Ok(json) => {
+                    if let Some(why) = bad {
+                        return Err(damaged(why));
+                    }
+                    let record = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
+                    good += line.len() as u64;
+                    records.push((record, line.len() as u64));
+                }
+                Err(why) => bad = bad.or(Some(why.to_owned())),
+            }
+        }
+        self.good += good;
+        self.lines += records.len();
+        Ok((records, bad.is_some()))
+    }
+
+    /// The locked file, its length, and whether it is not the one of the last visit.
+    fn lock(&mut self, limit: Duration) -> Result<(File, u64, bool)> {
+        let held = self.file.take();
+        if let Some(file) = held {
+            if lock::try_again(&file, &self.path)? {
+                match file::length_at(&file, &self.path)? {
+                    Some(length) if length >= self.good => return Ok((file, length, false)),
+                    _ => {}
+                }
+            } else {
+                // In the queue, by a file of its own; ours stays open meanwhile, so that it can be told from another one.
+                let next = lock::guard(&self.path, limit)?;
+                let same = file::is_at(&file, &self.path)?;
+                let length = file::length_at(&next, &self.path)?.unwrap_or(0);
+                return Ok((next, length, !same || length < self.good));
+            }
+        }
+        let file = lock::guard(&self.path, limit)?;
+        let length = file::length_at(&file, &self.path)?.unwrap_or(0);
+        Ok((file, length, true))
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Visit<'_, T> {
+    fn error(&self, source: io::Error) -> Error {
+        Error::Write { path: self.visitor.path.clone(), source }
+    }
+
+    /// The bytes that it holds.
+    pub fn length(&self) -> u64 {
+        self.visitor.good
+    }
+
+    /// Appends a record that survives the death of this process, but not yet a power cut. Returns its JSON and the bytes it takes.
+    ///
+    /// # Errors
+    /// If it could not be written whole; then nothing of it is left.
+    pub fn append(&mut self, record: &T) -> Result<(Vec<u8>, u64)> {
+        let mut line = frame(record).map_err(|e| self.error(e))?;
+        crash::point(|| format!("append to {}", crash::short(&self.visitor.path)));
+        if let Err(source) = self.file.write_all_at(&line, self.visitor.good) {
+            // A full disk leaves a part of the line; the next record must not be written behind it.
+            self.cut()?;
+            return Err(self.error(source));
+        }
+        crash::point(|| format!("appended to {}", crash::short(&self.visitor.path)));
+        let bytes = line.len() as u64;
+        self.visitor.good += bytes;
+        self.visitor.lines += 1;
+        Ok((line.split_off(SUM), bytes))
+    }
+
+    /// Puts a journal of `records` in its place, surviving a power cut.
+    pub fn replace(self, records: &[T]) -> Result<()> {
+        // Whoever waits for the lock of this one notices, once it is given back, that it is not at its path any more.
+        rewrite(&self.visitor.path, records)
+    }
+
+    fn cut(&self) -> Result<()> {
+        self.file.set_len(self.visitor.good).map_err(|e| self.error(e))
+    }
+
+    /// Gives the lock back and keeps the journal open for the next visit.
+    pub fn leave(self) -> Result<()> {
+        lock::let_go(&self.file, &self.visitor.path)?;
+        self.visitor.file = Some(self.file);
         Ok(())
     }
 }
@@ -365,6 +580,81 @@ mod tests {
         shared.append(7).unwrap();
         drop(shared);
         assert_eq!(read::<usize>(&path).unwrap().unwrap().records, [7]);
+    }
+
+    fn enter(visitor: &mut Visitor<String>) -> (Vec<String>, bool) {
+        let (visit, news) = visitor.enter(Duration::from_secs(30)).unwrap();
+        visit.leave().unwrap();
+        (news.records.into_iter().map(|(word, _)| word).collect(), news.anew)
+    }
+
+    fn words(all: &[&str]) -> Vec<String> {
+        all.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_visitor_reads_each_record_once_and_notices_another_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let limit = Duration::from_secs(30);
+        let (mut one, mut two) = (Visitor::<String>::new(&path), Visitor::<String>::new(&path));
+        assert!(one.glance(limit).unwrap().is_none());
+        assert!(!path.exists(), "a glance makes nothing");
+        assert_eq!(enter(&mut one), (words(&[]), true));
+        for word in ["a", "b"] {
+            let (mut visit, _) = two.enter(limit).unwrap();
+            let (json, bytes) = visit.append(&word.to_owned()).unwrap();
+            assert_eq!((json, bytes), (format!("\"{word}\"\n").into_bytes(), 13));
+            visit.leave().unwrap();
+        }
+        assert_eq!(enter(&mut one), (words(&["a", "b"]), false));
+        assert_eq!(enter(&mut two), (words(&[]), false), "what it wrote itself is not new");
+        assert_eq!(one.glance(limit).unwrap(), Some(News { records: vec![], anew: false }));
+        // Somebody dies in the middle of a line.
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"1234567");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(one.glance(limit).unwrap(), Some(News { records: vec![], anew: false }));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "a glance changes nothing");
+        let (mut visit, _) = two.enter(limit).unwrap();
+        visit.append(&"c".to_owned()).unwrap();
+        assert_eq!(visit.length(), 39);
+        // Held by somebody else, without a lock and then in the queue.
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| enter(&mut one));
+            visit.append(&"d".to_owned()).unwrap();
+            visit.leave().unwrap();
+            assert!(!waits.join().unwrap().1, "the same journal, by another file");
+        });
+        let (seen, anew) = enter(&mut one);
+        assert!(!anew && seen.len() <= 2, "{seen:?}");
+        let (visit, _) = one.enter(limit).unwrap();
+        visit.replace(&words(&["e"])).unwrap();
+        assert_eq!(two.glance(limit).unwrap().unwrap().records, [("e".to_owned(), 13)]);
+        assert_eq!(enter(&mut two), (words(&[]), false));
+        assert_eq!(enter(&mut one), (words(&["e"]), true));
+    }
+
+    #[test]
+    fn a_visitor_that_meets_damage_says_so_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let limit = Duration::from_secs(30);
+        let mut visitor = Visitor::<String>::new(&path);
+        for word in ["one", "two", "three"] {
+            let (mut visit, _) = visitor.enter(limit).unwrap();
+            visit.append(&word.to_owned()).unwrap();
+            visit.leave().unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap().replace("two", "TWO");
+        std::fs::write(&path, text).unwrap();
+        // What was read before is not read again; a new one sees it.
+        assert_eq!(enter(&mut visitor).0, words(&[]));
+        let mut other = Visitor::<String>::new(&path);
+        for _ in 0..2 {
+            assert!(matches!(other.glance(limit), Err(Error::Damaged { line: 2, .. })));
+            assert!(matches!(other.enter(limit).map(drop), Err(Error::Damaged { line: 2, .. })));
+        }
     }
 
     proptest! {

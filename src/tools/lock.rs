@@ -125,15 +125,53 @@ fn block(path: &Path) -> Result<File> {
 
 /// Like [`guard`], if nobody holds it.
 pub fn try_guard(path: &Path) -> Result<Option<File>> {
+    match try_opened(path, || file::open_rw(path).map(Some))? {
+        Tried::Ours(file) => Ok(Some(file)),
+        Tried::Busy | Tried::Missing => Ok(None),
+    }
+}
+
+/// What came of trying to take a lock on a file that may be missing.
+#[derive(Debug)]
+pub enum Tried<T> {
+    /// It is ours.
+    Ours(T),
+    /// Somebody holds it.
+    Busy,
+    /// There is no such file.
+    Missing,
+}
+
+/// Like [`try_guard`] of a file that is there: it is not made.
+pub fn try_guard_there(path: &Path) -> Result<Tried<File>> {
+    try_opened(path, || file::open_rw_there(path))
+}
+
+fn try_opened(path: &Path, open: impl Fn() -> file::Result<Option<File>>) -> Result<Tried<File>> {
     loop {
-        let file = file::open_rw(path)?;
+        let Some(file) = open()? else { return Ok(Tried::Missing) };
         match FileExt::try_lock_exclusive(&file) {
-            Ok(()) if still_there(&file, path)? => return Ok(Some(file)),
+            Ok(()) if still_there(&file, path)? => return Ok(Tried::Ours(file)),
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Tried::Busy),
             Err(source) => return Err(Error::System { path: path.to_owned(), source }),
         }
     }
+}
+
+/// Locks `file`, which stays open afterwards, for us alone if nobody holds its lock. Whether it is still what its path leads
+/// to is to be asked then.
+pub fn try_again(file: &File, path: &Path) -> Result<bool> {
+    match FileExt::try_lock_exclusive(file) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(source) => Err(Error::System { path: path.to_owned(), source }),
+    }
+}
+
+/// Gives the lock of `file` back, which stays open.
+pub fn let_go(file: &File, path: &Path) -> Result<()> {
+    FileExt::unlock(file).map_err(|source| Error::System { path: path.to_owned(), source })
 }
 
 /// Takes a shared lock on the directory `path` itself: cleaners of /tmp leave a locked directory alone.

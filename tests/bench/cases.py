@@ -2,6 +2,7 @@
 import contextlib
 import os
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -284,12 +285,32 @@ def rest(world, options, peers):
     os.waitpid(follower, 0)
 
 
+# ---- tasks
+
+def claims(world, options, peers):
+    """Processor time for each claim: what a busy machine does not change. On a file system in memory, where the root usually is."""
+    memory = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else world.base
+
+    def each(side, n, processes):
+        with tempfile.TemporaryDirectory(dir=memory) as root, tempfile.TemporaryDirectory(dir=world.base) as state:
+            words = [world.claims, side, f"{state}/state", f"{root}/root", str(n), str(processes)]
+            _, processor_ms, done = world.run(words).split()
+            if int(done) != n:
+                raise Wrong(f"{done} of {n} tasks were claimed")
+            return float(processor_ms) * 1e3 / n
+
+    for n, processes, promise in ((10_000, 32, {"limit": 400}), (100, 1, {"factor": 5.0})):
+        floor, ours = pairs(min(options.pairs, 5), lambda: each("floor", n, processes), lambda: each("ours", n, processes))
+        yield Result(f"a claim, {processes} of {n} tasks at once", "us", "lock, append, post", floor, ours, **promise)
+
+
 def all_cases(world, options, peers):
     sizes = [("small", 1_000, 2.0, 15.0), ("medium", 20_000, 1.25, 0.0)]
     if options.large:
         sizes.append(("large", 100_000, 1.25, 0.0))
     yield "starts", starts(world, options, peers)
     yield "list", hundred(world, options, peers)
+    yield "claims", claims(world, options, peers)
     yield "rest", rest(world, options, peers)
     yield "resume", resume(world, options, peers)
     for size, files, factor, plus in sizes:

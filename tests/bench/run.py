@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures: run.py --base DIR --program FILE [--pairs N] [--large] [--json FILE] [--peer LINE]... [CASE...]
 
-DIR/bin holds the programs built from hello.rs and mark.c. A CASE is starts, list, rest, resume, small, medium or large;
+DIR/bin holds the programs built from hello.rs, mark.c and claims.rs. A CASE is starts, list, claims, rest, resume, small, medium or large;
 none: all of them. Exit code 1 if a target is missed."""
 import argparse
 import json

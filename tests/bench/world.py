@@ -22,6 +22,7 @@ class World:
         self.program = str(program)
         self.hello = str(self.base / "bin/hello")
         self.mark = str(self.base / "bin/mark")
+        self.claims = str(self.base / "bin/claims")
         self.fifo = str(self.base / "fifo")
         self.env = self._home("home", "root")
         self.empty = self._home("empty", "empty-root")

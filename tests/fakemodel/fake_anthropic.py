@@ -2,7 +2,7 @@
 """A stand-in for the Anthropic Messages API, as Claude Code uses it."""
 import json
 import time
-from fakelib import Handler, SIDE, absolute, chunks, find_cwd, main, new_id
+from fakelib import MCP, Handler, SIDE, absolute, chunks, find_cwd, main, new_id
 
 RATE = "This request would exceed your organization's rate limit of 50 requests per minute. For details, refer to: https://docs.claude.com/en/api/rate-limits."
 OAUTH = "OAuth token has expired. Please obtain a new token or refresh your existing token."
@@ -64,7 +64,7 @@ class Anthropic(Handler):
         cwd = find_cwd(json.dumps(body.get("system")).replace("\\n", "\n") + "\n".join(t for m in messages for t in texts(m.get("content"))))
         script, step, mode = self.decide(
             bool(names) and not SIDE.match(prompt), prompt, sum(m.get("role") == "assistant" for m in messages[start:]),
-            model=body.get("model"), messages=len(messages), cwd=cwd)
+            model=body.get("model"), messages=len(messages), cwd=cwd, results=results(messages))
         if mode in ("disconnect", "hang"):
             return
         if mode and mode != "truncate":
@@ -123,6 +123,13 @@ def texts(content):
     return [b.get("text", "") for b in content or [] if b.get("type") == "text"]
 
 
+def results(messages):
+    """What the tools of the turn before came to."""
+    content = messages[-1].get("content") if messages else []
+    blocks = [b for b in content if b.get("type") == "tool_result"] if isinstance(content, list) else []
+    return ["\n".join(texts(b.get("content"))) for b in blocks]
+
+
 def said_by_person(message):
     """The text of a user message, "" for results of tools and for reminders."""
     content = message.get("content")
@@ -145,6 +152,8 @@ def tool_call(step, cwd):
         return "Write", {"file_path": absolute(step["write"]["path"], cwd), "content": step["write"]["content"]}
     if "shell" in step:
         return "Bash", {"command": step["shell"], "description": "Run a command"}
+    if "mcp" in step:
+        return "mcp__%s__%s" % (MCP, step["mcp"]["tool"]), step["mcp"].get("args", {})
     if "tool" in step:
         return step["tool"]["name"], step["tool"].get("args", {})
     return None

@@ -2,7 +2,7 @@
 """A stand-in for the Gemini API, as Gemini CLI uses it."""
 import json
 import re
-from fakelib import Handler, SIDE, absolute, chunks, find_cwd, main, new_id
+from fakelib import MCP, Handler, SIDE, absolute, chunks, find_cwd, main, new_id
 
 RPC = "type.googleapis.com/google.rpc."
 QUOTA = ("You exceeded your current quota, please check your plan and billing details. For more information on this error, head to: "
@@ -80,7 +80,7 @@ class Gemini(Handler):
         cwd = find_cwd(json.dumps(body.get("systemInstruction")).replace("\\n", "\n") + "\n".join(t for c in contents for t in texts(c)))
         script, step, mode = self.decide(
             bool(names) and not SIDE.match(prompt), prompt, sum(c.get("role") == "model" for c in contents[start:]),
-            model=model, messages=len(contents), cwd=cwd)
+            model=model, messages=len(contents), cwd=cwd, results=results(contents))
         if mode in ("disconnect", "hang"):
             return
         if mode and mode != "truncate":
@@ -116,6 +116,13 @@ def texts(content):
     return [p["text"] for p in content.get("parts") or [] if "text" in p and not p.get("thought")]
 
 
+def results(contents):
+    """What the tools of the turn before came to."""
+    parts = contents[-1].get("parts") or [] if contents else []
+    answers = [p["functionResponse"].get("response") or {} for p in parts if "functionResponse" in p]
+    return [str(a.get("output") or a.get("error") or json.dumps(a)) for a in answers]
+
+
 def said_by_person(content):
     """The text of a user turn, "" for results of tools and for what the client adds by itself."""
     if content.get("role") != "user" or any("functionResponse" in p for p in content.get("parts") or []):
@@ -145,6 +152,8 @@ def tool_call(step, cwd):
         return "write_file", {"file_path": absolute(step["write"]["path"], cwd), "content": step["write"]["content"]}
     if "shell" in step:
         return "run_shell_command", {"command": step["shell"], "description": "Run a command"}
+    if "mcp" in step:
+        return "mcp_%s_%s" % (MCP, step["mcp"]["tool"]), step["mcp"].get("args", {})
     if "tool" in step:
         return step["tool"]["name"], step["tool"].get("args", {})
     return None

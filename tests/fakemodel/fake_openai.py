@@ -5,7 +5,7 @@ Newer models of Codex have one tool `exec` that takes JavaScript, in which the o
 import json
 import re
 import time
-from fakelib import Handler, SIDE, chunks, find_cwd, main, new_id
+from fakelib import MCP, Handler, SIDE, chunks, find_cwd, main, new_id
 
 RPM = "Rate limit reached for gpt-5 in organization org-fake on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 2s."
 TPM = "Rate limit reached for gpt-5 in organization org-fake on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s."
@@ -77,7 +77,7 @@ class OpenAi(Handler):
         cwd = find_cwd((body.get("instructions") or "") + "\n".join(text for _, text in turns))
         script, step, mode = self.decide(
             bool(tools) and not SIDE.match(prompt), prompt, sum(role == "assistant" for role, _ in turns[start:]),
-            model=body.get("model"), messages=len(turns), cwd=cwd)
+            model=body.get("model"), messages=len(turns), cwd=cwd, results=results(given))
         if mode in ("disconnect", "hang"):
             return
         if mode and mode != "truncate":
@@ -144,6 +144,16 @@ def text_of(content):
     return "\n".join(p.get("text", "") for p in content or [] if isinstance(p, dict))
 
 
+def results(given):
+    """What the tools of the turn before came to."""
+    last = []
+    for item in reversed(given):
+        if not item.get("type", "message").endswith("_output"):
+            break
+        last.insert(0, text_of(item.get("output")) or json.dumps(item.get("output")))
+    return last
+
+
 def typed(text):
     """What a person said in a user message, without the blocks that the client adds."""
     added = r"\s*<(environment_context|user_instructions|system-reminder|INSTRUCTIONS|permissions|turn_aborted|skill|hook)|\s*# AGENTS\.md"
@@ -194,6 +204,12 @@ def tool_call(step, tools):
     def is_custom(name):
         return (tools.get(name) or {}).get("type") == "custom"
 
+    if "mcp" in step:
+        name, args = "mcp__%s__%s" % (MCP, step["mcp"]["tool"]), step["mcp"].get("args", {})
+        if is_custom("exec"):
+            return custom("exec", "text(JSON.stringify(await tools.%s(%s)));" % (name, json.dumps(args)))
+        # Where functions stand in namespaces, the name of the server is one.
+        return function(step["mcp"]["tool"] if step["mcp"]["tool"] in tools else name, args)
     patch = None
     if "write" in step:
         lines = "".join("+%s\n" % line for line in step["write"]["content"].splitlines())

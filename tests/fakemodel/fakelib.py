@@ -7,6 +7,7 @@ A script says what the model does: {"steps": [STEP, ...]}. One step is one turn 
   write     {"path", "content"}: it writes a file with the client's own tool
   shell     "cmd": it runs a command with the client's own tool
   tool      {"name", "args"}: it uses a tool by its exact name
+  mcp       {"tool", "args"}: it uses a tool of the MCP server ai_orch, by the name that the client gives it
   sleep     seconds before it answers
   fail      a failure mode; with "fail_times": N only for the first N requests
   headers   {name: value}: more response headers
@@ -16,7 +17,7 @@ counting the model's turns since the last thing a person said, so one server ser
 conversation that is resumed begins its script anew.
 
 Requests that are no turn of the task (a title, a choice of model, a token count) get a bland answer and do not
-advance the script: here they are called side requests.
+advance the script: here they are called side requests. The log holds what the tools of the turn before came to.
 """
 import argparse
 import json
@@ -39,6 +40,9 @@ CWD = re.compile(r"(?:Primary working directory:|<cwd>|[Cc]urrent working direct
                  r"|Working directory:|working directory is)\s*`?(/[^\s<`\"\\]+)")
 SIDE = re.compile(r"\s*(Generate a [^\n]{0,80}title|Please write a [^\n]{0,40}title|Summarize (this|the) (conversation|coding)"
                   r"|You are (a|performing) [^\n]{0,40}(title|CONTEXT CHECKPOINT))", re.I)
+
+
+MCP = "ai_orch"        # the server whose tools a step `mcp` uses
 
 
 def find_cwd(text):

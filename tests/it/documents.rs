@@ -125,11 +125,13 @@ fn what_programs_read() {
         },
         "checkout": "[house]/repo",
         "cli": "sh",
+        "context_id": "[uuid]",
         "created": "[time]",
         "ended": "[time]",
         "id": "[uuid]",
         "project": "repo-[hash]",
         "remarks": [],
+        "round": 1,
         "session": "one",
         "state": "done",
         "title": "echo hi > hello.txt; echo said",
@@ -180,7 +182,7 @@ fn what_programs_read() {
     keys.retain(|k| !matches!(k.as_str(), "activity" | "changes"));
     assert_eq!(
         keys.join(" "),
-        "attempts base base_name branch chain checkout cli created id project remarks session state title updated v validations worktree"
+        "attempts base base_name branch chain checkout cli context_id created id project remarks round session state title updated v validations worktree"
     );
     insta::assert_json_snapshot!(serde_json::json!({"notes": detached.json()["notes"], "next": detached.json()["next"]}), @r#"
     {
@@ -242,6 +244,7 @@ fn what_programs_read() {
           },
           "checkout": "[house]/repo",
           "cli": "sh",
+          "context_id": "[uuid]",
           "created": "[time]",
           "ended": "[time]",
           "failure": {
@@ -251,6 +254,7 @@ fn what_programs_read() {
           "id": "[uuid]",
           "project": "repo-[hash]",
           "remarks": [],
+          "round": 1,
           "session": "two",
           "state": "failed",
           "title": "echo here; while [ ! -e go ]; do sleep 0.02; done; exit 3",

@@ -52,6 +52,11 @@ result 0.01"#,
         std::fs::read(self.dir.join(format!("{n}.in"))).unwrap()
     }
 
+    /// The task that it got on standard input at start `n`, without the line about the others that stands behind every task.
+    pub fn task(&self, n: usize) -> Vec<u8> {
+        task_of(&self.input(n))
+    }
+
     /// Its arguments at start `n`, one a line.
     pub fn args(&self, n: usize) -> String {
         std::fs::read_to_string(self.dir.join(format!("{n}.args"))).unwrap()
@@ -61,6 +66,17 @@ result 0.01"#,
     pub fn env(&self, n: usize) -> String {
         String::from_utf8_lossy(&std::fs::read(self.dir.join(format!("{n}.env"))).unwrap()).into_owned()
     }
+}
+
+/// What is before the line about the others, which must be there and be the last.
+pub fn task_of(prompt: &[u8]) -> Vec<u8> {
+    let begin = b"\n\n[ai_orch] You are the agent ";
+    let at = prompt.windows(begin.len()).rposition(|w| w == begin);
+    let (task, line) = prompt.split_at(at.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(prompt))));
+    let line = String::from_utf8_lossy(line);
+    assert_eq!(line.trim().lines().count(), 1, "{line}");
+    assert!(line.ends_with("`ai_orch guide`.\n"), "{line}");
+    task.to_vec()
 }
 
 /// The names that are reserved: every agent there is.

@@ -1,11 +1,11 @@
 //! Text that wants to be a command, a format or an escape sequence stays text.
 
-use crate::fakes::{Fake, assert_harmless, files, harmless, json_error, names};
+use crate::fakes::{Fake, assert_harmless, files, harmless, json_error, names, task_of};
 use crate::house::{Done, House};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What should run nowhere: each would leave a file called `pwned`.
 const EVIL: [&str; 22] = [
@@ -81,7 +81,7 @@ fn a_task_arrives_byte_for_byte_and_runs_nowhere() {
         let done = house.orch(["run", "--agent-cli", "fake", "--", task]).run();
         assert_eq!(done.code, 0, "{task:?}: {done}");
         assert_harmless(&done);
-        assert_eq!(fake.input(i + 1), task.as_bytes(), "{task:?}");
+        assert_eq!(fake.task(i + 1), task.as_bytes(), "{task:?}");
     }
     let all: serde_json::Value = serde_json::from_str(&house.ok(["list", "--json"])).unwrap();
     let agents = all["agents"].as_array().unwrap();
@@ -236,21 +236,22 @@ fn a_long_task_arrives_whole_by_every_way() {
     );
     let long = long_text(200_000);
     let short = long_text(90_000);
+    let task_in = |path: &Path| task_of(&std::fs::read(path).unwrap());
     // On standard input.
     for cli in ["fake", "byargv", "byfile"] {
         let done = house.orch(["run", "--agent-cli", cli, "-"]).stdin(long.clone()).run();
         assert_eq!(done.code, 0, "{cli}: {done}");
         assert_harmless(&done);
     }
-    assert_eq!(fake.input(1), long.as_bytes());
-    assert_eq!(std::fs::read(house.path("file")).unwrap(), long.as_bytes());
+    assert_eq!(fake.task(1), long.as_bytes());
+    assert_eq!(task_in(&house.path("file")), long.as_bytes());
     assert!(std::fs::read(house.path("file-stdin")).unwrap().is_empty());
     let pointer = std::fs::read_to_string(&argv).unwrap();
     let path = pointer
         .strip_prefix("Your task is in the file ")
         .and_then(|p| p.split(": read all of it").next())
         .unwrap();
-    assert_eq!(std::fs::read(path).unwrap(), long.as_bytes(), "{pointer}");
+    assert_eq!(task_in(Path::new(path)), long.as_bytes(), "{pointer}");
     assert_eq!(pointer.lines().count(), 1);
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o077, 0, "the file is private");
     // As an argument: as long as an argument may be.
@@ -258,10 +259,10 @@ fn a_long_task_arrives_whole_by_every_way() {
     assert!(argument.len() < 131_000);
     let done = house.orch(["run", "--agent-cli", "fake", "--", &argument]).run();
     assert_eq!(done.code, 0, "{}", done.stderr);
-    assert_eq!(fake.input(2), argument.as_bytes());
+    assert_eq!(fake.task(2), argument.as_bytes());
     let done = house.orch(["run", "--agent-cli", "byargv", "--", &short]).run();
     assert_eq!(done.code, 0, "{}", done.stderr);
-    assert_eq!(std::fs::read(&argv).unwrap(), short.as_bytes());
+    assert_eq!(task_in(&argv), short.as_bytes());
     // Too long is said, not cut.
     let done = house.orch(["run", "--agent-cli", "fake", "-"]).stdin(vec![b'x'; (8 << 20) + 1]).run();
     assert_eq!(done.code, 2, "{done}");
@@ -282,7 +283,9 @@ fn hostile_tasks_as_an_argument_are_one_argument() {
     for task in EVIL {
         let done = house.orch(["run", "--agent-cli", "byargv", "--", task]).run();
         assert_eq!(done.code, 0, "{task:?}: {done}");
-        assert_eq!(std::fs::read(&argv).unwrap(), [b"-p\0--\0", task.as_bytes(), b"\0"].concat(), "{task:?}");
+        let got = std::fs::read(&argv).unwrap();
+        let prompt = got.strip_prefix(b"-p\0--\0").and_then(|rest| rest.strip_suffix(b"\0"));
+        assert_eq!(task_of(prompt.unwrap_or_else(|| panic!("{task:?}"))), task.as_bytes(), "{task:?}");
     }
     nothing_ran(&house);
 }

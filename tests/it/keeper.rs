@@ -164,7 +164,7 @@ fn peak(pid: i32) -> u64 {
 }
 
 fn size(dir: &Path) -> u64 {
-    tree(dir).iter().map(|(path, _)| fs::metadata(path).unwrap().len()).sum()
+    tree(dir).iter().map(|(path, _)| fs::symlink_metadata(path).unwrap().len()).sum()
 }
 
 #[test]

@@ -4,10 +4,18 @@
 
 use crate::fakes::Fake;
 use crate::house::House;
+use ai_orch::model::a2a::AgentCard;
+use ai_orch::model::feed::EventLine;
+use ai_orch::model::mail::MailRecord;
 use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
     ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
+use ai_orch::model::together::{
+    AckReport, ClaimReport, DeadLettersReport, InboxReport, SendReport, TaskReport, TaskWaitReport,
+    TasksReport,
+};
+use ai_orch::model::work::TaskRecord;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -18,19 +26,31 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 14] {
+fn schemas() -> [(&'static str, Value); 26] {
     [
+        ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
         ("clean", schema::<CleansReport>()),
         ("diff", schema::<DiffReport>()),
         ("doctor", schema::<DoctorReport>()),
         ("error", schema::<ErrorReport>()),
+        ("events", schema::<EventLine>()),
         ("kill", schema::<KillsReport>()),
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
+        ("mail-record", schema::<MailRecord>()),
+        ("msg-ack", schema::<AckReport>()),
+        ("msg-dead", schema::<DeadLettersReport>()),
+        ("msg-read", schema::<InboxReport>()),
+        ("msg-send", schema::<SendReport>()),
         ("resume", schema::<ResumesReport>()),
         ("run", schema::<RunReport>()),
         ("show", schema::<ShowReport>()),
+        ("task", schema::<TaskReport>()),
+        ("task-claim", schema::<ClaimReport>()),
+        ("task-list", schema::<TasksReport>()),
+        ("task-record", schema::<TaskRecord>()),
+        ("task-wait", schema::<TaskWaitReport>()),
         ("undo", schema::<UndoReport>()),
         ("undo-list", schema::<UndoListReport>()),
         ("wait", schema::<WaitReport>()),
@@ -245,6 +265,9 @@ fn every_document_is_of_its_schema() {
     let logs = house.ok(["logs", "one", "--json"]);
     assert!(logs.lines().count() > 6, "{logs}");
     logs.lines().for_each(|line| check("logs", line));
+    let events = house.ok(["events"]);
+    assert!(events.lines().count() > 3, "{events}");
+    events.lines().for_each(|line| check("events", line));
     check("run", &house.ok(["attach", "one", "--json"]));
     check("wait", &house.orch(["wait", "two", "--until", "done", "--timeout", "1s", "--json"]).run().stdout);
     let board = crate::fakes::files(&house.path("root")).into_iter().filter(|f| f.ends_with("state.json"));

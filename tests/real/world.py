@@ -57,12 +57,45 @@ class Run:
         return "exit %d after %.1f s\n%s\n%s" % (self.code, self.seconds, "\n".join(told) or self.out[-2000:], self.err[-2000:])
 
 
+class Mcp:
+    """A client of our MCP server: the person's."""
+
+    def __init__(self, command, cwd, env):
+        self.server = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.id = 0
+        self.ask("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "test", "version": "1"})
+        self.send(method="notifications/initialized")
+
+    def send(self, **message):
+        self.server.stdin.write(json.dumps(dict(message, jsonrpc="2.0")) + "\n")
+        self.server.stdin.flush()
+
+    def ask(self, method, **params):
+        self.id += 1
+        self.send(id=self.id, method=method, params=params)
+        for line in self.server.stdout:
+            answer = json.loads(line)
+            if answer.get("id") == self.id:
+                return answer["result"]
+        raise Wrong("the MCP server ended")
+
+    def call(self, tool, **args):
+        """What a tool answers; an error of it fails the case."""
+        result = self.ask("tools/call", name=tool, arguments=args)
+        check(not result.get("isError"), tool, args, result)
+        return json.loads(result["content"][0]["text"])
+
+    def end(self):
+        self.server.stdin.close()
+        check(self.server.wait(20) == 0, "the MCP server ended with", self.server.returncode)
+
+
 class World:
     def __init__(self, name, base, bin_dir, program):
         self.dir = Path(tempfile.mkdtemp(prefix=name + "-", dir=base))
         # A short path of its own: the tmux socket is below it.
         self.root = Path(tempfile.mkdtemp(prefix="orch-"))
-        self.call, self.servers = [program], {}
+        self.bin, self.call, self.servers = Path(bin_dir), [program], {}
         self.codex_builtin = False      # whether codex uses its own provider, which tries WebSockets first
         self.home, self.repo = self.dir / "home", self.dir / "repo"
         for d in ("home/.codex", "home/.gemini", "tmp", "repo"):
@@ -173,6 +206,20 @@ class World:
     def untouched(self):
         check(self.git("rev-parse", "HEAD").strip() == self.base, "HEAD of the checkout moved")
         check(self.git("status", "--porcelain") == "", "the checkout changed")
+
+    def mcp(self):
+        return Mcp([*self.call, "mcp"], self.repo, self.env)
+
+    @property
+    def worktree_tmp(self):
+        """A directory that every agent may write, in whatever sandbox."""
+        return self.dir / "tmp"
+
+    def configured(self):
+        """The settings of the user's CLIs, as they are."""
+        files = [self.home / ".gemini/settings.json", self.home / ".codex/config.toml", self.home / ".gitconfig"]
+        return {str(f): f.read_bytes() for f in files} | {
+            str(d): sorted(p.name for p in d.glob("*")) for d in (self.home / ".gemini/extensions", self.home / ".gemini/policies")}
 
     # ---- the end
 

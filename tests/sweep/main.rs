@@ -21,6 +21,7 @@ mod engine;
 #[path = "../it/house.rs"]
 #[allow(dead_code, reason = "the sweep uses a part of it")]
 mod house;
+mod mail;
 mod points;
 mod power;
 mod random;
@@ -28,6 +29,7 @@ mod recover;
 mod scenarios;
 mod stage;
 mod syscalls;
+mod tasks;
 
 /// The word after `name` in what `shell/sweep` passes on.
 fn option(name: &str) -> Option<String> {
@@ -45,7 +47,13 @@ fn a_sample_of_deaths() {
 #[test]
 #[ignore = "shell/sweep runs it: it takes minutes"]
 fn everything() {
-    engine::sweep(&engine::Choice::asked());
+    let only = option("ONLY");
+    if only.as_deref().is_none_or(|only| only == "mail") {
+        mail::sweep(option("KINDS").is_none_or(|kinds| kinds.contains("syscalls")));
+    }
+    if only.as_deref() != Some("mail") {
+        engine::sweep(&engine::Choice::asked());
+    }
 }
 
 #[test]

@@ -33,12 +33,24 @@ const DEADLY: [&str; 24] = [
     "read",
 ];
 /// Those that a full disk fails.
-const ROOM: [&str; 9] =
-    ["openat", "write", "mkdir", "mkdirat", "symlink", "symlinkat", "rename", "fsync", "fdatasync"];
-/// Those that a broken disk fails.
-const DISK: [&str; 11] = [
+const ROOM: [&str; 10] = [
     "openat",
     "write",
+    "pwrite64",
+    "mkdir",
+    "mkdirat",
+    "symlink",
+    "symlinkat",
+    "rename",
+    "fsync",
+    "fdatasync",
+];
+/// Those that a broken disk fails.
+const DISK: [&str; 13] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "ftruncate",
     "read",
     "mkdir",
     "symlink",
@@ -55,7 +67,7 @@ const DISK: [&str; 11] = [
 pub struct Injection {
     call: String,
     /// Which of the calls of this name, from 1.
-    k: u32,
+    pub k: u32,
     /// `signal=KILL` or `error=ENOSPC`.
     how: &'static str,
     /// What it meets, for people.

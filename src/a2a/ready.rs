@@ -1,0 +1,118 @@
+//! The index of what can be claimed: an empty file for each task, `ready/<9 - priority>-<shard>/<created>-<id>`, with `.<role>`
+//! behind it if it is for a role.
+//!
+//! A shard is a directory of about 64 entries of one priority, named by the moment of the first: so names sort by priority and
+//! age, and whoever wants the best lists one shard of many. An entry may be there in vain, never missing.
+
+use super::Result;
+use crate::model::ids::{Moment, TaskId};
+use crate::model::places::Copies;
+use crate::model::work::{PRIORITY_MAX, Work};
+use crate::tools::file;
+use std::path::{Path, PathBuf};
+
+/// How many entries a shard takes before another one is begun. Whoever claims lists the names of all shards and one shard: of a
+/// hundred tasks and of ten thousand that is little with this many.
+const SHARD: usize = 64;
+
+/// An entry of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The task.
+    pub(super) id: TaskId,
+    /// The role it is for.
+    role: Option<String>,
+    /// The file.
+    pub(super) path: PathBuf,
+}
+
+fn moment(created: Moment) -> String {
+    format!("{:014}", created.as_millis().max(0))
+}
+
+fn name(work: &Work) -> String {
+    let role = work.spec.role.as_ref().map(|role| format!(".{role}")).unwrap_or_default();
+    format!("{}-{}{role}", moment(work.created), work.spec.id)
+}
+
+fn parse(dir: &Path, name: &str) -> Option<Entry> {
+    let (front, role) = match name.split_once('.') {
+        Some((front, role)) => (front, Some(role.to_owned())),
+        None => (name, None),
+    };
+    let (_, id) = front.split_once('-')?;
+    Some(Entry { id: id.parse().ok()?, role, path: dir.join(name) })
+}
+
+/// The shard of `work` that it is the first of.
+fn own_shard(work: &Work) -> String {
+    format!("{}-{}", PRIORITY_MAX.saturating_sub(work.spec.priority), moment(work.created))
+}
+
+/// The shards of its priority that begin with it or before, the last first.
+fn shards(copies: &Copies, own: &str) -> Result<impl Iterator<Item = String> + use<>> {
+    let (level, own) = (own.get(..2).unwrap_or_default().to_owned(), own.to_owned());
+    let all = sorted(&copies.ready())?;
+    Ok(all.into_iter().rev().filter(move |shard| shard.starts_with(&level) && *shard <= own))
+}
+
+/// The names in `dir`, sorted; none if it is not there.
+fn sorted(dir: &Path) -> Result<Vec<String>> {
+    let names = file::names(dir)?.unwrap_or_default();
+    let mut names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Puts `work` among what can be claimed.
+pub(super) fn add(copies: &Copies, work: &Work) -> Result<()> {
+    let ready = copies.ready();
+    let own = own_shard(work);
+    let room = |shard: &str| -> Result<bool> {
+        Ok(file::names(&ready.join(shard))?.is_some_and(|names| names.len() < SHARD))
+    };
+    let shard = match shards(copies, &own)?.next() {
+        Some(last) if last == own || room(&last)? => last,
+        _ => own,
+    };
+    Ok(file::with_dir(&ready.join(shard).join(name(work)), file::mark)?)
+}
+
+/// Takes `work` out of it, wherever it is.
+pub(super) fn remove(copies: &Copies, work: &Work) -> Result<()> {
+    let (own, name) = (own_shard(work), name(work));
+    for shard in shards(copies, &own)? {
+        if file::remove(&copies.ready().join(shard).join(&name))? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Shows `look` what can be claimed by whoever has `role`: the highest priority first, then the oldest; until it has found
+/// something.
+pub(super) fn search<T>(
+    copies: &Copies,
+    role: Option<&str>,
+    mut look: impl FnMut(&Entry) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let ready = copies.ready();
+    for shard in sorted(&ready)? {
+        let dir = ready.join(shard);
+        let names = sorted(&dir)?;
+        if names.is_empty() {
+            // Whoever puts something into it at this moment makes it again.
+            file::remove_empty_dir(&dir)?;
+        }
+        for name in names {
+            let Some(entry) = parse(&dir, &name) else { continue };
+            if entry.role.is_some() && entry.role.as_deref() != role {
+                continue;
+            }
+            if let Some(found) = look(&entry)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,263 @@
+//! `task`: what is shared to be done.
+
+use super::follow::interrupted;
+use super::print::Screen;
+use super::{args, exit, print};
+use crate::a2a::tasks::Filter;
+use crate::life::House;
+use crate::model::a2a::{Part, TaskState};
+use crate::model::report::VERSION;
+use crate::model::text::{Shown, fit};
+use crate::model::together::{ClaimReport, TaskReport, TaskWaitReport, TasksReport};
+use crate::model::work::Work;
+use crate::ops::caller::Caller;
+use crate::ops::office::Office;
+use crate::ops::tasks::{self, End, NewTask, Progress};
+use crate::ops::{self, Error, Result, desk};
+use args::TaskVerb;
+use std::cell::Cell;
+
+/// How many characters at the end of an id people see.
+const SHORT: usize = 8;
+
+pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Screen) -> Result<u8> {
+    let caller = Caller::of(house)?;
+    let office = Office::open(house, &caller)?;
+    let work = match verb {
+        TaskVerb::Create(asked) => {
+            let new = NewTask {
+                text: super::run::task(&asked.text)?,
+                role: asked.role,
+                priority: asked.priority,
+                depends_on: asked.after,
+                hold: asked.hold,
+                context_id: asked.context_id,
+                op_id: asked.op.op_id,
+            };
+            let work = tasks::create(&office, &caller, &new)?;
+            if !json {
+                screen.line(&work.spec.id.to_string());
+                return Ok(exit::OK);
+            }
+            work
+        }
+        TaskVerb::List(asked) => return list(&office, asked, json, screen),
+        TaskVerb::Show { task } => tasks::get(&office, &task)?,
+        TaskVerb::Claim(asked) => return claim(&office, &caller, asked, json, screen),
+        TaskVerb::Update(asked) => {
+            let progress = Progress {
+                text: said(&asked.text),
+                state: Some(asked.state.word().to_owned()),
+                op_id: asked.op.op_id,
+            };
+            tasks::update(&office, &caller, &asked.task, &progress)?
+        }
+        TaskVerb::Say(asked) => {
+            let text = said(&asked.text)
+                .ok_or_else(|| Error::usage("there is nothing to say", "ai_orch task say ID 'TEXT'"))?;
+            tasks::say(&office, &caller, &asked.task, &text, asked.op.op_id)?
+        }
+        TaskVerb::Artifact(asked) => {
+            let result = match &asked.file {
+                Some(file) => desk::artifact_of_file(&house.settings.working_dir.join(file), asked.name)?,
+                None => desk::artifact(asked.name, Part::text(asked.text.unwrap_or_default())),
+            };
+            tasks::deliver(&office, &caller, &asked.task, result, asked.op.op_id)?
+        }
+        TaskVerb::Complete(asked) => end(&office, &caller, asked, End::Completed)?,
+        TaskVerb::Fail(asked) => end(&office, &caller, asked, End::Failed)?,
+        TaskVerb::Release(asked) => end(&office, &caller, asked, End::Released)?,
+        TaskVerb::Cancel(asked) => {
+            tasks::cancel(&office, &caller, &asked.task, said(&asked.text).as_deref(), asked.op.op_id)?
+        }
+        TaskVerb::Wait(asked) => return wait(&office, &asked, json, screen),
+    };
+    if json {
+        screen.json(&TaskReport { v: VERSION, task: work.to_task() });
+    } else {
+        show(screen, &work);
+    }
+    Ok(exit::OK)
+}
+
+fn end(office: &Office, caller: &Caller, asked: args::TaskText, how: End) -> Result<Work> {
+    tasks::end(office, caller, &asked.task, how, said(&asked.text).as_deref(), asked.op.op_id)
+}
+
+fn said(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<String>) -> Result<Option<T>> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|e: T::Err| Error::usage(e.to_string(), "ai_orch help task"))
+}
+
+fn short(work: &Work) -> String {
+    let id = work.spec.id.to_string();
+    id.get(id.len().saturating_sub(SHORT)..).unwrap_or_default().to_owned()
+}
+
+fn list(office: &Office, asked: args::TaskList, json: bool, screen: &mut Screen) -> Result<u8> {
+    let filter = Filter {
+        state: asked.state,
+        context: asked.context_id,
+        role: asked.role,
+        owner: parsed(asked.owner)?,
+    };
+    let listed = desk::list(office, &filter)?;
+    let damaged = !listed.unreadable.is_empty();
+    if json {
+        let unreadable =
+            listed.unreadable.into_iter().map(|why| Error::from(crate::a2a::Error::from(why)).body());
+        screen.json(&TasksReport {
+            v: VERSION,
+            tasks: listed.tasks.iter().map(Work::to_task).collect(),
+            unreadable: unreadable.collect(),
+        });
+    } else {
+        rows(screen, &listed.tasks);
+        for why in &listed.unreadable {
+            print::note(&why.to_string());
+        }
+    }
+    Ok(if damaged { exit::PARTLY } else { exit::OK })
+}
+
+fn rows(screen: &mut Screen, tasks: &[Work]) {
+    if tasks.is_empty() {
+        screen.line("No tasks. Create one: ai_orch task create 'what to do'");
+        return;
+    }
+    let who = |work: &Work| work.owner().map_or("-".to_owned(), ToString::to_string);
+    let (states, owners) = tasks.iter().fold((5, 5), |(states, owners), work| {
+        (states.max(work.state.word().len()), owners.max(who(work).len()))
+    });
+    screen.painted("2", &format!("{:SHORT$}  {:states$}  P  {:owners$}  TASK", "ID", "STATE", "OWNER"));
+    for work in tasks {
+        let title = Shown(&work.spec.title()).to_string();
+        let line = format!(
+            "{}  {:states$}  {}  {:owners$}  {title}",
+            short(work),
+            work.state,
+            work.spec.priority,
+            who(work)
+        );
+        let room = if screen.terminal { screen.width } else { usize::MAX };
+        screen.painted(colour(work.state), &fit(&line, room));
+    }
+}
+
+const fn colour(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Completed => "32",
+        TaskState::Submitted => "",
+        TaskState::Working => "36",
+        TaskState::Failed | TaskState::Canceled | TaskState::Rejected => "31",
+        TaskState::InputRequired | TaskState::AuthRequired => "33",
+    }
+}
+
+fn show(screen: &mut Screen, work: &Work) {
+    screen.painted(colour(work.state), &Shown(&format!("{}  {}", work.spec.id, work.state)).to_string());
+    let mut fields = vec![("task", work.spec.title())];
+    if let Some(message) = &work.message {
+        fields.push(("said", message.plain()));
+    }
+    if let Some(owner) = work.owner() {
+        fields.push(("owner", format!("{owner}, generation {}", work.generation)));
+    }
+    fields.push(("by", format!("{}, {}", work.created_by, work.created)));
+    fields.push(("priority", work.spec.priority.to_string()));
+    if let Some(role) = &work.spec.role {
+        fields.push(("role", role.clone()));
+    }
+    fields.push(("context", work.spec.context.clone()));
+    fields.extend(work.spec.depends_on.iter().map(|id| ("after", id.to_string())));
+    for artifact in &work.artifacts {
+        let what = artifact
+            .parts
+            .iter()
+            .map(|part| part.url.clone().or_else(|| part.text.clone()).unwrap_or_else(|| "data".to_owned()));
+        let name = artifact.name.as_deref().unwrap_or(&artifact.artifact_id);
+        fields.push(("artifact", format!("{name}: {}", what.collect::<Vec<_>>().join(" "))));
+    }
+    for message in work.history.iter().skip(1) {
+        fields.push(("history", message.plain()));
+    }
+    if let Some(damaged) = &work.damaged {
+        fields.push(("damaged", damaged.clone()));
+    }
+    let shown: Vec<(&str, String)> =
+        fields.into_iter().map(|(name, value)| (name, Shown(&value).to_string())).collect();
+    screen.fields(&shown);
+}
+
+fn claim(
+    office: &Office,
+    caller: &Caller,
+    asked: args::TaskClaim,
+    json: bool,
+    screen: &mut Screen,
+) -> Result<u8> {
+    let claimed = match asked.wait {
+        None => tasks::claim(office, caller, asked.task.as_deref(), asked.op.op_id)?,
+        Some(limit) => {
+            let code = Cell::new(exit::LEFT);
+            let waited = ops::runtime()?.block_on(async {
+                tokio::select! {
+                    claimed = desk::claim_within(office, caller, asked.op.op_id, limit) => claimed.map(Some),
+                    () = interrupted(&code) => Ok(None),
+                }
+            })?;
+            let Some(claimed) = waited else { return Ok(code.get()) };
+            claimed
+        }
+    };
+    let code = match (&claimed, asked.wait) {
+        (Some(_), _) => exit::OK,
+        (None, Some(_)) => exit::TIME,
+        (None, None) => exit::FAILED,
+    };
+    if json {
+        screen.json(&ClaimReport { v: VERSION, task: claimed.as_ref().map(Work::to_task) });
+    } else if let Some(work) = &claimed {
+        show(screen, work);
+        screen.line("");
+        screen.line(&Shown(&work.spec.message.plain()).to_string());
+    } else {
+        screen.line("Nothing is ready to be claimed.");
+    }
+    Ok(code)
+}
+
+fn wait(office: &Office, asked: &args::TaskWait, json: bool, screen: &mut Screen) -> Result<u8> {
+    let ids = asked.tasks.iter().map(|text| desk::find(office, text)).collect::<Result<Vec<_>>>()?;
+    let code = Cell::new(exit::LEFT);
+    let waited = ops::runtime()?.block_on(async {
+        tokio::select! {
+            waited = desk::wait(office, &ids, asked.timeout) => waited.map(Some),
+            () = interrupted(&code) => Ok(None),
+        }
+    })?;
+    let Some((works, over)) = waited else { return Ok(code.get()) };
+    let code = if over { exit::of_all(works.iter().map(|work| of_task(work.state))) } else { exit::TIME };
+    if json {
+        let tasks = works.iter().map(Work::to_task).collect();
+        screen.json(&TaskWaitReport { v: VERSION, timed_out: !over, tasks });
+    } else {
+        rows(screen, &works);
+    }
+    Ok(code)
+}
+
+/// The exit code for what a task came to.
+const fn of_task(state: TaskState) -> u8 {
+    match state {
+        TaskState::Completed => exit::OK,
+        TaskState::InputRequired | TaskState::AuthRequired => exit::WAITS,
+        TaskState::Submitted | TaskState::Working => exit::TIME,
+        TaskState::Failed | TaskState::Canceled | TaskState::Rejected => exit::FAILED,
+    }
+}

@@ -1,0 +1,32 @@
+//! Who calls, and whose tasks and mail are meant: those of the caller's repository.
+
+use super::{Result, list};
+use crate::a2a::identity::Who;
+use crate::life::House;
+use crate::model::ids::{Party, Project};
+
+/// Who works with the agents of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub who: Who,
+    /// The repository: the agent's, or for a person the one of the working directory.
+    pub project: Project,
+}
+
+impl Caller {
+    /// Whoever called us.
+    pub fn of(house: &House) -> Result<Self> {
+        let who = house.who()?;
+        let project = match &who {
+            Who::Agent(me) => me.named.project.clone(),
+            Who::Person => list::project_here(house)?,
+        };
+        Ok(Self { who, project })
+    }
+
+    /// The name that messages and tasks know it by.
+    pub fn party(&self) -> Party {
+        self.who.party()
+    }
+}

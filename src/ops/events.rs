@@ -1,0 +1,58 @@
+//! `events`: what changes in the repository here, as it changes. Writes nothing.
+
+use super::Result;
+use crate::a2a::feed::Follower;
+use crate::a2a::watch::Watch;
+use crate::life::House;
+use crate::model::feed::EventLine;
+use crate::model::ids::Project;
+use crate::model::request::Since;
+
+/// What is kept of the changes in the repository here, shown one by one; with `follow`, also those to come. Ends when nobody wants
+/// to see more (`show` says false), or `stop` completes: then true.
+pub async fn events(
+    house: &House,
+    since: Since,
+    follow: bool,
+    mut show: impl FnMut(&EventLine) -> bool,
+    stop: impl Future<Output = ()>,
+) -> Result<bool> {
+    let project = super::list::project_here(house)?;
+    let places = &house.settings.places;
+    let mut follower = match since {
+        Since::Beginning => Follower::new(places, &project, None),
+        Since::Cursor(cursor) => Follower::new(places, &project, Some(cursor)),
+        Since::Now => Follower::from_now(places, &project)?,
+    };
+    let mut watch = Watch::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let unseen = follow && watched(house, &project, &mut watch)?;
+        for line in follower.read()? {
+            if !show(&line) {
+                return Ok(false);
+            }
+        }
+        if !follow {
+            return Ok(false);
+        }
+        if unseen {
+            // What was said before the watch began rang no bell.
+            continue;
+        }
+        tokio::select! {
+            () = watch.changed() => {}
+            () = &mut stop => return Ok(true),
+        }
+    }
+}
+
+/// Watches the feed, and what it lies in: it comes with the first change, and goes when the root is wiped.
+fn watched(house: &House, project: &Project, watch: &mut Watch) -> Result<bool> {
+    let copies = house.settings.places.copies(project);
+    let mut unseen = false;
+    for dir in [&house.settings.places.root, &copies.0, &copies.feed()] {
+        unseen |= watch.add(dir)?;
+    }
+    Ok(unseen)
+}

@@ -1,0 +1,126 @@
+//! An agent's own work as a task, in the words of A2A: for whoever reads the files and knows nothing of agents.
+
+use crate::model::a2a::{Artifact, Message, Part, Role, Task, TaskState, TaskStatus};
+use crate::model::agent::State;
+use crate::model::failure::Class;
+use crate::model::ids::{AgentId, Party, TaskId};
+use crate::model::report::AgentReport;
+use crate::model::work::{Kind, OnFailed, PRIORITY, WorkMeta};
+use serde_json::{Map, json};
+use sha2::{Digest, Sha256};
+
+/// The id of the task that agent `id` has in its round `round`. An agent that has ended and is given more to do has another
+/// one: what has ended stays so.
+pub fn id_of(id: AgentId, round: u32) -> TaskId {
+    if round <= 1 {
+        return TaskId(id.0);
+    }
+    let mut hash = Sha256::new();
+    hash.update(b"round");
+    hash.update(id.0.as_bytes());
+    hash.update(round.to_le_bytes());
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    TaskId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// Where the task of an agent in `state` stands. What could not be found out stays what it was: work.
+pub fn state_of(report: &AgentReport) -> TaskState {
+    match report.state {
+        State::Queued | State::Starting => TaskState::Submitted,
+        State::Working | State::Idle | State::Limited | State::Interrupted | State::Unknown => {
+            TaskState::Working
+        }
+        State::Waiting if report.failure.as_ref().is_some_and(|f| f.class == Class::Auth) => {
+            TaskState::AuthRequired
+        }
+        State::Waiting => TaskState::InputRequired,
+        State::Done => TaskState::Completed,
+        State::Failed => TaskState::Failed,
+        State::Killed => TaskState::Canceled,
+    }
+}
+
+/// The task of the agent that `report` is about.
+pub fn own_task(report: &AgentReport) -> Task {
+    let id = id_of(report.id, report.round);
+    let context = report.context_id.as_ref().map_or_else(|| report.id.to_string(), ToString::to_string);
+    let about = |role: Role, what: &str, text: &str| {
+        let mut message = Message::text(format!("{id}/{what}"), role, text);
+        message.task_id = Some(id.to_string());
+        message.context_id = Some(context.clone());
+        message
+    };
+    let meta = WorkMeta {
+        kind: Kind::Agent,
+        title: report.title.clone(),
+        priority: PRIORITY,
+        depends_on: Vec::new(),
+        on_failed_dependency: OnFailed::default(),
+        role: report.role.as_ref().map(ToString::to_string),
+        created_by: Party::User,
+        created: report.created,
+        owner: Some(Party::Worker(report.session.clone())),
+        generation: u64::from(report.round),
+        lease_ms: None,
+        rev: u64::try_from(report.updated.as_millis()).unwrap_or(0),
+        requeued_after: None,
+    };
+    let result = report.changes.as_ref().filter(|changes| !changes.is_empty()).map(|changes| Artifact {
+        artifact_id: "branch".to_owned(),
+        parts: vec![Part {
+            data: Some(json!({"branch": report.branch, "base": report.base, "changes": changes})),
+            ..Part::default()
+        }],
+        name: Some(report.branch.clone()),
+        description: None,
+        metadata: Map::new(),
+        extensions: Vec::new(),
+    });
+    Task {
+        id: id.to_string(),
+        context_id: context.clone(),
+        status: TaskStatus {
+            state: state_of(report),
+            message: report.failure.as_ref().map(|failure| about(Role::Agent, "failure", &failure.message)),
+            timestamp: report.updated,
+        },
+        artifacts: result.into_iter().collect(),
+        history: vec![about(Role::User, "task", &report.title)],
+        metadata: meta.wrapped(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> AgentReport {
+        serde_json::from_str(include_str!("../../tests/samples/report.json")).unwrap()
+    }
+
+    #[test]
+    fn every_state_of_an_agent_is_one_of_its_task() {
+        let mut report = example();
+        for state in State::ALL {
+            report.state = state;
+            let task = own_task(&report);
+            assert_eq!(task.status.state.is_terminal(), state.is_final(), "{state}");
+            assert_eq!(WorkMeta::of(&task).unwrap().kind, Kind::Agent);
+            assert!(task.history.iter().all(|message| message.check().is_none()));
+            assert!(task.artifacts.iter().all(|artifact| artifact.check().is_none()));
+        }
+    }
+
+    #[test]
+    fn each_round_is_a_task_of_its_own_in_the_same_context() {
+        let mut report = example();
+        let first = own_task(&report);
+        assert_eq!(first.id, report.id.to_string());
+        report.round = 2;
+        let second = own_task(&report);
+        assert_ne!(first.id, second.id);
+        assert_eq!(second.id, own_task(&report).id);
+        assert_eq!(first.context_id, second.context_id);
+    }
+}
