@@ -55,13 +55,16 @@ fn floor(dir: &Path, n: usize) {
     let (woken, wakes) = mpsc::channel();
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&watch, &dir, inotify::WatchFlags::MOVED_TO).unwrap();
+    let (begun, begins) = mpsc::channel();
     std::thread::spawn(move || {
+        begun.send(this_thread()).unwrap();
         let mut buffer = [0; 4096];
         while rustix::io::read(&watch, &mut buffer).is_ok() && woken.send(Instant::now()).is_ok() {}
     });
+    let waiter = begins.recv().unwrap();
     let bytes = vec![b'x'; 400];
     for at in 0..n {
-        settle();
+        settle(&waiter);
         let before = Instant::now();
         file::post(&dir.join(at.to_string()), &bytes).unwrap();
         let after = wakes.recv().unwrap();
@@ -74,7 +77,9 @@ fn send(dir: &Path, n: usize) {
     let (woken, wakes) = mpsc::channel();
     let (done, ready) = mpsc::channel();
     let (own, to) = (mail(dir), reader.clone());
+    let (begun, begins) = mpsc::channel();
     std::thread::spawn(move || {
+        begun.send(this_thread()).unwrap();
         let (runtime, me) = (runtime::runtime().unwrap(), process::me().unwrap());
         let mut bell = own.listen(&to);
         loop {
@@ -85,9 +90,10 @@ fn send(dir: &Path, n: usize) {
             done.send(()).unwrap();
         }
     });
+    let waiter = begins.recv().unwrap();
     let mail = mail(dir);
     for at in 0..n {
-        settle();
+        settle(&waiter);
         let before = Instant::now();
         mail.send(&draft(reader.clone(), at)).unwrap();
         let after = wakes.recv().unwrap();
@@ -96,9 +102,16 @@ fn send(dir: &Path, n: usize) {
     }
 }
 
-/// Until the reader waits again.
-fn settle() {
-    std::thread::sleep(Duration::from_millis(2));
+/// What the kernel tells of this thread.
+fn this_thread() -> PathBuf {
+    Path::new("/proc").join(std::fs::read_link("/proc/thread-self").unwrap()).join("stat")
+}
+
+/// Until the thread sleeps, which it does when it waits.
+fn settle(thread: &Path) {
+    while !std::fs::read_to_string(thread).unwrap().contains(") S ") {
+        std::thread::yield_now();
+    }
 }
 
 fn reader(dir: &Path, name: &Party) {

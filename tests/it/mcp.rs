@@ -137,8 +137,13 @@ fn a_person_and_an_agent_work_together() {
     assert_eq!((read["messages"].as_array().unwrap().len(), &read["unread"]), (0, &json!(0)), "{read}");
     // An answer wakes who waits for it.
     let began = std::time::Instant::now();
+    let server = person.server.id();
     let waiting = std::thread::spawn(move || (person.call("wait", &json!({"seconds": 20})).0, person));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    eventually("it watches", || {
+        let open = std::fs::read_dir(format!("/proc/{server}/fd")).ok()?;
+        let inotify = |target: std::path::PathBuf| target.to_string_lossy().contains("inotify");
+        open.flatten().find(|fd| std::fs::read_link(fd.path()).is_ok_and(inotify)).map(drop)
+    });
     let (asked, wrong) = agent.call("ask_user", &json!({"question": "which one?"}));
     assert!(!wrong, "{asked}");
     let (came, mut person) = waiting.join().unwrap();
