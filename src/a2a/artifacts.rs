@@ -2,8 +2,11 @@
 
 use super::Result;
 use crate::model::a2a::{Artifact, Part};
+use crate::rules::naming::file_url;
 use crate::rules::refusal::Refusal;
 use crate::tools::file;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -52,55 +55,22 @@ fn move_out(dir: &Path, part: &mut Part) -> Result<()> {
     if !file::is_there(&path)? {
         file::with_dir(&path, |path| file::replace(path, &bytes))?;
     }
-    part.url = Some(format!("file://{}", encoded(&path)));
+    part.url = Some(file_url(&path));
     part.media_type = part.media_type.take().or(kind.map(str::to_owned));
     Ok(())
 }
 
-/// The path as it stands in a URL.
-fn encoded(path: &Path) -> String {
-    let mut text = String::new();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
-            text.push((*byte).into());
-        } else {
-            // Writing to a string does not fail.
-            write!(text, "%{byte:02X}").ok();
-        }
-    }
-    text
-}
-
-/// The bytes that `text` is, in base64 (RFC 4648, both alphabets, with or without padding).
+/// Base64 as RFC 4648 has it and as others write it: both alphabets, with or without padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    if text.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut bits, mut held) = (0u32, 0);
-    for c in text.bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held).to_le_bytes()[0]);
-        }
-    }
-    Some(bytes)
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+    GeneralPurpose::new(alphabet, lenient.with_decode_allow_trailing_bits(true)).decode(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::prelude::BASE64_STANDARD;
     use serde_json::json;
 
     fn artifact(parts: &[Part]) -> Artifact {
@@ -114,7 +84,11 @@ mod tests {
         let small = artifact(&[Part::text("x".repeat(40 << 10))]);
         assert_eq!(store(&store_in, small.clone()).unwrap(), small);
         let bytes: Vec<u8> = (0..60_000u32).map(|n| n.to_le_bytes()[0]).collect();
-        let raw = Part { raw: Some(encode(&bytes)), media_type: Some("image/png".into()), ..Part::default() };
+        let raw = Part {
+            raw: Some(BASE64_STANDARD.encode(&bytes)),
+            media_type: Some("image/png".into()),
+            ..Part::default()
+        };
         let data = Part { data: Some(json!({"long": "y".repeat(70 << 10)})), ..Part::default() };
         let large = vec![Part::text("short"), Part::text("x".repeat(100 << 10)), raw, data];
         let stored = store(&store_in, artifact(&large)).unwrap();
@@ -132,37 +106,20 @@ mod tests {
         assert_eq!(store(&store_in, artifact(&[bad])).unwrap_err().code(), "bad_parts");
     }
 
-    fn encode(bytes: &[u8]) -> String {
-        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = String::new();
-        for chunk in bytes.chunks(3) {
-            let word =
-                chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-            for at in 0..=chunk.len() {
-                text.push(ALPHABET[(word >> (18 - 6 * at) & 63) as usize].into());
-            }
-            text.push_str(&"==="[..3 - chunk.len()]);
-        }
-        text
-    }
-
     #[test]
     fn base64_is_read_as_its_standard_says() {
         for (text, bytes) in [
-            ("", ""),
-            ("Zg==", "f"),
-            ("Zm8=", "fo"),
-            ("Zm9v", "foo"),
-            ("Zm9vYg", "foob"),
-            ("Zm9vYmFy", "foobar"),
+            ("", &b""[..]),
+            ("Zg==", b"f"),
+            ("Zm9vYg", b"foob"),
+            ("Zm9vYmFy", b"foobar"),
+            ("+/8=", b"\xfb\xff"),
+            ("-_8", b"\xfb\xff"),
         ] {
-            assert_eq!(decode(text).unwrap(), bytes.as_bytes(), "{text}");
+            assert_eq!(decode(text).unwrap(), bytes, "{text}");
         }
-        assert_eq!(decode("Z"), None);
-        assert_eq!(decode("Zm 9"), None);
-        for length in 0..50u8 {
-            let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(37)).collect();
-            assert_eq!(decode(&encode(&bytes)).unwrap(), bytes);
+        for text in ["Z", "Zm 9", "Zm9!"] {
+            assert_eq!(decode(text), None, "{text}");
         }
     }
 }

@@ -5,8 +5,7 @@ use crate::model::a2a::{
     PROTOCOL,
 };
 use crate::model::entry::Spec;
-use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
+use crate::rules::naming::file_url;
 use std::path::Path;
 
 /// The media types that agents take and give.
@@ -53,20 +52,6 @@ fn skills(spec: &Spec) -> Vec<AgentSkill> {
         tags: [Some("cli".to_owned()), link.model.clone()].into_iter().flatten().collect(),
     });
     role.into_iter().chain(by_cli).collect()
-}
-
-/// The URL of a file: every byte but letters, digits and `/._-~` percent-encoded.
-fn file_url(path: &Path) -> String {
-    let mut url = "file://".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~".contains(byte) {
-            url.push(char::from(*byte));
-        } else {
-            // Writing to a string cannot fail.
-            write!(url, "%{byte:02X}").ok();
-        }
-    }
-    url
 }
 
 #[cfg(test)]

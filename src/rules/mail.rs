@@ -5,8 +5,8 @@ use crate::model::agent::State;
 use crate::model::ids::{Moment, Party, ProcessId};
 use crate::model::mail::{Draft, Given, Inbox, Letter, MailEntry, MailId, MailRecord, Trust, VERSION, Via};
 use crate::model::text;
+use crate::rules::naming::id_from;
 use crate::rules::naming::short_hash;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use uuid::Uuid;
@@ -221,14 +221,8 @@ pub fn thread_for(from: &Party, message: &Message) -> Uuid {
 fn digest(words: &[&[u8]], message: &Message) -> Uuid {
     // Data of ours always becomes JSON; if it did not, the messageId still tells messages apart.
     let parts = serde_json::to_vec(&message.parts).unwrap_or_default();
-    let mut hash = Sha256::new();
-    for word in words.iter().copied().chain([message.message_id.as_bytes(), &parts]) {
-        hash.update((word.len() as u64).to_le_bytes());
-        hash.update(word);
-    }
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    let words: Vec<&[u8]> = words.iter().copied().chain([message.message_id.as_bytes(), &parts]).collect();
+    id_from(&words)
 }
 
 /// How much what `from` says is worth.

@@ -3,8 +3,10 @@
 use crate::model::ids::{Project, SESSION_MAX, Session, USER};
 use crate::model::text::fit;
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use uuid::Uuid;
 
 /// How long a name made from a task may get; long enough to know the task by, short enough to type.
 const FROM_TASK_MAX: usize = 32;
@@ -42,6 +44,33 @@ pub fn session_for(task: &str) -> Session {
 fn fallback() -> Session {
     #[expect(clippy::expect_used, reason = "a constant that a test parses")]
     "agent".parse().expect("a valid name")
+}
+
+/// The id that is made from `words`, in this order: the same for the same.
+pub fn id_from(words: &[&[u8]]) -> Uuid {
+    let mut hash = Sha256::new();
+    for word in words {
+        // With its length, so that no two lists are the same bytes.
+        hash.update((word.len() as u64).to_le_bytes());
+        hash.update(word);
+    }
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// The URL of a file: every byte but letters, digits and `/._-~` percent-encoded.
+pub fn file_url(path: &Path) -> String {
+    let mut url = "file://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            // Writing to a string cannot fail.
+            write!(url, "%{byte:02X}").ok();
+        }
+    }
+    url
 }
 
 /// Whether no agent can ever have this name, because it means somebody else.

@@ -6,8 +6,8 @@ use crate::model::failure::Class;
 use crate::model::ids::{AgentId, Party, TaskId};
 use crate::model::report::AgentReport;
 use crate::model::work::{Kind, OnFailed, PRIORITY, WorkMeta};
+use crate::rules::naming::id_from;
 use serde_json::{Map, json};
-use sha2::{Digest, Sha256};
 
 /// The id of the task that agent `id` has in its round `round`. An agent that has ended and is given more to do has another
 /// one: what has ended stays so.
@@ -15,13 +15,7 @@ pub fn id_of(id: AgentId, round: u32) -> TaskId {
     if round <= 1 {
         return TaskId(id.0);
     }
-    let mut hash = Sha256::new();
-    hash.update(b"round");
-    hash.update(id.0.as_bytes());
-    hash.update(round.to_le_bytes());
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-    TaskId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    TaskId(id_from(&[b"round", id.0.as_bytes(), &round.to_le_bytes()]))
 }
 
 /// Where the task of an agent in `state` stands. What could not be found out stays what it was: work.
