@@ -1,5 +1,7 @@
-//! The copies of all tasks, made again from their journals when they are gone: after a reboot, or when somebody wiped /tmp.
+//! The copies of all tasks and inboxes, made again from their journals when they are gone: after a reboot, or when somebody
+//! wiped /tmp.
 
+use super::mail::Mail;
 use super::tasks::{Hold, Tasks};
 use super::{Result, root};
 use crate::tools::{file, lock};
@@ -11,7 +13,8 @@ const BUILD_LIMIT: Duration = Duration::from_mins(2);
 const LIMIT: Duration = Duration::from_secs(10);
 
 impl Tasks {
-    /// Makes the copies of all tasks, if nobody has since they were gone. What reads them finds all of them when this returns.
+    /// Makes the copies of all tasks and inboxes, if nobody has since they were gone. What reads them finds all of them when
+    /// this returns.
     pub(super) fn build(&self) -> Result<()> {
         let built = self.copies.built();
         if file::is_there(&built)? {
@@ -48,6 +51,7 @@ impl Tasks {
                 Hold::Busy | Hold::None => self.unless_created(id, || Ok(()))?,
             }
         }
+        Mail::new(&self.places, &self.project).rebuild()?;
         Ok(file::with_dir(&built, |path| file::post(path, b"1\n"))?)
     }
 }

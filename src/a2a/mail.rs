@@ -172,6 +172,14 @@ impl Mail {
         self.looking(&path, |inbox| rules::unread(inbox, None, lives).len())
     }
 
+    /// Those of `ids` that `reader` has not acknowledged.
+    pub fn held(&self, reader: &Party, ids: &[MailId]) -> Result<Vec<Envelope>> {
+        self.looking(&self.places.inbox(&self.project, reader), |inbox| {
+            let seqs = ids.iter().filter_map(|id| inbox.places.get(id));
+            seqs.filter_map(|seq| inbox.letters.get(seq)).map(|letter| (*letter.envelope).clone()).collect()
+        })
+    }
+
     /// Puts on record that these messages were read; how many of them were not acknowledged before.
     pub fn ack(&self, reader: &Party, ids: &[MailId], how: How) -> Result<usize> {
         if !self.has_inbox(reader)? {
@@ -276,10 +284,16 @@ impl Mail {
         self.listen(reader).rung(self, deadline).await
     }
 
-    /// Makes the copies of all inboxes again, for a root that was wiped.
+    /// Makes the copies of all inboxes again, for a root that was wiped. A damaged one harms no other: it has none until its
+    /// journal is put aside.
     pub fn rebuild(&self) -> Result<()> {
         for party in self.parties()? {
-            self.at(&party, |desk| self.tidy(&party, desk.inbox))?;
+            match self.at(&party, |desk| self.tidy(&party, desk.inbox)) {
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(inbox = %party, %error, "it has no copies");
+                }
+                tidied => tidied?,
+            }
         }
         Ok(())
     }
@@ -294,14 +308,14 @@ impl Mail {
         }
         // Something that is no file cannot be locked, and nobody else can write to it either.
         let guard = lock::guard(&path, LIMIT);
-        let salvaged = journal::salvage::<MailRecord>(&path);
-        let mut inbox = rules::replay(salvaged.into_iter().map(|record| (record, 0)));
-        for record in self.copied(reader)? {
-            // What the journal lost may have its copy; at worst it was read before.
-            if matches!(&record.entry, MailEntry::Delivered { envelope } if envelope.to == *reader) {
-                rules::fold(&mut inbox, record, 0);
-            }
-        }
+        let mut salvaged = journal::salvage::<MailRecord>(&path);
+        // What the journal lost may have its copy, and had its place; at worst it was read before.
+        let copied = self.copied(reader)?.into_iter();
+        salvaged.extend(copied.filter(
+            |record| matches!(&record.entry, MailEntry::Delivered { envelope } if envelope.to == *reader),
+        ));
+        salvaged.sort_by_key(|record| record.seq);
+        let inbox = rules::replay(salvaged.into_iter().map(|record| (record, 0)));
         let kept = file::put_aside(&path)?;
         let mut records = rules::compact(&inbox, clock::now());
         let seq = records.last().map_or(0, |record| record.seq) + 1;

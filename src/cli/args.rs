@@ -82,8 +82,9 @@ Examples:
   ai_orch task complete 7f3a 'parses everything'              the end of an id is enough
   ai_orch task list --state working
 
-An agent acts for itself: as the name that its keeper gave it. A claim ends with its holder, or with its lease; whoever was
-too slow is refused, because the task has another generation by then.";
+An agent acts for itself: as the name that its keeper gave it. A claim ends with its holder, or with its lease (an hour for people and scripts); whoever was
+too slow is refused. Scripts of yours are all called user: give --generation N as the claim told it, so that one is not
+taken for another.";
 
 const MSG_EXAMPLES: &str = "\
 Examples:
@@ -350,11 +351,11 @@ pub(super) enum TaskVerb {
     /// Add a result to a task that you hold
     Artifact(TaskArtifact),
     /// Complete a task that you hold
-    Complete(TaskText),
+    Complete(TaskEnd),
     /// Say that a task that you hold failed
-    Fail(TaskText),
+    Fail(TaskEnd),
     /// Give back a task that you hold
-    Release(TaskText),
+    Release(TaskEnd),
     /// Take back a task that you created
     Cancel(TaskText),
     /// Wait until tasks have ended, or one of them waits for an answer
@@ -496,10 +497,33 @@ pub(super) struct TaskUpdate {
     #[arg(long, value_name = "STATE", value_parser = task_state, default_value = "working")]
     pub state: TaskState,
     #[command(flatten)]
+    pub claim: Claimed,
+}
+
+/// Which claim is meant.
+#[derive(Debug, Args)]
+pub(super) struct Claimed {
+    /// The generation that the claim gave: refused if somebody has claimed the task since, under the same name too
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
+    #[command(flatten)]
     pub op: Op,
 }
 
-/// `task say`, `complete`, `fail`, `release`, `cancel`.
+/// `task complete`, `fail`, `release`.
+#[derive(Debug, Args)]
+pub(super) struct TaskEnd {
+    /// The task: its id, or the end of it
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// What came of it, or why
+    #[arg(value_name = "TEXT")]
+    pub text: Vec<String>,
+    #[command(flatten)]
+    pub claim: Claimed,
+}
+
+/// `task say`, `cancel`.
 #[derive(Debug, Args)]
 pub(super) struct TaskText {
     /// The task: its id, or the end of it
@@ -528,7 +552,7 @@ pub(super) struct TaskArtifact {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     #[command(flatten)]
-    pub op: Op,
+    pub claim: Claimed,
 }
 
 /// `task wait`.

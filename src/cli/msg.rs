@@ -8,7 +8,7 @@ use crate::life::House;
 use crate::model::ids::Party;
 use crate::model::mail::{Given, How};
 use crate::model::report::VERSION;
-use crate::model::text::Shown;
+use crate::model::text::{self, Shown};
 use crate::model::together::{AckReport, DeadLettersReport, InboxReport, SendReport};
 use crate::ops::caller::Caller;
 use crate::ops::letters::{self, Letter};
@@ -131,9 +131,8 @@ fn inbox(screen: &mut Screen, report: &InboxReport) {
 }
 
 fn letter(screen: &mut Screen, given: &Given) {
-    for line in rules::mail::shown(given).lines() {
-        screen.line(&Shown(line).to_string());
-    }
+    // Made harmless already.
+    screen.line(rules::mail::shown(given).trim_end());
 }
 
 fn dead(screen: &mut Screen, report: &DeadLettersReport) {
@@ -146,6 +145,8 @@ fn dead(screen: &mut Screen, report: &DeadLettersReport) {
         let head =
             format!("{}  {} to {}, {age} ago: {}", envelope.id, envelope.from, envelope.to, letter.reason);
         screen.painted("33", &Shown(&head).to_string());
-        screen.line(&format!("  {}", Shown(&envelope.message.plain())));
+        for line in text::lines(&envelope.message.plain()) {
+            screen.line(&format!("  {line}"));
+        }
     }
 }

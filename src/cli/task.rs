@@ -7,12 +7,12 @@ use crate::a2a::tasks::Filter;
 use crate::life::House;
 use crate::model::a2a::{Part, TaskState};
 use crate::model::report::VERSION;
-use crate::model::text::{Shown, fit};
+use crate::model::text::{self, Shown, fit};
 use crate::model::together::{ClaimReport, TaskReport, TaskWaitReport, TasksReport};
 use crate::model::work::Work;
 use crate::ops::caller::Caller;
 use crate::ops::office::Office;
-use crate::ops::tasks::{self, End, NewTask, Progress};
+use crate::ops::tasks::{self, End, NewTask, Progress, Under};
 use crate::ops::{self, Error, Result, desk};
 use args::TaskVerb;
 use std::cell::Cell;
@@ -48,7 +48,7 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
             let progress = Progress {
                 text: said(&asked.text),
                 state: Some(asked.state.word().to_owned()),
-                op_id: asked.op.op_id,
+                under: under(asked.claim),
             };
             tasks::update(&office, &caller, &asked.task, &progress)?
         }
@@ -62,7 +62,7 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
                 Some(file) => desk::artifact_of_file(&house.settings.working_dir.join(file), asked.name)?,
                 None => desk::artifact(asked.name, Part::text(asked.text.unwrap_or_default())),
             };
-            tasks::deliver(&office, &caller, &asked.task, result, asked.op.op_id)?
+            tasks::deliver(&office, &caller, &asked.task, result, under(asked.claim))?
         }
         TaskVerb::Complete(asked) => end(&office, &caller, asked, End::Completed)?,
         TaskVerb::Fail(asked) => end(&office, &caller, asked, End::Failed)?,
@@ -80,8 +80,12 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
     Ok(exit::OK)
 }
 
-fn end(office: &Office, caller: &Caller, asked: args::TaskText, how: End) -> Result<Work> {
-    tasks::end(office, caller, &asked.task, how, said(&asked.text).as_deref(), asked.op.op_id)
+fn end(office: &Office, caller: &Caller, asked: args::TaskEnd, how: End) -> Result<Work> {
+    tasks::end(office, caller, &asked.task, how, said(&asked.text).as_deref(), under(asked.claim))
+}
+
+fn under(claim: args::Claimed) -> Under {
+    Under { op_id: claim.op.op_id, generation: claim.generation }
 }
 
 fn said(words: &[String]) -> Option<String> {
@@ -225,7 +229,9 @@ fn claim(
     } else if let Some(work) = &claimed {
         show(screen, work);
         screen.line("");
-        screen.line(&Shown(&work.spec.message.plain()).to_string());
+        for line in text::lines(&work.spec.message.plain()) {
+            screen.line(&line);
+        }
     } else {
         screen.line("Nothing is ready to be claimed.");
     }

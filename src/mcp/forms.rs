@@ -29,6 +29,9 @@ pub(super) struct Send {
     /// `low`, `normal` or `high`.
     #[serde(default)]
     pub priority: Option<String>,
+    /// Whether you want a message when it was read.
+    #[serde(default)]
+    pub ack_required: Option<bool>,
     /// A name of yours for this call; the same call with the same name is done once.
     #[serde(default)]
     pub op_id: Option<String>,

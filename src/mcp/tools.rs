@@ -137,9 +137,10 @@ async fn carry_out(
             answer(&json!({"agents": ops::others::others(house, caller)?}))
         }
         "send_message" => {
-            let Send { to, text, task_id, reply_to, priority, op_id } = read(name, arguments)?;
+            let Send { to, text, task_id, reply_to, priority, ack_required, op_id } = read(name, arguments)?;
+            let ack_required = ack_required.unwrap_or_default();
             let priority = priority.as_deref().map(urgency).transpose()?.unwrap_or_default();
-            let letter = Letter { to, text, task_id, reply_to, priority, op_id, ack_required: false };
+            let letter = Letter { to, text, task_id, reply_to, priority, ack_required, op_id };
             Ok(sent(&letters::send(office, caller, &letter)?))
         }
         "read_inbox" => {
@@ -160,7 +161,12 @@ async fn carry_out(
             let asked = letters::ask_user(office, caller, &question, op_id.clone())?;
             if let Some(id) = task_id {
                 let state = Some("input-required".to_owned());
-                tasks::update(office, caller, &id, &Progress { text: Some(question), state, op_id })?;
+                tasks::update(
+                    office,
+                    caller,
+                    &id,
+                    &Progress { text: Some(question), state, under: op_id.into() },
+                )?;
             }
             Ok(sent(&asked))
         }
@@ -211,13 +217,18 @@ fn work(office: &Office, caller: &Caller, name: &str, arguments: Value) -> Answe
         }
         "update_task" => {
             let Update { task_id, text, state, op_id } = read(name, arguments)?;
-            Ok(stands(&tasks::update(office, caller, &task_id, &Progress { text, state, op_id })?))
+            Ok(stands(&tasks::update(
+                office,
+                caller,
+                &task_id,
+                &Progress { text, state, under: op_id.into() },
+            )?))
         }
         "add_artifact" => {
             let form: AddArtifact = read(name, arguments)?;
             let AddArtifact { text, url, media_type, .. } = form;
             let outcome = Outcome { name: form.name, text, url, media_type };
-            Ok(stands(&tasks::add_artifact(office, caller, &form.task_id, &outcome, form.op_id)?))
+            Ok(stands(&tasks::add_artifact(office, caller, &form.task_id, &outcome, form.op_id.into())?))
         }
         "complete_task" => ended(office, caller, name, arguments, tasks::End::Completed),
         "fail_task" => ended(office, caller, name, arguments, tasks::End::Failed),
@@ -228,7 +239,7 @@ fn work(office: &Office, caller: &Caller, name: &str, arguments: Value) -> Answe
 
 fn ended(office: &Office, caller: &Caller, name: &str, arguments: Value, end: tasks::End) -> Answer {
     let End { task_id, text, op_id } = read(name, arguments)?;
-    Ok(stands(&tasks::end(office, caller, &task_id, end, text.as_deref(), op_id)?))
+    Ok(stands(&tasks::end(office, caller, &task_id, end, text.as_deref(), op_id.into())?))
 }
 
 /// Where a task stands: its content the model knows already.

@@ -5,10 +5,10 @@ use super::office::Office;
 use super::{Error, Result};
 use crate::a2a::identity::Who;
 use crate::a2a::mail::{self, Mail};
-use crate::a2a::{record, registry};
+use crate::a2a::{self, record, registry};
 use crate::model::a2a::{Message, Role};
-use crate::model::ids::{ContextId, Party, RoleName};
-use crate::model::mail::{DeadLetter, Draft, Given, How, MailId, Priority, Receipt, Via};
+use crate::model::ids::{ContextId, Party, Project, RoleName};
+use crate::model::mail::{DeadLetter, Draft, Envelope, Given, How, MailId, Priority, Receipt, Via};
 use crate::rules;
 use crate::rules::mail::Member;
 use crate::tools::{clock, process};
@@ -82,13 +82,37 @@ pub fn send(office: &Office, caller: &Caller, letter: &Letter) -> Result<Vec<Rec
             durable: true,
             ..Draft::new(from.clone(), to, message.clone())
         };
-        receipts.extend(if home == office.project {
-            office.mail.send(&draft)?
-        } else {
-            Mail::new(&office.places, &home).send(&draft)?
-        });
+        receipts.extend(post(office, &home, &draft)?);
     }
     Ok(receipts)
+}
+
+/// Sends `draft` to readers in the repository `home`.
+fn post(office: &Office, home: &Project, draft: &Draft) -> Result<Vec<Receipt>> {
+    let elsewhere;
+    let mail = if *home == office.project {
+        &office.mail
+    } else {
+        elsewhere = Mail::new(&office.places, home);
+        &elsewhere
+    };
+    let reader = draft.to.first().unwrap_or(&draft.from);
+    whole(mail, reader, mail.send(draft))
+}
+
+/// What came of something that was done at the inbox of `reader`. If that was damaged, it is put aside, with what can still be
+/// believed in its place, and that is said: doing the same once more does it.
+fn whole<T>(mail: &Mail, reader: &Party, done: a2a::Result<T>) -> Result<T> {
+    let error = match done {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    if error.is_damage()
+        && let Some(kept) = mail.quarantine(reader)?
+    {
+        return Err(Error::InboxMended { reader: reader.clone(), kept });
+    }
+    Err(error.into())
 }
 
 /// Who is meant by `to`, the sender left out of a group.
@@ -135,21 +159,25 @@ pub fn read(office: &Office, caller: &Caller, max: usize) -> Result<Vec<Shown>> 
 
 /// The same, whole.
 pub fn take(office: &Office, caller: &Caller, max: usize) -> Result<Vec<Given>> {
-    Ok(office.mail.read(&caller.party(), &process::me()?, max)?)
+    let reader = caller.party();
+    whole(&office.mail, &reader, office.mail.read(&reader, &process::me()?, max))
 }
 
 /// What `reader` has to read, without handing it out.
 pub fn peek(office: &Office, reader: &Party, max: usize) -> Result<Vec<Given>> {
-    Ok(office.mail.peek(reader, max)?)
+    whole(&office.mail, reader, office.mail.peek(reader, max))
 }
 
 /// How many messages wait for `reader`.
 pub fn waiting(office: &Office, reader: &Party) -> Result<usize> {
-    Ok(office.mail.unread_count(reader)?)
+    whole(&office.mail, reader, office.mail.unread_count(reader))
 }
 
 /// What nobody will read.
 pub fn dead(office: &Office) -> Result<Vec<DeadLetter>> {
+    for reader in office.mail.parties()? {
+        waiting(office, &reader)?;
+    }
     Ok(office.mail.dead_letters()?)
 }
 
@@ -164,9 +192,34 @@ fn shown(given: Given) -> Shown {
     }
 }
 
-/// Puts on record that the caller has read these; how many were not acknowledged before.
+/// Puts on record that the caller has read these; how many were not acknowledged before. Who asked to be told is told before:
+/// if we die in between, it is told once more under the same id, which is once.
 pub fn ack(office: &Office, caller: &Caller, ids: &[MailId], how: How) -> Result<usize> {
-    Ok(office.mail.ack(&caller.party(), ids, how)?)
+    let reader = caller.party();
+    let held = whole(&office.mail, &reader, office.mail.held(&reader, ids))?;
+    for envelope in held.iter().filter(|envelope| envelope.ack_required && envelope.from != reader) {
+        if let Err(error) = tell_read(office, &reader, envelope) {
+            // That it was read is true all the same.
+            tracing::warn!(message = %envelope.id, %error, "its sender could not be told that it was read");
+        }
+    }
+    whole(&office.mail, &reader, office.mail.ack(&reader, ids, how))
+}
+
+fn tell_read(office: &Office, reader: &Party, envelope: &Envelope) -> Result<()> {
+    let role = if *reader == Party::User { Role::User } else { Role::Agent };
+    let mut message = Message::text(format!("read-{}", envelope.id), role, format!("{reader} has read this"));
+    message.task_id.clone_from(&envelope.message.task_id);
+    let draft = Draft {
+        home: Some(office.project.clone()),
+        thread: Some(envelope.thread),
+        reply_to: Some(envelope.id),
+        priority: Priority::Low,
+        durable: true,
+        ..Draft::new(reader.clone(), envelope.from.clone(), message)
+    };
+    let home = mail::home_of(&office.places, &office.project, &envelope.from)?;
+    post(office, &home, &draft).map(drop)
 }
 
 /// The ids in `texts`.

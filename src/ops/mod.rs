@@ -1,6 +1,7 @@
 //! Floor 5: what each verb does, one file per verb. Nothing in here knows about command lines or prints.
 
 use crate::life;
+use crate::model::ids::Party;
 use crate::model::report::ErrorBody;
 use crate::model::text::Shown;
 use crate::{a2a, agents, git, settings, tmux};
@@ -42,6 +43,14 @@ pub enum Error {
         what: String,
         /// What to type instead.
         hint: Option<String>,
+    },
+    /// An inbox was not what was written.
+    #[error("the inbox of {reader} was damaged: what could be read of it is in its place, the old one is {}", Shown(&.kept.to_string_lossy()))]
+    InboxMended {
+        /// Whose.
+        reader: Party,
+        /// Where the damaged one is.
+        kept: PathBuf,
     },
     /// No task has an id that begins or ends so.
     #[error("there is no task '{}'", Shown(.text))]
@@ -149,6 +158,7 @@ impl Error {
     /// A word that does not change, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::InboxMended { .. } => "damaged",
             Self::NoTask { .. } => "no_task",
             Self::Usage { .. } => "usage",
             Self::NoneInstalled { .. } => "cli_missing",
@@ -174,6 +184,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
+            Self::InboxMended { .. } => Some("do the same once more".to_owned()),
             Self::NoTask { .. } => Some("all tasks: ai_orch task list".to_owned()),
             Self::NoneInstalled { install, .. } => {
                 let lines: Vec<String> =

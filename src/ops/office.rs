@@ -49,6 +49,6 @@ impl Office {
 
     /// How many messages wait for the caller.
     pub fn unread(&self, caller: &Caller) -> Result<usize> {
-        Ok(self.mail.unread_count(&caller.party())?)
+        super::letters::waiting(self, &caller.party())
     }
 }

@@ -9,9 +9,9 @@ use crate::model::a2a::{Artifact, Message, Part, Role, TaskState};
 use crate::model::ids::{ContextId, Party, RoleName, TaskId};
 use crate::model::text::Shown;
 use crate::model::work::{OnFailed, PRIORITY, PRIORITY_MAX, TaskSpec, Work};
+use crate::rules::naming::id_from;
 use crate::tools::clock;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 /// What is to be done by somebody.
 #[derive(Debug, Clone, Default)]
@@ -115,14 +115,7 @@ fn own_context(caller: &Caller) -> String {
 
 /// The id of the task that `op` of `name` creates: the same for the same.
 fn id_for(name: &Party, op: &str) -> TaskId {
-    let mut hash = Sha256::new();
-    for word in ["task", name.as_str(), op] {
-        hash.update((word.len() as u64).to_le_bytes());
-        hash.update(word);
-    }
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-    TaskId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    TaskId(id_from(&[b"task", name.as_str().as_bytes(), op.as_bytes()]))
 }
 
 /// The tasks that are asked for, oldest first.
@@ -174,6 +167,22 @@ pub fn claim(
     claimed.map(|work| durable(office, work)).transpose()
 }
 
+/// Under which names something is done to a claimed task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Under {
+    /// The caller's own name for doing this: doing so twice does it once.
+    pub op_id: Option<String>,
+    /// The generation of the claim that is meant; else that of the present one. Whoever shares its name with others must say
+    /// it, because they may have claimed the task since.
+    pub generation: Option<u64>,
+}
+
+impl From<Option<String>> for Under {
+    fn from(op_id: Option<String>) -> Self {
+        Self { op_id, generation: None }
+    }
+}
+
 /// How a task goes, as its holder says, or what somebody else has to say about it.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -181,14 +190,15 @@ pub struct Progress {
     pub text: Option<String>,
     /// Whether it goes on, or waits for an answer or a login: by its word.
     pub state: Option<String>,
-    /// The caller's own name for saying this.
-    pub op_id: Option<String>,
+    /// Under which names it is said.
+    pub under: Under,
 }
 
 /// Puts on record how a task goes.
 pub fn update(office: &Office, caller: &Caller, id: &str, progress: &Progress) -> Result<Work> {
     let work = get(office, id)?;
-    let by = by(caller, progress.op_id.clone());
+    let by = by(caller, progress.under.op_id.clone());
+    let generation = progress.under.generation.unwrap_or(work.generation);
     let message = progress.text.as_deref().map(|text| said(&by, text));
     match (&progress.state, message) {
         (None, None) => Err(Error::usage("nothing is said", "give text, state or both")),
@@ -197,7 +207,7 @@ pub fn update(office: &Office, caller: &Caller, id: &str, progress: &Progress) -
         }
         (said, message) => {
             let state = said.as_deref().map_or(Ok(work.state), state)?;
-            durable(office, office.tasks.tell(work.spec.id, &by, work.generation, state, message)?)
+            durable(office, office.tasks.tell(work.spec.id, &by, generation, state, message)?)
         }
     }
 }
@@ -220,11 +230,11 @@ pub fn end(
     id: &str,
     end: End,
     text: Option<&str>,
-    op_id: Option<String>,
+    under: Under,
 ) -> Result<Work> {
     let work = get(office, id)?;
-    let (id, generation) = (work.spec.id, work.generation);
-    let by = by(caller, op_id);
+    let (id, generation) = (work.spec.id, under.generation.unwrap_or(work.generation));
+    let by = by(caller, under.op_id);
     let message = text.map(|text| said(&by, text));
     let ended = match end {
         End::Completed => office.tasks.complete(id, &by, generation, message)?,
@@ -266,7 +276,7 @@ pub fn add_artifact(
     caller: &Caller,
     id: &str,
     result: &Outcome,
-    op_id: Option<String>,
+    under: Under,
 ) -> Result<Work> {
     let part = Part {
         text: result.text.clone(),
@@ -278,20 +288,14 @@ pub fn add_artifact(
         return Err(Error::usage(why, "give text, or the url of where it is"));
     }
     let artifact = desk::artifact(Some(result.name.clone()), part);
-    deliver(office, caller, id, artifact, op_id)
+    deliver(office, caller, id, artifact, under)
 }
 
 /// Adds an artifact to the task `id`.
-pub fn deliver(
-    office: &Office,
-    caller: &Caller,
-    id: &str,
-    artifact: Artifact,
-    op_id: Option<String>,
-) -> Result<Work> {
+pub fn deliver(office: &Office, caller: &Caller, id: &str, artifact: Artifact, under: Under) -> Result<Work> {
     let work = get(office, id)?;
-    let by = by(caller, op_id);
-    durable(office, office.tasks.add_artifact(work.spec.id, &by, work.generation, artifact)?)
+    let (by, generation) = (by(caller, under.op_id), under.generation.unwrap_or(work.generation));
+    durable(office, office.tasks.add_artifact(work.spec.id, &by, generation, artifact)?)
 }
 
 fn by(caller: &Caller, op: Option<String>) -> By {

@@ -7,7 +7,8 @@ const RULES: &str = "\
 Working with others
 
 Other agents may be at work on this repository, each in a worktree and branch of its own, and the person who started you
-may write to you. All of it goes through ai_orch: use the tools of the MCP server `ai_orch`.
+may write to you. All of it goes through ai_orch: use the tools of the MCP server `ai_orch`. If you have none, the same is
+done by commands, which are in your PATH: `ai_orch msg` and `ai_orch task` (each with --help).
 
   whoami, list_agents                      who you are; who else is at work, and on what
   send_message                             to an agent, `role:NAME`, `context:ID`, or `user` (the person)

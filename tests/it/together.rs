@@ -111,6 +111,108 @@ fn what_is_sent_is_read_once_and_shown_as_data() {
     assert_eq!(dead["letters"][0]["to"], "bob", "{dead}");
 }
 
+#[test]
+fn who_asks_to_be_told_is_told_once_that_it_was_read() {
+    let house = House::new();
+    house.start(["--agent-cli", "sh", "--name", "bob", "ai_orch msg read --wait 60s"]);
+    let (_, sent) = json(&house, &["msg", "send", "--ack-required", "bob", "look"]);
+    house.ok(["wait", "bob"]);
+    let (_, got) = json(&house, &["msg", "read", "--wait", "60s"]);
+    let told = got["messages"].as_array().unwrap();
+    assert_eq!(told.len(), 1, "{got}");
+    assert_eq!(
+        (&told[0]["from"], &told[0]["reply_to"]),
+        (&"bob".into(), &sent["receipts"][0]["id"]),
+        "{got}"
+    );
+    house.ok(["msg", "send", "user", "nobody asked about this one"]);
+    assert_eq!(json(&house, &["msg", "read"]).1["messages"].as_array().unwrap().len(), 1);
+    assert!(json(&house, &["msg", "read"]).1["messages"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn of_two_scripts_the_one_that_was_too_slow_is_refused() {
+    let house = House::new();
+    let id = house.ok(["task", "create", "do it"]).trim().to_owned();
+    house.ok(["task", "claim", &id]);
+    house.ok(["task", "release", &id, "--generation", "1"]);
+    house.ok(["task", "claim", &id]);
+    for words in [
+        &["task", "complete", &id, "--generation", "1", "--json"][..],
+        &["task", "update", &id, "x", "--generation", "1", "--json"],
+        &["task", "artifact", &id, "--text", "x", "--generation", "1", "--json"],
+    ] {
+        refused(&house.orch(words).run(), 8, "not_owner");
+    }
+    house.ok(["task", "complete", &id, "--generation", "2"]);
+}
+
+/// Every file below the root of the house, by its path below its project.
+fn copies(house: &House) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo: Vec<std::path::PathBuf> =
+        std::fs::read_dir(house.path("root")).unwrap().flatten().map(|entry| entry.path()).collect();
+    while let Some(path) = todo.pop() {
+        match std::fs::read_dir(&path) {
+            Ok(entries) => todo.extend(entries.flatten().map(|entry| entry.path())),
+            Err(_) => found.push(path.to_string_lossy().into_owned()),
+        }
+    }
+    let mut kept: Vec<String> = found
+        .into_iter()
+        .filter(|p| ["/tasks/", "/ready/", "/mail/"].iter().any(|d| p.contains(d)))
+        .collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn a_wiped_root_costs_nothing_of_what_is_shared() {
+    let house = House::new();
+    house.ok(["task", "create", "do it"]);
+    house.ok(["msg", "send", "user", "hello"]);
+    let before = copies(&house);
+    assert_eq!(before.len(), 3, "{before:?}");
+    std::fs::remove_dir_all(house.path("root")).unwrap();
+    house.ok(["task", "list"]);
+    assert_eq!(copies(&house), before);
+    assert_eq!(json(&house, &["msg", "read"]).1["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&house, &["task", "claim"]).0, 0);
+}
+
+#[test]
+fn a_damaged_inbox_is_put_aside_once_and_hurts_no_other() {
+    let house = House::new();
+    for text in ["one", "two", "three"] {
+        house.ok(["msg", "send", "user", text]);
+    }
+    house.ok(["run", "--agent-cli", "sh", "--name", "other", "true"]);
+    house.ok(["msg", "send", "other", "to somebody else"]);
+    let mail = eventually("the inbox is there", || {
+        let projects = std::fs::read_dir(house.path("home/.local/state/ai_orch")).ok()?;
+        projects.flatten().map(|p| p.path().join("mail/user")).find(|path| path.exists())
+    });
+    let text = std::fs::read_to_string(&mail).unwrap().replacen("\"two\"", "\"TWO\"", 1);
+    std::fs::write(&mail, &text).unwrap();
+    let done = house.orch(["msg", "read", "--json"]).run();
+    refused(&done, 6, "damaged");
+    let kept = std::fs::read_dir(mail.parent().unwrap()).unwrap().flatten().map(|e| e.path());
+    assert!(
+        kept.filter(|path| std::fs::read_to_string(path).unwrap() == text).count() == 1,
+        "it is kept as it was"
+    );
+    assert_eq!(json(&house, &["msg", "read", "other", "--peek"]).1["messages"].as_array().unwrap().len(), 1);
+    let (code, got) = json(&house, &["msg", "read"]);
+    let texts: Vec<&str> = got["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["message"]["parts"][0]["text"].as_str().unwrap())
+        .collect();
+    // What the journal lost still had its copy.
+    assert_eq!((code, texts), (0, vec!["one", "two", "three"]));
+}
+
 /// What is posted of an agent's own work, for readers who know nothing of agents.
 fn own_tasks(house: &House) -> Vec<Value> {
     let root = house.path("root");
