@@ -197,10 +197,20 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
             });
         } else {
             let on_disk = fs::read_to_string(Path::new(worktree).join("work.txt")).ok();
-            findings.demand(
-                on_branch.is_some() || on_disk.as_deref().is_some_and(|text| text.contains(&name)),
-                || format!("the work of {name} is gone"),
-            );
+            let is_its = |text: Option<String>| text.is_some_and(|text| text.contains(&name));
+            // Who is half way to being cleaned has it where `undo` takes it from.
+            let last = journal.iter().rev().find(|e| e["entry"] == "cleaning" || e["entry"] == "restored");
+            let half_cleaned = last.is_some_and(|e| e["entry"] == "cleaning");
+            let saved = || {
+                let below = format!("refs/ai_orch/rescue/{}/removal*", spec["id"].as_str().unwrap());
+                let refs = in_git(&stage.house, &["for-each-ref", "--format=%(refname)", &below]);
+                refs.unwrap_or_default()
+                    .lines()
+                    .any(|name| is_its(in_git(&stage.house, &["show", &format!("{name}:work.txt")])))
+            };
+            findings.demand(on_branch.is_some() || is_its(on_disk) || half_cleaned && saved(), || {
+                format!("the work of {name} is gone")
+            });
         }
     }
 }

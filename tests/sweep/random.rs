@@ -7,7 +7,7 @@ use crate::house::House;
 use crate::stage::Stage;
 use crate::{option, recover};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,6 +109,7 @@ fn round(seed: u64) -> Vec<String> {
     let stage = Stage::in_house(house, false);
     let mut started: Vec<(String, Child)> = Vec::new();
     let mut others: Vec<Child> = Vec::new();
+    let mut killed = Vec::new();
     for action in plan(seed) {
         match action {
             Action::Start { name, chain } => {
@@ -119,7 +120,9 @@ fn round(seed: u64) -> Vec<String> {
                 let mut all = stage.house.processes();
                 all.sort();
                 if !all.is_empty() {
-                    kill_9(all[at % all.len()].0);
+                    let (pid, words) = all.swap_remove(at % all.len());
+                    kill_9(pid);
+                    killed.push(words);
                 }
             }
             Action::KillServer => {
@@ -163,21 +166,25 @@ fn round(seed: u64) -> Vec<String> {
     let then = Memory::of(&stage);
     check::untouched(&stage, &mut findings);
     check::kept(&stage, &mut findings);
+    let before = describe(&stage);
     recover::recover(&stage, &then, &may_work, true, &mut findings);
     if !findings.0.is_empty() {
-        findings.add(format!("what was done: {:#?}", plan(seed)));
-        findings.add(describe(&stage));
+        findings.add(format!("what was done: {:?}", plan(seed)));
+        findings.add(format!("what was killed: {killed:#?}"));
+        findings.add(format!("before anybody went on: {before}"));
+        findings.add(format!("at the end: {}", describe(&stage)));
     }
     findings.0
 }
 
-/// What the journals say.
+/// What the journals say, those of agents that were cleaned too.
 pub fn describe(stage: &Stage) -> String {
-    let tell = |(name, record): (String, PathBuf)| {
-        let read = |file: &str| fs::read_to_string(Path::new(&record).join(file)).unwrap_or_default();
-        format!("the journal of {name}: {}\nits keeper's log: {}\n", read("journal"), read("keeper.log"))
+    let tell = |record: PathBuf| {
+        let read = |file: &str| fs::read_to_string(record.join(file)).unwrap_or_default();
+        let stop = if record.join("stop").exists() { " (to be stopped)" } else { "" };
+        format!("the journal{stop}: {}\nits keeper's log: {}\n", read("journal"), read("keeper.log"))
     };
-    stage.names().into_iter().map(tell).collect()
+    stage.records().into_iter().map(tell).collect()
 }
 
 /// Waits for a call that runs by itself; the first line that it printed.

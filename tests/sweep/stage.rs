@@ -99,6 +99,16 @@ impl Stage {
         found
     }
 
+    /// The record of every agent that there ever was.
+    pub fn records(&self) -> Vec<PathBuf> {
+        let below =
+            |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<PathBuf> =
+            below(self.state()).flat_map(|project| below(project.join("agents"))).collect();
+        found.sort();
+        found
+    }
+
     /// Where the state lies.
     pub fn state(&self) -> PathBuf {
         self.house.path("home/.local/state/ai_orch")
