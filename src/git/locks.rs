@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long the git processes that may hold a lock are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where nobody needs the lock yet.
+const SHORT: Duration = Duration::from_secs(2);
 /// How long a lock must stay as it is, for the sake of those who hold it without having it open.
 const UNCHANGED: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,31 @@ pub(super) fn past_stale<T>(common_dir: &Path, work: impl Fn() -> Result<T>) -> 
     };
     let Some(lock) = named_in(&error).filter(|lock| lock.starts_with(common_dir)) else { return Err(error) };
     if settled(&lock, PATIENCE)? { work() } else { Err(error) }
+}
+
+/// Removes what gits that were killed left locked in `common_dir` of the refs below `ours`, of the branch `branch`, and of
+/// all refs at once (`packed-refs.lock`). What somebody may hold stays, and so does what cannot be looked at.
+pub fn clear(common_dir: &Path, ours: &str, branch: &str) {
+    let mut locks = vec![
+        common_dir.join("packed-refs.lock"),
+        common_dir.join("refs/heads").join(format!("{branch}.lock")),
+    ];
+    let mut dirs = vec![common_dir.join(ours)];
+    while let Some(dir) = dirs.pop() {
+        for name in disk::names(&dir).ok().flatten().unwrap_or_default() {
+            let path = dir.join(&name);
+            if disk::look(&path).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir())) {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "lock") {
+                locks.push(path);
+            }
+        }
+    }
+    for lock in locks {
+        if let Err(error) = settled(&lock, SHORT) {
+            tracing::warn!(lock = %lock.display(), %error, "could not be removed");
+        }
+    }
 }
 
 /// The lock that git names when it cannot make it.
@@ -69,6 +96,9 @@ pub(super) fn settled(lock: &Path, patience: Duration) -> Result<bool> {
         if !process::wait_for_end(&git, left).unwrap_or(false) {
             return Ok(false);
         }
+    }
+    if identity(lock)?.is_none_or(|now| now != first) {
+        return Ok(disk::look(lock)?.is_none());
     }
     #[expect(clippy::disallowed_methods, reason = "that nothing happens for a time is what is waited for")]
     std::thread::sleep(UNCHANGED.saturating_sub(since.elapsed()));

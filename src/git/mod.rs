@@ -19,7 +19,7 @@ mod eyes_git;
 mod eyes_git2;
 pub mod history;
 mod ignored;
-mod locks;
+pub mod locks;
 pub mod look;
 mod private;
 mod refs;

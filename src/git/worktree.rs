@@ -91,7 +91,9 @@ fn add_with(
     if made.is_err() {
         // The branch and the path were not there before, and the caller's lock keeps others of us away: what is
         // there now is ours. The first error is the one to tell.
-        let _told_by_the_first_error = take_back(repository, path, branch, &before, made_branch_at);
+        let take_back = || take_back(repository, path, branch, &before, made_branch_at);
+        // Once more for a git that was killed at it: nobody else would look for what it left.
+        let _told_by_the_first_error = take_back().or_else(|_| take_back());
     }
     made
 }

@@ -301,6 +301,8 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
 /// project.
 fn take_git_away(house: &House, agent: &Agent, there: &There) -> Result<BranchFate> {
     let (env, common, branch) = (&there.env, &there.worktree.common_dir, &agent.spec.branch);
+    // Of a git of the keeper's, or of whoever cleaned before us. Nobody needs them after this, so nobody would ask again.
+    git::locks::clear(common, &rescues_of(agent), branch);
     keep_state(env, agent, &there.worktree)?;
     remove::admin(&there.worktree)?;
     // Also what nothing else holds any more by the time somebody wants it back.

@@ -62,6 +62,8 @@ pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
             reports.push(told(named.session.as_str(), one(house, &named)));
         }
     }
+    // Whoever started it for an agent that is at its end by now may have died before ending it.
+    house.tmux.end_empty()?;
     Ok(reports)
 }
 

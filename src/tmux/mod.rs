@@ -8,7 +8,7 @@ use crate::tools::lock::{self, Lock};
 use crate::tools::program::{self, Output, Program};
 use crate::tools::{clock, file, process};
 use rustix::process::Signal;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tmux_interface::{
@@ -198,6 +198,16 @@ impl Server {
         Ok(ours.filter(|server| process::is_alive(server).unwrap_or(false)))
     }
 
+    /// The server that was started for our socket, by its command line: whoever started it may have died before putting it on
+    /// record.
+    fn started(&self) -> Option<ProcessId> {
+        let is_server = |name: &str| name == "tmux: server";
+        let options = [OsStr::new("-S"), self.files.socket.as_os_str()];
+        let for_us = |words: &[OsString]| words.windows(2).any(|pair| pair == options);
+        let servers = process::called(is_server).unwrap_or_default();
+        servers.into_iter().find(|server| process::words(server).is_some_and(|words| for_us(&words)))
+    }
+
     /// Who the server is that answers at the socket.
     fn server(&self) -> Result<Option<ProcessId>> {
         let pid = self.ask("tell its pid", DisplayMessage::new().print().message("#{pid}"))?;
@@ -228,7 +238,7 @@ impl Server {
         if file::ownership(&self.files.socket)?.is_some() {
             return Ok(true);
         }
-        let Some(server) = self.known()? else { return Ok(false) };
+        let Some(server) = self.known()?.or_else(|| self.started()) else { return Ok(false) };
         if let Some(dir) = self.files.socket.parent() {
             file::make_dirs(dir)?;
         }
@@ -310,14 +320,28 @@ impl Server {
         if !self.revive()? {
             return Ok(());
         }
-        let _guard = self.guard()?;
+        let guard = self.guard()?;
         let mark = SetOption::new().target_pane(target(name)).option(ENDING).value("1");
         self.ask("note that the session ends", mark)?;
+        self.end_without(&guard, |session| session == name.as_str())
+    }
+
+    /// Ends the server if nothing is in it: whoever started it may have died before its session was made.
+    pub fn end_empty(&self) -> Result<()> {
+        if !self.revive()? {
+            return Ok(());
+        }
+        let guard = self.guard()?;
+        self.end_without(&guard, |_| false)
+    }
+
+    /// Ends the server if no session is in it but those that `goes` says, and those that are about to end.
+    fn end_without(&self, _guard: &Lock, goes: impl Fn(&str) -> bool) -> Result<()> {
         let format = format!("#{{session_name}} #{{{ENDING}}}");
         let Some(sessions) = self.ask("list its sessions", ListSessions::new().format(format))? else {
             return Ok(());
         };
-        let stays = |line: &str| matches!(line.split_once(' '), Some((s, "")) if s != name.as_str());
+        let stays = |line: &str| matches!(line.split_once(' '), Some((s, "")) if !goes(s));
         if sessions.lines().any(stays) {
             return Ok(());
         }
@@ -468,6 +492,22 @@ mod tests {
         assert!(!private.server.kill_session(&name("a")).unwrap());
         assert_eq!(private.server.has_session(&name("a")).unwrap(), Some(false));
         assert_eq!(private.server.sessions().unwrap().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_server_that_nobody_knows_is_found_and_ended_when_it_is_empty() {
+        let private = Private::new();
+        private.server.new_session(&name("a"), &sleeper(), &[]).unwrap();
+        let server = private.server.server().unwrap().unwrap();
+        // Whoever started it died before it was put on record, and its directory was wiped.
+        std::fs::remove_file(&private.server.files.known).unwrap();
+        std::fs::remove_file(&private.server.files.socket).unwrap();
+        private.server.end_empty().unwrap();
+        assert_eq!(private.server.sessions().unwrap().unwrap(), ["a"]);
+        assert!(private.server.kill_session(&name("a")).unwrap());
+        std::fs::remove_file(&private.server.files.socket).unwrap();
+        private.server.end_empty().unwrap();
+        assert!(!process::is_alive(&server).unwrap());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use super::crash;
 use crate::model::ids::ProcessId;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -59,6 +59,7 @@ const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
 struct Stat {
     zombie: bool,
     parent: i32,
+    group: i32,
     session: i32,
     start: u64,
 }
@@ -83,6 +84,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         // One whose first thread has ended shows Z while its others still run, and hold its files and locks.
         zombie: matches!(*fields.first()?, "Z" | "X" | "x") && fields.get(17)?.parse::<u32>().ok()? <= 1,
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
     })
@@ -145,9 +147,8 @@ fn idle_of(all: usize, load: &str) -> usize {
 /// The running process whose command line is a program, then `words`.
 pub fn started_as(words: &[&OsStr]) -> Result<Option<ProcessId>> {
     for pid in pids()? {
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
-        let mut said = line.strip_suffix(&[0]).unwrap_or(&line).split(|b| *b == 0).skip(1);
-        if words.iter().all(|w| said.next() == Some(w.as_bytes())) && said.next().is_none() {
+        let Some(said) = command_line(pid) else { continue };
+        if said.iter().skip(1).eq(words) {
             return identify(pid);
         }
     }
@@ -251,6 +252,32 @@ fn environ_holds(pid: i32, variables: &[String]) -> Result<bool> {
     }
 }
 
+/// Kills the process group whose number is `leader`, a child that is not reaped yet, and waits until nobody of it runs.
+pub(super) fn end_group(leader: Pid, limit: Duration) -> Result<()> {
+    let number = leader.as_raw_nonzero().get();
+    let end = Instant::now() + limit;
+    loop {
+        if let Err(error) = kill_process_group(leader, Signal::KILL)
+            && error != rustix::io::Errno::SRCH
+        {
+            return Err(Error::new(format!("end the process group {number}"), error));
+        }
+        let mut left = Vec::new();
+        for pid in pids()? {
+            if stat(pid)?.is_some_and(|s| s.group == number && !s.zombie) {
+                left.extend(identify(pid)?);
+            }
+        }
+        let Some(first) = left.first() else { return Ok(()) };
+        if !wait_for_end(first, end.saturating_duration_since(Instant::now()))? {
+            return Err(Error::new(
+                format!("end the process group {number}"),
+                io::Error::from(io::ErrorKind::TimedOut),
+            ));
+        }
+    }
+}
+
 /// The running processes, of whatever user, whose program has a name (as /proc/pid/comm has it) that is `wanted`.
 pub fn called(wanted: impl Fn(&str) -> bool) -> Result<Vec<ProcessId>> {
     let boot = boot()?;
@@ -265,6 +292,18 @@ pub fn called(wanted: impl Fn(&str) -> bool) -> Result<Vec<ProcessId>> {
         }
     }
     Ok(found)
+}
+
+/// The command line of a process; `None` if it has ended, or may not be looked at.
+pub fn words(process: &ProcessId) -> Option<Vec<OsString>> {
+    let words = command_line(process.pid)?;
+    is_alive(process).ok()?.then_some(words)
+}
+
+fn command_line(pid: i32) -> Option<Vec<OsString>> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words = line.strip_suffix(&[0]).unwrap_or(&line).split(|b| *b == 0);
+    Some(words.map(|word| OsStr::from_bytes(word).to_owned()).collect())
 }
 
 /// Whether a process has the file at `path` open; those that we may not look at are passed over.
@@ -426,7 +465,10 @@ mod tests {
     #[test]
     fn a_command_name_with_parentheses_does_not_shift_the_fields() {
         let line = b"12 (a) b (c)) S 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 2";
-        assert_eq!(parse_stat(line), Some(Stat { zombie: false, parent: 1, session: 7, start: 4711 }));
+        assert_eq!(
+            parse_stat(line),
+            Some(Stat { zombie: false, parent: 1, group: 12, session: 7, start: 4711 })
+        );
         assert_eq!(parse_stat(b"garbage"), None);
         let line = b"12 (a) Z 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 4711 0 0";
         assert!(parse_stat(line).is_some_and(|s| !s.zombie), "two threads still run");

@@ -6,9 +6,11 @@
 //! and descendants that moved to a process group of their own (the keeper fences those).
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
-use super::crash;
+use super::{crash, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -230,6 +232,7 @@ impl Program {
         let watched = self.watch(&mut child.0, deadline);
         match watched {
             Ok(Some((stdout, stderr))) => {
+                child.end_helpers();
                 // The pidfd said that it ended, so this only collects the status.
                 let status = child.0.wait().map_err(|source| self.io(source))?;
                 std::mem::forget(child);
@@ -322,8 +325,27 @@ impl Program {
     }
 }
 
+/// How long the helpers of a program that was killed may take to be gone, killed as well.
+const HELPERS_LIMIT: Duration = Duration::from_secs(5);
+
 /// A child and its process group; both are killed, and the child reaped, when this is dropped.
 struct Group(Child);
+
+impl Group {
+    /// Ends what is left of the group if the child, which has ended, was killed by a signal: a helper that goes on would do
+    /// what its caller has given up and perhaps taken back (`git worktree add` has its branch made by one).
+    fn end_helpers(&self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let pid = Pid::from_child(&self.0);
+        let ended = waitid(WaitId::Pid(pid), options).ok().flatten();
+        if ended.is_some_and(|status| status.killed() || status.dumped())
+            // Not reaped yet, so its number is still its group's.
+            && let Err(error) = process::end_group(pid, HELPERS_LIMIT)
+        {
+            tracing::warn!(%error, "helpers of a program that was killed");
+        }
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -485,6 +507,17 @@ mod tests {
             assert!(Instant::now() < deadline, "a member of the group lives");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_helped_a_program_that_was_killed_is_gone_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; kill -9 $$", note.display());
+        let out = sh(&script).run().unwrap();
+        assert_eq!(out.status.code(), None);
+        let pid = std::fs::read_to_string(note).unwrap().trim().parse().unwrap();
+        assert_eq!(process::identify(pid).unwrap(), None);
     }
 
     #[test]

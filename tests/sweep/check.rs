@@ -192,8 +192,10 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
             let ours =
                 in_git(&stage.house, &["log", "--format=%B", &format!("main..{branch}")]).unwrap_or_default();
             let ours = ours.matches("committed by ai_orch").count();
-            findings.demand(ours <= 1, || {
-                format!("{name} is done with {ours} commits of ours, {commits:?} in all")
+            // One for each attempt that left something: there are more where a validation was killed.
+            let on_record = journal.iter().filter(|e| e["entry"] == "committed").count();
+            findings.demand(ours <= on_record, || {
+                format!("{name} is done with {ours} commits of ours, {commits:?} in all, and {on_record} on record")
             });
         } else {
             let on_disk = fs::read_to_string(Path::new(worktree).join("work.txt")).ok();
@@ -300,8 +302,8 @@ pub fn half_restored(stage: &Stage) -> bool {
 
 /// The repository is whole, and nothing in it is locked.
 ///
-/// With `git_died`, git itself was killed: what it had locked of an agent's own worktree stays locked until somebody takes
-/// the agent over.
+/// With `git_died`, git itself was killed: what it had locked for an agent stays locked until somebody takes the agent over
+/// or cleans it.
 pub fn repository(stage: &Stage, git_died: bool, findings: &mut Findings) {
     let output =
         stage.house.command("git").args(["fsck", "--connectivity-only", "--no-dangling"]).output().unwrap();
@@ -319,8 +321,8 @@ pub fn repository(stage: &Stage, git_died: bool, findings: &mut Findings) {
             if entry.file_type().unwrap().is_dir() && !path.ends_with(".git/objects") {
                 open.push(path);
             } else if path.extension().is_some_and(|e| e == "lock") {
-                let of_agent = path.to_string_lossy().contains("/worktrees/")
-                    || path.to_string_lossy().contains("/refs/heads/ai_orch/");
+                let agents = ["/worktrees/", "/refs/heads/ai_orch/", "/refs/ai_orch/", "/packed-refs.lock"];
+                let of_agent = agents.iter().any(|part| path.to_string_lossy().contains(part));
                 findings.demand(git_died && of_agent, || format!("a stale lock: {}", path.display()));
             }
         }

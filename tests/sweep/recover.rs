@@ -34,7 +34,7 @@ pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, 
     check::repository(stage, git_died || check::half_restored(stage), findings);
     check::untouched(stage, findings);
     if knows("clean") {
-        clear(stage, git_died, findings);
+        clear(stage, findings);
     }
     check::reachable(stage, findings);
     life_goes_on(stage, findings);
@@ -46,7 +46,8 @@ fn go_on(stage: &Stage, then: &Memory, may_work: &[&str], findings: &mut Finding
     let names = stage.names();
     let doomed: Vec<&str> = names
         .iter()
-        .filter(|(_, record)| record.join("stop").exists())
+        // On a full disk it is a link that leads nowhere.
+        .filter(|(_, record)| record.join("stop").is_symlink() || record.join("stop").exists())
         .map(|(name, _)| name.as_str())
         .collect();
     let done = stage.house.orch(["resume", "--all"]).run();
@@ -87,15 +88,15 @@ fn stop(stage: &Stage, findings: &mut Findings) {
 }
 
 /// Cleans all, brings back what had an end, and cleans that too.
-fn clear(stage: &Stage, git_died: bool, findings: &mut Findings) {
+fn clear(stage: &Stage, findings: &mut Findings) {
     let names: Vec<String> = stage.names().into_iter().map(|(name, _)| name).collect();
     // One whose return was cut off goes on with it; the others have nothing to undo.
     undo(stage, &names, findings);
-    clean(stage, git_died, findings);
+    clean(stage, findings);
     undo(stage, &names, findings);
     check::kept(stage, findings);
     check::untouched(stage, findings);
-    clean(stage, git_died, findings);
+    clean(stage, findings);
 }
 
 fn undo(stage: &Stage, names: &[String], findings: &mut Findings) {
@@ -105,11 +106,11 @@ fn undo(stage: &Stage, names: &[String], findings: &mut Findings) {
     }
 }
 
-fn clean(stage: &Stage, git_died: bool, findings: &mut Findings) {
+fn clean(stage: &Stage, findings: &mut Findings) {
     let done = stage.house.orch(["clean"]).run();
     findings.demand(done.code == 0, || format!("clean failed: {done}"));
     check::gone(stage, findings);
-    check::repository(stage, git_died, findings);
+    check::repository(stage, false, findings);
 }
 
 /// A new agent in the same repository.

@@ -250,6 +250,8 @@ fn collect(dir: &Path, files: &mut Files) {
         let ours =
             [".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch", ".git/refs/ai_orch"];
         let our_entry = text.contains(".git/worktrees/") && !text.contains(".git/worktrees/foreign");
+        // Of a git of ours that was killed; `check::repository` says when it must be gone.
+        let our_entry = our_entry || text.ends_with("repo/.git/packed-refs.lock");
         if ours.iter().any(|end| text.ends_with(end)) || our_entry {
             continue;
         }
