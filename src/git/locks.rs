@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long the git processes that may hold a lock are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same where nobody needs the lock yet.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(5);
 /// How long a lock must stay as it is, for the sake of those who hold it without having it open.
 const UNCHANGED: Duration = Duration::from_secs(1);
 

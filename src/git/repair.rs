@@ -1,11 +1,11 @@
 //! Finding a worktree whose making was cut off (`git worktree add` was killed), and finishing it or clearing it away.
 //!
 //! The caller holds the repository's lock, so nobody of ours is adding. What could still be somebody else's stays:
-//! files, entries that lead elsewhere, and locks of refs that are younger than [`STALE`].
+//! files, entries that lead elsewhere, and locks of refs that are younger than [`STALE`] and that somebody may hold.
 
 use super::command::GitEnv;
 use super::worktree::{Worktree, admin_leads_to, by_git, delete_branch, head, remove_pristine};
-use super::{CommitId, Error, Result, disk, erase};
+use super::{CommitId, Error, Result, disk, erase, locks};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -117,11 +117,14 @@ fn is_begun_for(admin_dir: &Path, name: &OsStr, path: &Path) -> Result<bool> {
     Ok(number.iter().all(u8::is_ascii_digit) && marked && names.iter().all(begun))
 }
 
-/// Removes the lock of a branch that a killed git left. In a reftable repository there is none for a single ref.
+/// Removes the lock of a branch that a killed git left: an old one, and a younger one that is proved to be nobody's. In a
+/// reftable repository there is none for a single ref.
 pub(super) fn unlock_branch(common_dir: &Path, branch: &str) -> Result<()> {
     let lock: PathBuf = common_dir.join("refs/heads").join(format!("{branch}.lock"));
-    if disk::look(&lock)?.is_some_and(|meta| meta.is_file() && disk::is_older(&meta, STALE)) {
-        disk::remove_file(&lock)?;
+    let Some(meta) = disk::look(&lock)?.filter(std::fs::Metadata::is_file) else { return Ok(()) };
+    if disk::is_older(&meta, STALE) {
+        disk::remove_file(&lock)
+    } else {
+        locks::settled(&lock, STALE).map(drop)
     }
-    Ok(())
 }

@@ -145,7 +145,9 @@ fn take_back(
         }
     }
     disk::remove_empty(&common_dir.join("worktrees"))?;
-    made_branch_at.map_or(Ok(()), |commit| delete_branch(&repository.env, common_dir, branch, commit))
+    let Some(commit) = made_branch_at else { return Ok(()) };
+    super::repair::unlock_branch(common_dir, branch)?;
+    delete_branch(&repository.env, common_dir, branch, commit)
 }
 
 /// Fills a worktree that [`add`] made with the files of its branch, as a plain `git worktree add` would.

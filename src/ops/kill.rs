@@ -41,7 +41,9 @@ pub fn kill(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> {
         let named = names::require(&house.settings.places, name).map_err(Error::from);
         told(name, named.and_then(|named| one(house, &named)))
     };
-    Ok(sessions.iter().map(by_name).collect())
+    let reports = sessions.iter().map(by_name).collect();
+    end_empty(house);
+    Ok(reports)
 }
 
 /// Kills every agent that is not at its end.
@@ -62,9 +64,16 @@ pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
             reports.push(told(named.session.as_str(), one(house, &named)));
         }
     }
-    // Whoever started it for an agent that is at its end by now may have died before ending it.
-    house.tmux.end_empty()?;
+    end_empty(house);
     Ok(reports)
+}
+
+/// Whoever started a server for an agent that is at its end by now may have died before ending it.
+fn end_empty(house: &House) {
+    if let Err(error) = house.tmux.end_empty() {
+        // The agents are dead all the same.
+        tracing::warn!(%error, "could not look for tmux servers without sessions");
+    }
 }
 
 fn told(name: &str, killed: Result<Killed>) -> KillReport {

@@ -198,14 +198,13 @@ impl Server {
         Ok(ours.filter(|server| process::is_alive(server).unwrap_or(false)))
     }
 
-    /// The server that was started for our socket, by its command line: whoever started it may have died before putting it on
-    /// record.
-    fn started(&self) -> Option<ProcessId> {
-        let is_server = |name: &str| name == "tmux: server";
+    /// The servers that were started for our socket, by their command lines: whoever started one may have died before putting
+    /// it on record, and its socket may be another's by now.
+    fn started(&self) -> Vec<ProcessId> {
         let options = [OsStr::new("-S"), self.files.socket.as_os_str()];
-        let for_us = |words: &[OsString]| words.windows(2).any(|pair| pair == options);
-        let servers = process::called(is_server).unwrap_or_default();
-        servers.into_iter().find(|server| process::words(server).is_some_and(|words| for_us(&words)))
+        let for_us = |words: Vec<OsString>| words.windows(2).any(|pair| pair == options);
+        let servers = process::called(|name| name == "tmux: server").unwrap_or_default();
+        servers.into_iter().filter(|server| process::words(server).is_some_and(for_us)).collect()
     }
 
     /// Who the server is that answers at the socket.
@@ -238,7 +237,7 @@ impl Server {
         if file::ownership(&self.files.socket)?.is_some() {
             return Ok(true);
         }
-        let Some(server) = self.known()?.or_else(|| self.started()) else { return Ok(false) };
+        let Some(server) = self.known()?.or_else(|| self.started().pop()) else { return Ok(false) };
         if let Some(dir) = self.files.socket.parent() {
             file::make_dirs(dir)?;
         }
@@ -326,13 +325,28 @@ impl Server {
         self.end_without(&guard, |session| session == name.as_str())
     }
 
-    /// Ends the server if nothing is in it: whoever started it may have died before its session was made.
+    /// Ends every server of ours that nothing is in: whoever started it may have died before its session was made, and its
+    /// socket may be another's, so that nobody could reach it any more.
     pub fn end_empty(&self) -> Result<()> {
-        if !self.revive()? {
+        let started = self.started();
+        if started.is_empty() {
             return Ok(());
         }
         let guard = self.guard()?;
-        self.end_without(&guard, |_| false)
+        self.revive()?;
+        let answers = self.server()?;
+        if answers.is_some() {
+            self.end_without(&guard, |_| false)?;
+        }
+        let failed = |e: process::Error| Error::Failed { action: "end", why: e.to_string() };
+        for server in started.into_iter().filter(|server| Some(server) != answers.as_ref()) {
+            // What runs in its sessions are its children.
+            if !process::has_children(&server).map_err(failed)? {
+                process::signal(&server, Signal::TERM).map_err(failed)?;
+                process::wait_for_end(&server, CALL_LIMIT).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the server if no session is in it but those that `goes` says, and those that are about to end.
@@ -505,7 +519,9 @@ mod tests {
         private.server.end_empty().unwrap();
         assert_eq!(private.server.sessions().unwrap().unwrap(), ["a"]);
         assert!(private.server.kill_session(&name("a")).unwrap());
+        // The socket of a server that was killed is in its place.
         std::fs::remove_file(&private.server.files.socket).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&private.server.files.socket).unwrap());
         private.server.end_empty().unwrap();
         assert!(!process::is_alive(&server).unwrap());
     }

@@ -252,6 +252,16 @@ fn environ_holds(pid: i32, variables: &[String]) -> Result<bool> {
     }
 }
 
+/// Whether a process that runs is a child of `process`.
+pub fn has_children(process: &ProcessId) -> Result<bool> {
+    for pid in pids()? {
+        if stat(pid)?.is_some_and(|s| s.parent == process.pid && !s.zombie) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Kills the process group whose number is `leader`, a child that is not reaped yet, and waits until nobody of it runs.
 pub(super) fn end_group(leader: Pid, limit: Duration) -> Result<()> {
     let number = leader.as_raw_nonzero().get();

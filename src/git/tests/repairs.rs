@@ -121,12 +121,12 @@ fn what_is_somebody_elses_stays() {
     std::os::unix::fs::symlink(&other.path, &path).unwrap();
     assert_eq!(repair(&house).unwrap_err().code(), "not_our_worktree");
     std::fs::remove_file(&path).unwrap();
-    // A branch with work, the lock of a git that may live, and the entry of another worktree with a name like ours.
+    // A branch with work, a lock that somebody holds, and the entry of another worktree with a name like ours.
     let moved: CommitId = house.commit("more");
     house.run(&house.repo(), &["reset", "-q", "--hard", "HEAD~1"]);
     house.run(&house.repo(), &["branch", BRANCH, moved.as_str()]);
     let lock = house.repo().join(".git/refs/heads/ai_orch/x.lock");
-    std::fs::write(&lock, "").unwrap();
+    let _held = std::fs::File::create(&lock).unwrap();
     let user = house.path("elsewhere/x");
     house.run(&house.repo(), &["worktree", "add", "-q", "--detach", user.to_str().unwrap()]);
     assert_eq!(repair(&house).unwrap(), None);
