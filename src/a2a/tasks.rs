@@ -4,7 +4,8 @@
 //! (`design/a2a-files.md`). Each change goes through [`Tasks::write`]: a mark, the journal, the copies, the mark away. Whoever dies in
 //! between leaves the mark, and the next [`Tasks::reap`] makes the copies whole.
 
-use super::{Error, Result, artifacts, leases, ready, root};
+use super::worker::Worker;
+use super::{Error, Result, artifacts, leases, names, ready, root};
 use crate::model::a2a::{Artifact, Message, Role, Task, TaskState};
 use crate::model::ids::{Party, Project, TaskId};
 use crate::model::places::{Copies, Places};
@@ -13,7 +14,7 @@ use crate::rules::refusal::Refusal;
 use crate::rules::work::{self as rules, Broken, Request, Verdict};
 use crate::tools::journal::{self, Shared};
 use crate::tools::lock::Tried;
-use crate::tools::{clock, file, process};
+use crate::tools::{clock, fifo, file, process};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -421,6 +422,9 @@ impl Tasks {
             leases::end(&self.copies, id)?;
         } else {
             file::with_dir(&self.copies.claim(&hand, id), file::mark)?;
+            if let TaskEntry::Claimed { holder, .. } = &record.entry {
+                self.ring(holder);
+            }
         }
         if matches!(record.entry, TaskEntry::Released { .. } | TaskEntry::Requeued { .. }) {
             ready::add(&self.copies, &held.work)?;
@@ -429,6 +433,29 @@ impl Tasks {
         held.journal.append(record.clone()).map_err(|error| of_journal(id, error))?;
         rules::apply(&mut held.work, &record);
         Ok(hand)
+    }
+
+    /// Makes the entry of a claim that is on record.
+    pub(super) fn mark_claim(&self, id: TaskId, holder: &Holder) -> Result<()> {
+        file::with_dir(&self.copies.claim(&holder.name, id), file::mark)?;
+        self.ring(holder);
+        Ok(())
+    }
+
+    /// Tells the keeper of `holder` that there is a lease to renew. After the entry is there, for it looks at once; and before the claim
+    /// is on record, for whoever dies in between must not leave one that nobody renews.
+    fn ring(&self, holder: &Holder) {
+        // A worker renews what it holds itself, and the person has no process.
+        let (Party::Worker(session), Some(pid)) = (&holder.name, holder.pid) else { return };
+        if pid == Worker::pid() {
+            return;
+        }
+        let rung = names::find(&self.places, session)
+            .and_then(|named| Ok(named.map(|named| fifo::ring(&named.record.bell())).transpose()?));
+        // A keeper whose bell is none looks all the time.
+        if let Err(error) = rung {
+            tracing::warn!(holder = %holder.name, %error, "its keeper could not be told");
+        }
     }
 
     /// The first change of a task: entries in the indexes first, so that none is ever missing.

@@ -201,6 +201,32 @@ pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Opens the FIFO at `path` for reading and writing, making it if nothing is there. Nothing waits, here or later.
+pub fn fifo(path: &Path) -> Result<File> {
+    crash::point(|| format!("make the FIFO {}", crash::short(path)));
+    match rustix::fs::mknodat(CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(e) => return Err(Error::new("make", path, e)),
+    }
+    private().read(true).open(path).and_then(is_fifo).map_err(|e| Error::new("open", path, e))
+}
+
+/// Opens the FIFO at `path` for writing, without waiting; `None` if it is not there, or nobody has it open for reading.
+pub fn fifo_there(path: &Path) -> Result<Option<File>> {
+    match private().open(path).and_then(is_fifo) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) || e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+fn is_fifo(file: File) -> io::Result<File> {
+    match rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        rustix::fs::FileType::Fifo => Ok(file),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no FIFO")),
+    }
+}
+
 /// Makes `path` a file, for its name alone; what is in it stays.
 pub fn mark(path: &Path) -> Result<()> {
     crash::point(|| format!("mark {}", crash::short(path)));
