@@ -421,7 +421,17 @@ impl Tasks {
         if before.is_some() {
             leases::end(&self.copies, id)?;
         } else {
-            file::with_dir(&self.copies.claim(&hand, id), file::mark)?;
+            let mark = self.copies.claim(&hand, id);
+            let named = match &held.listed {
+                // Where a file can have one name only, the mark is a file of its own.
+                Listing::At(entry) => {
+                    file::with_dir(&mark, |path| file::name_too(entry, path)).unwrap_or(false)
+                }
+                Listing::No | Listing::Perhaps => false,
+            };
+            if !named {
+                file::with_dir(&mark, file::mark)?;
+            }
             if let TaskEntry::Claimed { holder, .. } = &record.entry {
                 self.ring(holder);
             }
@@ -510,20 +520,22 @@ impl Tasks {
         let id = work.spec.id;
         let json = serde_json::to_vec(&work.to_task())?;
         file::with_dir(&self.copies.task(id), |path| file::post(path, &json))?;
-        if work.state != TaskState::Submitted {
-            match &held.listed {
-                Listing::No => {}
-                Listing::Perhaps => ready::remove(&self.copies, work)?,
-                Listing::At(path) => drop(file::remove(path)?),
-            }
+        match (&held.listed, &work.holder) {
+            _ if work.state == TaskState::Submitted => {}
+            (Listing::No, _) | (Listing::At(_), Some(_)) => {}
+            (Listing::Perhaps, _) => ready::remove(&self.copies, work)?,
+            (Listing::At(path), None) => drop(file::remove(path)?),
         }
         if let Some(what) = what {
             self.tell_feed(work, what)?;
         }
-        if let Some(holder) = &work.holder {
-            leases::begin(&self.copies, id, holder)?;
+        let Some(holder) = &work.holder else { return Ok(()) };
+        if let Listing::At(entry) = &held.listed
+            && leases::begin_as(&self.copies, id, holder, entry)?
+        {
+            return Ok(());
         }
-        Ok(())
+        leases::begin(&self.copies, id, holder)
     }
 
     /// Takes the mark away that bears the name `hand`, unless it says who holds the task.
