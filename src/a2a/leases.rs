@@ -11,6 +11,7 @@ use crate::tools::{clock, crash, file};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// More than a lease ever takes, in bytes.
 const LONGEST: u64 = 200;
@@ -59,6 +60,17 @@ impl Lease {
 pub(super) fn begin(copies: &Copies, id: TaskId, holder: &Holder) -> Result<()> {
     let text = Lease::of(holder).text();
     Ok(file::with_dir(&copies.lease(id), |path| file::overwrite(path, text.as_bytes()))?)
+}
+
+/// The same with the file `entry`, which is of no other use any more and is gone then. False if it is gone already.
+///
+/// What is a name for one is a lease for the other: no file is made and none removed, which is most of what a claim costs.
+pub(super) fn begin_as(copies: &Copies, id: TaskId, holder: &Holder, entry: &Path) -> Result<bool> {
+    let Some(file) = file::open_rw_there(entry)? else { return Ok(false) };
+    let text = Lease::of(holder).text();
+    let failed = |source| file::Error { action: "write", path: entry.to_owned(), source };
+    file.write_all_at(text.as_bytes(), 0).map_err(failed)?;
+    Ok(file::with_dir(&copies.lease(id), |path| file::move_there(entry, path))?)
 }
 
 /// Takes it away.

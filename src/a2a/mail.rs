@@ -500,13 +500,13 @@ impl Bell {
     /// Waits until something is there to read, or until `deadline`; how much that is.
     pub async fn rung(&mut self, mail: &Mail, deadline: Option<Instant>) -> Result<usize> {
         loop {
-            // What came before the watch began rang nothing.
-            let unseen = self.watch.add(&mail.bell(&self.reader)?)?;
+            // First, so that nothing is between the bell and whoever waits for it.
             let count = mail.unread_count(&self.reader)?;
             if count > 0 || deadline.is_some_and(|deadline| deadline <= clock::tick()) {
                 return Ok(count);
             }
-            if !unseen {
+            // What came before the watch began rang nothing, and is counted in another round.
+            if !self.watch.add(&mail.bell(&self.reader)?)? {
                 tokio::select! {
                     () = self.watch.changed() => {}
                     () = clock::at(deadline) => {}

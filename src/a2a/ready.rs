@@ -9,6 +9,8 @@ use crate::model::ids::{Moment, TaskId};
 use crate::model::places::Copies;
 use crate::model::work::{PRIORITY_MAX, Work};
 use crate::tools::file;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 
 /// How many entries a shard takes before another one is begun. Whoever claims lists the names of all shards and one shard: of a
@@ -58,10 +60,15 @@ fn shards(copies: &Copies, own: &str) -> Result<impl Iterator<Item = String> + u
 
 /// The names in `dir`, sorted; none if it is not there.
 fn sorted(dir: &Path) -> Result<Vec<String>> {
+    Ok(in_order(dir)?.collect())
+}
+
+/// The same for one who wants the first few: the rest is never sorted.
+fn in_order(dir: &Path) -> Result<impl Iterator<Item = String> + use<>> {
     let names = file::names(dir)?.unwrap_or_default();
-    let mut names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
-    names.sort_unstable();
-    Ok(names)
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let mut heap: BinaryHeap<Reverse<String>> = names.map(Reverse).collect();
+    Ok(std::iter::from_fn(move || heap.pop().map(|Reverse(name)| name)))
 }
 
 /// Puts `work` among what can be claimed.
@@ -97,10 +104,10 @@ pub(super) fn search<T>(
     mut look: impl FnMut(&Entry) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let ready = copies.ready();
-    for shard in sorted(&ready)? {
+    for shard in in_order(&ready)? {
         let dir = ready.join(shard);
-        let names = sorted(&dir)?;
-        if names.is_empty() {
+        let mut names = in_order(&dir)?.peekable();
+        if names.peek().is_none() {
             // Whoever puts something into it at this moment makes it again.
             file::remove_empty_dir(&dir)?;
         }

@@ -161,7 +161,7 @@ impl Tasks {
         let id = work.spec.id;
         let what = loud.then(|| last_entry(&held));
         match &work.holder {
-            Some(holder) => file::with_dir(&self.copies.claim(&holder.name, id), file::mark)?,
+            Some(holder) => self.mark_claim(id, holder)?,
             None => leases::end(&self.copies, id)?,
         }
         if work.state == TaskState::Submitted {

@@ -4,7 +4,8 @@
 //! (`design/a2a-files.md`). Each change goes through [`Tasks::write`]: a mark, the journal, the copies, the mark away. Whoever dies in
 //! between leaves the mark, and the next [`Tasks::reap`] makes the copies whole.
 
-use super::{Error, Result, artifacts, leases, ready, root};
+use super::worker::Worker;
+use super::{Error, Result, artifacts, leases, names, ready, root};
 use crate::model::a2a::{Artifact, Message, Role, Task, TaskState};
 use crate::model::ids::{Party, Project, TaskId};
 use crate::model::places::{Copies, Places};
@@ -13,7 +14,7 @@ use crate::rules::refusal::Refusal;
 use crate::rules::work::{self as rules, Broken, Request, Verdict};
 use crate::tools::journal::{self, Shared};
 use crate::tools::lock::Tried;
-use crate::tools::{clock, file, process};
+use crate::tools::{clock, fifo, file, process};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -420,7 +421,20 @@ impl Tasks {
         if before.is_some() {
             leases::end(&self.copies, id)?;
         } else {
-            file::with_dir(&self.copies.claim(&hand, id), file::mark)?;
+            let mark = self.copies.claim(&hand, id);
+            let named = match &held.listed {
+                // Where a file can have one name only, the mark is a file of its own.
+                Listing::At(entry) => {
+                    file::with_dir(&mark, |path| file::name_too(entry, path)).unwrap_or(false)
+                }
+                Listing::No | Listing::Perhaps => false,
+            };
+            if !named {
+                file::with_dir(&mark, file::mark)?;
+            }
+            if let TaskEntry::Claimed { holder, .. } = &record.entry {
+                self.ring(holder);
+            }
         }
         if matches!(record.entry, TaskEntry::Released { .. } | TaskEntry::Requeued { .. }) {
             ready::add(&self.copies, &held.work)?;
@@ -429,6 +443,29 @@ impl Tasks {
         held.journal.append(record.clone()).map_err(|error| of_journal(id, error))?;
         rules::apply(&mut held.work, &record);
         Ok(hand)
+    }
+
+    /// Makes the entry of a claim that is on record.
+    pub(super) fn mark_claim(&self, id: TaskId, holder: &Holder) -> Result<()> {
+        file::with_dir(&self.copies.claim(&holder.name, id), file::mark)?;
+        self.ring(holder);
+        Ok(())
+    }
+
+    /// Tells the keeper of `holder` that there is a lease to renew. After the entry is there, for it looks at once; and before the claim
+    /// is on record, for whoever dies in between must not leave one that nobody renews.
+    fn ring(&self, holder: &Holder) {
+        // A worker renews what it holds itself, and the person has no process.
+        let (Party::Worker(session), Some(pid)) = (&holder.name, holder.pid) else { return };
+        if pid == Worker::pid() {
+            return;
+        }
+        let rung = names::find(&self.places, session)
+            .and_then(|named| Ok(named.map(|named| fifo::ring(&named.record.bell())).transpose()?));
+        // A keeper whose bell is none looks all the time.
+        if let Err(error) = rung {
+            tracing::warn!(holder = %holder.name, %error, "its keeper could not be told");
+        }
     }
 
     /// The first change of a task: entries in the indexes first, so that none is ever missing.
@@ -483,20 +520,22 @@ impl Tasks {
         let id = work.spec.id;
         let json = serde_json::to_vec(&work.to_task())?;
         file::with_dir(&self.copies.task(id), |path| file::post(path, &json))?;
-        if work.state != TaskState::Submitted {
-            match &held.listed {
-                Listing::No => {}
-                Listing::Perhaps => ready::remove(&self.copies, work)?,
-                Listing::At(path) => drop(file::remove(path)?),
-            }
+        match (&held.listed, &work.holder) {
+            _ if work.state == TaskState::Submitted => {}
+            (Listing::No, _) | (Listing::At(_), Some(_)) => {}
+            (Listing::Perhaps, _) => ready::remove(&self.copies, work)?,
+            (Listing::At(path), None) => drop(file::remove(path)?),
         }
         if let Some(what) = what {
             self.tell_feed(work, what)?;
         }
-        if let Some(holder) = &work.holder {
-            leases::begin(&self.copies, id, holder)?;
+        let Some(holder) = &work.holder else { return Ok(()) };
+        if let Listing::At(entry) = &held.listed
+            && leases::begin_as(&self.copies, id, holder, entry)?
+        {
+            return Ok(());
         }
-        Ok(())
+        leases::begin(&self.copies, id, holder)
     }
 
     /// Takes the mark away that bears the name `hand`, unless it says who holds the task.

@@ -3,7 +3,9 @@
 use super::*;
 use crate::a2a::worker::Worker;
 use crate::model::a2a::Part;
+use crate::model::ids::{AgentId, Session};
 use crate::model::work::{After, OnFailed, WorkMeta};
+use crate::tools::lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
@@ -318,6 +320,32 @@ fn what_a_holder_that_is_gone_held_is_for_others() {
     let last = world.worker("y");
     let given = ClaimRequest { id: Some(b), ..wish(&last) };
     assert_eq!(world.tasks.claim(&given).unwrap().unwrap().generation, 2, "nobody had to reap before");
+}
+
+#[test]
+fn a_claim_in_the_name_of_an_agent_rings_its_keeper_and_so_does_whoever_makes_its_entry_again() {
+    let world = world();
+    let (session, agent): (Session, AgentId) = ("fix".parse().unwrap(), AgentId(clock::new_id()));
+    names::reserve(&world.tasks.places, &session, &project(), agent).unwrap();
+    let record = world.tasks.places.record(&project(), agent);
+    file::make_dirs(&record.0).unwrap();
+    // The lock of a keeper that is another process.
+    let _lock = lock::exclusive(&record.keeper_lock(), LIMIT).unwrap();
+    std::fs::write(record.keeper_lock(), "1\n").unwrap();
+    let a = world.add("a", &[]);
+    let name = Party::Worker(session);
+    let request = ClaimRequest { by: name.clone().into(), pid: Some(1), role: None, lease: None, id: None };
+    crate::tools::runtime::runtime().unwrap().block_on(async {
+        let mut bell = fifo::Bell::listen(&record.bell()).unwrap();
+        world.tasks.claim(&request).unwrap().unwrap();
+        bell.rung().await.unwrap();
+        // The root is wiped, so the keeper has seen that it holds nothing.
+        std::fs::remove_dir_all(&world.tasks.copies.0).unwrap();
+        world.tasks.build().unwrap();
+        bell.rung().await.unwrap();
+        assert_eq!(world.tasks.get(a).unwrap().owner(), Some(&name));
+        assert!(world.tasks.copies.lease(a).exists());
+    });
 }
 
 #[test]

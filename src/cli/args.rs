@@ -109,8 +109,9 @@ pub(super) struct Cli {
     pub json: bool,
 }
 
-/// The verbs.
+/// The verbs. What belongs to one is laid out only when it is typed: all of it takes as long as the rest of a start.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Verb {
     /// Start one agent on a task and follow it until it ends
     #[command(after_help = RUN_EXAMPLES)]
@@ -331,6 +332,7 @@ pub(super) struct Wait {
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum TaskVerb {
     /// Create a task; its id is printed
     Create(TaskCreate),
@@ -364,6 +366,7 @@ pub(super) enum TaskVerb {
 
 /// What to do with messages.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum MsgVerb {
     /// Send a message
     Send(MsgSend),

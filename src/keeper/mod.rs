@@ -84,7 +84,8 @@ pub fn keep(record: &Path) -> ExitCode {
         let mut keeper = Keeper::take_over(&record)?;
         let spec = &keeper.pen.agent.spec;
         let party = Party::Worker(spec.session.clone());
-        let leases = leases::keep(keeper.house.settings.places.clone(), spec.project.clone(), party);
+        let places = keeper.house.settings.places.clone();
+        let leases = leases::keep(places, spec.project.clone(), party, record.clone());
         let leases = tokio::spawn(leases);
         let ended = keeper.run().await;
         leases.abort();

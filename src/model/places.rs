@@ -12,7 +12,7 @@
 //!   <project>/lock               held while a worktree is added
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
-//!                                token  refused.log  bin/  homes/<cli>/
+//!                                bell  token  refused.log  bin/  homes/<cli>/
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
@@ -275,6 +275,11 @@ impl Record {
     /// There when somebody asked for the agent to be killed.
     pub fn stop(&self) -> PathBuf {
         self.0.join("stop")
+    }
+
+    /// Written to by whoever claims a task in the agent's name: its keeper has leases to renew from then on.
+    pub fn bell(&self) -> PathBuf {
+        self.0.join("bell")
     }
 
     /// The git settings as they were before any agent ran here.

@@ -10,9 +10,12 @@
 #![expect(clippy::disallowed_methods, reason = "the one file that wraps std::fs")]
 
 use super::crash;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,6 +93,8 @@ const ROOM: u64 = 16 << 10;
 /// The largest file that is read into memory, in bytes. The longest of ours, the beginning of an agent's output, has 48 MiB.
 pub const LARGEST: u64 = 64 << 20;
 
+/// How much of a directory is read at a time, in bytes: more than a shard of ready tasks takes.
+const NAMES: usize = 8 << 10;
 /// How often a directory is made that others remove.
 const DIR_TRIES: u32 = 100;
 
@@ -117,6 +122,27 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
         drop(fs::remove_file(from));
         Error::new("write", to, e)
     })
+}
+
+/// Renames `from`, replacing what is at `to`; false if it is not there. Not synced.
+pub fn move_there(from: &Path, to: &Path) -> Result<bool> {
+    crash::point(|| format!("move to {}", crash::short(to)));
+    match fs::rename(from, to) {
+        Ok(()) => Ok(true),
+        Err(e) if missing(&e) && matches!(ownership(from), Ok(None)) => Ok(false),
+        Err(e) => Err(Error::new("write", to, e)),
+    }
+}
+
+/// Makes `path` another name of the file `of`; false if that is not there. It may be there already.
+pub fn name_too(of: &Path, path: &Path) -> Result<bool> {
+    crash::point(|| format!("name {}", crash::short(path)));
+    match fs::hard_link(of, path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+        Err(e) if missing(&e) && matches!(ownership(of), Ok(None)) => Ok(false),
+        Err(e) => Err(Error::new("make", path, e)),
+    }
 }
 
 fn write_aside(path: &Path, bytes: &[u8], sync: bool) -> Result<PathBuf> {
@@ -198,6 +224,32 @@ pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
         Ok(file) => Ok(Some(file)),
         Err(e) if missing(&e) => Ok(None),
         Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+/// Opens the FIFO at `path` for reading and writing, making it if nothing is there. Nothing waits, here or later.
+pub fn fifo(path: &Path) -> Result<File> {
+    crash::point(|| format!("make the FIFO {}", crash::short(path)));
+    match rustix::fs::mknodat(CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(e) => return Err(Error::new("make", path, e)),
+    }
+    private().read(true).open(path).and_then(is_fifo).map_err(|e| Error::new("open", path, e))
+}
+
+/// Opens the FIFO at `path` for writing, without waiting; `None` if it is not there, or nobody has it open for reading.
+pub fn fifo_there(path: &Path) -> Result<Option<File>> {
+    match private().open(path).and_then(is_fifo) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if missing(&e) || e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Ok(None),
+        Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+fn is_fifo(file: File) -> io::Result<File> {
+    match rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        rustix::fs::FileType::Fifo => Ok(file),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no FIFO")),
     }
 }
 
@@ -406,16 +458,26 @@ pub fn remove_empty_dir(path: &Path) -> Result<bool> {
 
 /// The names in the directory `path`, in no order; `None` if it is not there.
 pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        // A file in place of the directory is not "no directory": what it held is still somewhere.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::new("list", path, e)),
-    };
-    entries
-        .map(|entry| entry.map(|e| e.file_name()).map_err(|e| Error::new("list", path, e)))
-        .collect::<Result<Vec<_>>>()
-        .map(Some)
+    let error = |e| Error::new("list", path, e);
+    let dir =
+        match rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty()) {
+            Ok(dir) => dir,
+            // A file in place of the directory is not "no directory": what it held is still somewhere.
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(error(e)),
+        };
+    // Small directories are listed for every claim, and this way in half the time that std takes.
+    let mut buffer = [MaybeUninit::uninit(); NAMES];
+    let mut entries = RawDir::new(dir, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(error)?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(Some(names))
 }
 
 /// Makes renames and new names in the directory `path` survive a power cut.
@@ -432,20 +494,19 @@ pub fn sync_all_around(path: &Path) -> Result<()> {
 
 /// Whether the open `file` is what is at `path` now.
 pub fn is_at(file: &File, path: &Path) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let error = |e| Error::new("look at", path, e);
-    let ours = file.metadata().map_err(error)?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(e) if missing(&e) => Ok(false),
-        Err(e) => Err(error(e)),
-    }
+    Ok(length_at(file, path)?.is_some())
 }
 
 /// The length of the open `file` if it is what is at `path` now, else `None`.
 pub fn length_at(file: &File, path: &Path) -> Result<Option<u64>> {
-    let length = file.metadata().map_err(|e| Error::new("look at", path, e))?.len();
-    Ok(is_at(file, path)?.then_some(length))
+    use std::os::unix::fs::MetadataExt;
+    let error = |e| Error::new("look at", path, e);
+    let ours = file.metadata().map_err(error)?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(((there.dev(), there.ino()) == (ours.dev(), ours.ino())).then_some(ours.len())),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) => Err(error(e)),
+    }
 }
 
 /// Which file something is: no two have the same one at a time.

@@ -211,12 +211,13 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
     }
 
     fn on(path: &Path, file: File) -> Result<Self> {
-        // Room for a usual one: it is read in one go, without asking how long it is.
-        let mut bytes = Vec::with_capacity(USUAL);
-        (&file)
-            .take(file::LARGEST)
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        // Nobody else writes to it, so of a usual one the first read is all.
+        let mut bytes = vec![0; USUAL];
+        let read = (&file).read(&mut bytes).and_then(|length| {
+            bytes.truncate(length);
+            if length < USUAL { Ok(0) } else { (&file).take(file::LARGEST).read_to_end(&mut bytes) }
+        });
+        read.map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let contents: Contents<T> = parse(path, &bytes)?;
         let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
         if contents.torn {
