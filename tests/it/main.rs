@@ -33,6 +33,7 @@ mod layers;
 mod mcp;
 mod pane;
 mod repositories;
+mod reservations;
 mod resume;
 mod run;
 mod schemas;
