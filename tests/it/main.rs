@@ -32,6 +32,7 @@ mod keeper;
 mod layers;
 mod mcp;
 mod pane;
+mod planted;
 mod repositories;
 mod reservations;
 mod resume;
