@@ -25,6 +25,7 @@ mod ready;
 pub mod reap;
 pub mod record;
 pub mod registry;
+pub mod reservations;
 pub mod root;
 mod settle;
 pub mod tasks;

@@ -86,6 +86,17 @@ An agent acts for itself: as the name that its keeper gave it. A claim ends with
 too slow is refused. Scripts of yours are all called user: give --generation N as the claim told it, so that one is not
 taken for another.";
 
+const RESERVE_EXAMPLES: &str = "\
+Examples:
+  ai_orch reserve src/parser 'tests/**/*parser*'       you are told who else has some of these
+  ai_orch reserve --exclusive --for 2h Cargo.toml      refused if somebody has it; then nobody else gets it
+  ai_orch reserve --list
+  ai_orch reserve --release                            all that is yours; or --release src/parser
+
+Patterns begin at the root of the repository: * ? [a-z] within a name, ** for any directories, {a,b} for one or the other; a
+directory means all that is in it. An agent's reservation ends with the agent, yours with its time. Nothing is locked:
+it is for those who ask before they change something.";
+
 const MSG_EXAMPLES: &str = "\
 Examples:
   ai_orch msg send parser 'use the new tokenizer'      to an agent, by its name
@@ -149,6 +160,9 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: MsgVerb,
     },
+    /// Reserve files, so that those who work side by side know who changes what
+    #[command(after_help = RESERVE_EXAMPLES)]
+    Reserve(Reserve),
     /// Let interrupted agents go on, or give an ended one more to do
     #[command(after_help = RESUME_EXAMPLES)]
     Resume(Resume),
@@ -567,6 +581,31 @@ pub(super) struct TaskWait {
     /// Give up after this time: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+}
+
+/// `reserve`.
+#[derive(Debug, Args)]
+pub(super) struct Reserve {
+    /// The files, as patterns from the root of the repository on
+    #[arg(value_name = "GLOB", required_unless_present_any = ["list", "release"])]
+    pub globs: Vec<String>,
+    /// Nobody else may reserve any of them
+    #[arg(long)]
+    pub exclusive: bool,
+    /// Give them back after this time: 90s, 30m, 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub lease: Option<Duration>,
+    /// What you need them for
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Show what is reserved, and by whom
+    #[arg(long, conflicts_with_all = ["globs", "exclusive", "lease", "why", "release", "op_id"])]
+    pub list: bool,
+    /// Give back what you reserved: these patterns, or all of yours
+    #[arg(long, conflicts_with_all = ["exclusive", "lease", "why"])]
+    pub release: bool,
+    #[command(flatten)]
+    pub op: Op,
 }
 
 /// `resume`.

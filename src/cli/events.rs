@@ -37,6 +37,10 @@ fn in_words(line: &EventLine) -> String {
             ("message", inbox.to_string(), format!("from {from}, number {seq}"))
         }
         Kind::Agent { session, state } => ("agent", session.to_string(), state.to_string()),
+        Kind::Reservation { by, rev, released } => {
+            let what = if *released { "gave files back" } else { "reserved files" };
+            ("files", by.to_string(), format!("{what}, record {rev}"))
+        }
         Kind::Gap => ("gap", String::new(), "what happened before is not kept".to_owned()),
     };
     format!("{time}  {kind:7}  {subject:36}  {says}")
@@ -62,6 +66,7 @@ mod tests {
             line(&format!(
                 r#""kind":"task","id":"{id}","rev":3,"state":"TASK_STATE_COMPLETED","generation":1"#
             )),
+            line(r#""kind":"reservation","by":"fix","rev":4,"released":false"#),
             line(r#""kind":"gap""#),
         ];
         insta::assert_snapshot!(lines.join("\n"), @"
@@ -69,6 +74,7 @@ mod tests {
         10:00:00  message  fix                                   from user, number 3
         10:00:00  task     01a1f8a1-3531-72e3-8e2e-ea70f421d1eb  working by fix, claim 1, revision 2
         10:00:00  task     01a1f8a1-3531-72e3-8e2e-ea70f421d1eb  completed, revision 3
+        10:00:00  files    fix                                   reserved files, record 4
         10:00:00  gap                                            what happened before is not kept
         ");
     }

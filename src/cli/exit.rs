@@ -58,6 +58,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "wrong_role"
         | "not_yours"
         | "name_of_agent"
+        | "reserved"
         | "still_runs"
         | "nobody"
         | "too_many_messages"

@@ -24,6 +24,7 @@ mod follow;
 mod logs;
 mod msg;
 mod print;
+mod reserve;
 mod resume;
 mod run;
 mod task;
@@ -212,6 +213,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),
         Verb::Msg { verb } => msg::msg(house, verb, json, screen),
         Verb::Task { verb } => task::task(house, verb, json, screen),
+        Verb::Reserve(asked) => reserve::reserve(house, asked, json, screen),
         Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
         Verb::Clean(asked) => clean::clean(house, asked, json, screen),
         Verb::Undo(asked) => undo::undo(house, &asked, json, screen),

@@ -179,6 +179,38 @@ pub(super) struct End {
     pub op_id: Option<String>,
 }
 
+/// `reserve_files`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reserve {
+    /// Files or directories from the root of the repository on, with `*`, `?`, `[a-z]`, `**` and `{a,b}`.
+    pub globs: Vec<String>,
+    /// Whether nobody else may reserve any of them; refused if somebody has.
+    #[serde(default)]
+    pub exclusive: Option<bool>,
+    /// For at most so long; until your end if not said.
+    #[serde(default)]
+    pub minutes: Option<u32>,
+    /// What you need them for.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// A name of yours for this call; the same call with the same name is done once.
+    #[serde(default)]
+    pub op_id: Option<String>,
+}
+
+/// `release_files`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Release {
+    /// As you reserved them; all of yours if not said.
+    #[serde(default)]
+    pub globs: Option<Vec<String>>,
+    /// A name of yours for this call; the same call with the same name is done once.
+    #[serde(default)]
+    pub op_id: Option<String>,
+}
+
 /// `add_artifact`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,8 @@
 //! The tools: their names, what they take, and which story each one tells.
 
-use super::forms::{Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Send, Update, Wait};
+use super::forms::{
+    Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Release, Reserve, Send, Update, Wait,
+};
 use super::schema::{properties, schema};
 use crate::life::House;
 use crate::model::ids::TaskId;
@@ -12,7 +14,7 @@ use crate::ops::letters::Letter;
 use crate::ops::office::Office;
 use crate::ops::pause::Woken;
 use crate::ops::tasks::{Asked, NewTask, Outcome, Progress};
-use crate::ops::{self, Error, letters, tasks};
+use crate::ops::{self, Error, letters, reserve, tasks};
 use crate::rules::nearest::nearest;
 use rmcp::model::{Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -86,6 +88,9 @@ pub(super) fn offered() -> Vec<Tool> {
         tool::<End>("complete_task", "Your task is done. Add its artifacts before.", Does::Adds),
         tool::<End>("fail_task", "Your task cannot be done by anybody.", Does::Adds),
         tool::<End>("release_task", "Give your task back, for others to claim.", Does::Adds),
+        tool::<Reserve>("reserve_files", "Say which files you will change; tells who else will.", Does::Adds),
+        tool::<Release>("release_files", "Say that you will not change files any more.", Does::Adds),
+        tool::<Nothing>("list_reservations", "Who reserved which files.", Does::Looks),
     ]
 }
 
@@ -181,6 +186,23 @@ async fn carry_out(
                 Woken::Nothing => "nothing",
             };
             answer(&json!({"came": woken}))
+        }
+        "reserve_files" => {
+            let Reserve { globs, exclusive, minutes, why, op_id } = read(name, arguments)?;
+            let lease = minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+            let exclusive = exclusive.unwrap_or_default();
+            let asked = reserve::Asked { globs, exclusive, lease, why, op_id };
+            let granted = reserve::reserve(office, caller, &asked)?;
+            answer(&json!({"reserved": granted.reserved, "others": granted.others}))
+        }
+        "release_files" => {
+            let Release { globs, op_id } = read(name, arguments)?;
+            let released = reserve::release(office, caller, &globs.unwrap_or_default(), op_id)?;
+            answer(&json!({"released": released}))
+        }
+        "list_reservations" => {
+            read::<Nothing>(name, arguments)?;
+            answer(&json!({"reservations": reserve::list(office, caller)?}))
         }
         _ => work(office, caller, name, arguments),
     }

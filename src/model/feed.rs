@@ -49,6 +49,15 @@ pub enum Kind {
         /// Its state.
         state: State,
     },
+    /// Somebody reserved files or gave some back: each `rev` once.
+    Reservation {
+        /// Who.
+        by: Party,
+        /// The number of the record.
+        rev: u64,
+        /// Whether they were given back.
+        released: bool,
+    },
     /// What happened before this cannot be told: the root was wiped, or it was too long ago. Look at everything again.
     Gap,
 }

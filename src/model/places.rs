@@ -11,6 +11,7 @@
 //!   cleaned/<id>                 link to the record of an agent that was cleaned
 //!   <project>/lock               held while a worktree is added
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
+//!   <project>/reservations       journal of the files that are reserved
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
 //!                                bell  token  refused.log  bin/  homes/<cli>/
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
@@ -108,6 +109,11 @@ impl Places {
     /// Held by a worker that is no agent, as long as it lives.
     pub fn worker_lock(&self, project: &Project, name: &Session) -> PathBuf {
         self.state.join(&project.0).join("workers").join(format!("{name}.lock"))
+    }
+
+    /// The journal of the files that are reserved.
+    pub fn reservations(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("reservations")
     }
 
     /// Contents too large for a record, by their checksum.

@@ -1,9 +1,12 @@
-//! What programs read about tasks and mail: the shapes of `task … --json` and `msg … --json`. All carry `"v":1`; their schemas are in `design/formats`.
+//! What programs read about tasks, mail and reserved files: the shapes of `task … --json`, `msg … --json` and `reserve … --json`. All carry
+//! `"v":1`; their schemas are in `design/formats`.
 
 use super::a2a::Task;
+use super::glob::Glob;
 use super::ids::Party;
 use super::mail::{DeadLetter, Given, Receipt};
 use super::report::ErrorBody;
+use super::reservation::Reserved;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,4 +89,33 @@ pub struct DeadLettersReport {
     pub v: u32,
     /// The messages.
     pub letters: Vec<DeadLetter>,
+}
+
+/// What came of reserving files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReserveReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// What the caller has reserved by it.
+    pub reserved: Vec<Reserved>,
+    /// What others have reserved of the same files: agree with them.
+    pub others: Vec<Reserved>,
+}
+
+/// What was given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The patterns, as they were reserved.
+    pub released: Vec<Glob>,
+}
+
+/// All that is reserved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationsReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// By name and pattern.
+    pub reservations: Vec<Reserved>,
 }

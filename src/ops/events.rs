@@ -2,6 +2,7 @@
 
 use super::Result;
 use crate::a2a::feed::Follower;
+use crate::a2a::root;
 use crate::a2a::watch::Watch;
 use crate::life::House;
 use crate::model::feed::EventLine;
@@ -19,6 +20,8 @@ pub async fn events(
 ) -> Result<bool> {
     let project = super::list::project_here(house)?;
     let places = &house.settings.places;
+    // What somebody else planted there tells nothing of ours.
+    root::check(&places.root, rustix::process::getuid().as_raw())?;
     let mut follower = match since {
         Since::Beginning => Follower::new(places, &project, None),
         Since::Cursor(cursor) => Follower::new(places, &project, Some(cursor)),

@@ -25,6 +25,7 @@ pub mod office;
 pub mod others;
 pub mod pause;
 pub mod replay;
+pub mod reserve;
 pub mod resume;
 pub mod run;
 pub mod show;
@@ -49,6 +50,12 @@ pub enum Error {
     InboxMended {
         /// Whose.
         reader: Party,
+        /// Where the damaged one is.
+        kept: PathBuf,
+    },
+    /// The journal of reservations was not what was written.
+    #[error("the journal of reservations was damaged: what could be read of it is in its place, the old one is {}", Shown(&.kept.to_string_lossy()))]
+    ReservationsMended {
         /// Where the damaged one is.
         kept: PathBuf,
     },
@@ -158,7 +165,7 @@ impl Error {
     /// A word that does not change, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InboxMended { .. } => "damaged",
+            Self::InboxMended { .. } | Self::ReservationsMended { .. } => "damaged",
             Self::NoTask { .. } => "no_task",
             Self::Usage { .. } => "usage",
             Self::NoneInstalled { .. } => "cli_missing",
@@ -184,7 +191,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
-            Self::InboxMended { .. } => Some("do the same once more".to_owned()),
+            Self::InboxMended { .. } | Self::ReservationsMended { .. } => Some("do the same once more".to_owned()),
             Self::NoTask { .. } => Some("all tasks: ai_orch task list".to_owned()),
             Self::NoneInstalled { install, .. } => {
                 let lines: Vec<String> =

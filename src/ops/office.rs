@@ -1,9 +1,10 @@
-//! The tasks and inboxes of one repository, for one process: opened once, because what was read of an inbox is kept.
+//! The tasks, inboxes and reservations of one repository, for one process: opened once, because what was read of an inbox is kept.
 
 use super::Result;
 use super::caller::Caller;
 use crate::a2a::feed::Feed;
 use crate::a2a::mail::Mail;
+use crate::a2a::reservations::Reservations;
 use crate::a2a::tasks::Tasks;
 use crate::life::House;
 use crate::model::feed::Kind;
@@ -23,6 +24,8 @@ pub struct Office {
     pub(super) tasks: Tasks,
     /// Its inboxes.
     pub(super) mail: Mail,
+    /// Who reserved which of its files.
+    pub(super) reservations: Reservations,
 }
 
 impl Office {
@@ -37,6 +40,7 @@ impl Office {
         Ok(Self {
             tasks: Tasks::open(&places, &project)?.with_feed(Arc::new(tell)),
             mail: Mail::new(&places, &project),
+            reservations: Reservations::open(&places, &project)?,
             places,
             project,
         })

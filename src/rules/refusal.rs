@@ -1,10 +1,11 @@
-//! Why something that was asked about a task is not done.
+//! Why something that was asked about a task, or about files to reserve, is not done.
 
 use crate::model::a2a::TaskState;
-use crate::model::ids::{Party, TaskId};
+use crate::model::glob::Glob;
+use crate::model::ids::{Moment, Party, TaskId};
 use crate::model::text::Shown;
 
-/// A request about a task that is refused. Nothing has changed.
+/// A request that is refused. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No task has this id.
@@ -109,12 +110,51 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// Somebody else reserved some of the files.
+    #[error("{0}")]
+    Reserved(Box<Taken>),
+    /// A later version of this program has written in the journal of reservations.
+    #[error("a newer ai_orch has reserved files here")]
+    NewerReservations,
     /// An agent has the name.
     #[error("'{name}' is an agent, whose keeper speaks for it")]
     NameOfAgent {
         /// The name.
         name: String,
     },
+}
+
+/// Files that somebody wants, and somebody else has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What was asked for.
+    pub wanted: Glob,
+    /// Who has some of it.
+    pub holder: Party,
+    /// As what.
+    pub glob: Glob,
+    /// Whether for itself alone.
+    pub exclusive: bool,
+    /// Until when; else as long as it works.
+    pub until: Option<Moment>,
+    /// How many more reservations are in the way.
+    pub more: usize,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { wanted, holder, glob, exclusive, until, more } = self;
+        let alone = if *exclusive { " for itself alone" } else { "" };
+        write!(f, "'{wanted}' is not reserved: '{holder}' has '{glob}'{alone}, ")?;
+        match until {
+            Some(until) => write!(f, "until {until}")?,
+            None => write!(f, "as long as it works")?,
+        }
+        if *more > 0 {
+            write!(f, "; {more} more reservations are in the way")?;
+        }
+        Ok(())
+    }
 }
 
 fn holds(owner: Option<&Party>, generation: u64) -> String {
@@ -146,7 +186,8 @@ impl Refusal {
             Self::BadParts { .. } => "bad_parts",
             Self::NoDependency { .. } => "no_dependency",
             Self::TooLarge { .. } => "too_large",
-            Self::NewerTask { .. } => "newer_record",
+            Self::NewerTask { .. } | Self::NewerReservations => "newer_record",
+            Self::Reserved(_) => "reserved",
             Self::DamagedTask { .. } => "damaged",
             Self::NameOfAgent { .. } => "name_of_agent",
         }
@@ -173,7 +214,14 @@ impl Refusal {
             }
             Self::BadParts { why } => Some(format!("mend that and ask again: {}", Shown(why))),
             Self::TooLarge { .. } => Some("put it in a file, and say where the file is".to_owned()),
-            Self::NewerTask { .. } => Some("use that ai_orch for it".to_owned()),
+            Self::NewerTask { .. } | Self::NewerReservations => Some("use that ai_orch for it".to_owned()),
+            Self::Reserved(taken) => {
+                let warned = if taken.exclusive { "" } else { "; or reserve it without --exclusive" };
+                Some(format!(
+                    "agree with '{0}': ai_orch msg send {0} 'TEXT'{warned}; all reservations: ai_orch reserve --list",
+                    taken.holder
+                ))
+            }
             Self::DamagedTask { id, .. } => {
                 Some(format!("put it aside and end the task: ai_orch task cancel {id}"))
             }

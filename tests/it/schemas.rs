@@ -11,9 +11,10 @@ use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
     ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
+use ai_orch::model::reservation::ReservationRecord;
 use ai_orch::model::together::{
-    AckReport, ClaimReport, DeadLettersReport, InboxReport, SendReport, TaskReport, TaskWaitReport,
-    TasksReport,
+    AckReport, ClaimReport, DeadLettersReport, InboxReport, ReleaseReport, ReservationsReport, ReserveReport,
+    SendReport, TaskReport, TaskWaitReport, TasksReport,
 };
 use ai_orch::model::work::TaskRecord;
 use schemars::JsonSchema;
@@ -26,7 +27,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 26] {
+fn schemas() -> [(&'static str, Value); 30] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -43,6 +44,10 @@ fn schemas() -> [(&'static str, Value); 26] {
         ("msg-dead", schema::<DeadLettersReport>()),
         ("msg-read", schema::<InboxReport>()),
         ("msg-send", schema::<SendReport>()),
+        ("release", schema::<ReleaseReport>()),
+        ("reservation-record", schema::<ReservationRecord>()),
+        ("reservations", schema::<ReservationsReport>()),
+        ("reserve", schema::<ReserveReport>()),
         ("resume", schema::<ResumesReport>()),
         ("run", schema::<RunReport>()),
         ("show", schema::<ShowReport>()),
@@ -262,6 +267,11 @@ fn every_document_is_of_its_schema() {
         check("show", &house.ok(["show", session, "--json"]));
         check("diff", &house.ok(["diff", session, "--json"]));
     }
+    check("reserve", &house.ok(["reserve", "--json", "--why", "x", "x"]));
+    check("reservations", &house.ok(["reserve", "--list", "--json"]));
+    let diff = house.ok(["diff", "one", "--json"]);
+    assert!(diff.contains("x is reserved by user, as x"), "{diff}");
+    check("release", &house.ok(["reserve", "--release", "--json"]));
     let logs = house.ok(["logs", "one", "--json"]);
     assert!(logs.lines().count() > 6, "{logs}");
     logs.lines().for_each(|line| check("logs", line));

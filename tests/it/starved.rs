@@ -70,6 +70,44 @@ fn without_inotify_followers_look_for_themselves() {
     assert_eq!(house.git(&["show", "ai_orch/two:x"]), "x");
 }
 
+#[test]
+fn without_inotify_who_waits_for_tasks_and_mail_is_slower_and_not_wrong() {
+    let house = House::new();
+    let id = house.ok(["task", "create", "held"]).trim().to_owned();
+    house.ok(["task", "claim", &id]);
+    let spawn = |words: &[&str]| {
+        let mut command = without_inotify(&house, words)?;
+        Some(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let Some(mut follower) = spawn(&["events", "-f"]) else { return };
+    let verbs = [
+        &["msg", "read", "--wait", "100s"][..],
+        &["task", "wait", &id, "--timeout", "100s"],
+        &["task", "claim", "--wait", "100s"],
+    ];
+    let waiting = verbs.map(|words| spawn(words).unwrap());
+    house.ok(["msg", "send", "user", "hello"]);
+    house.ok(["task", "complete", &id]);
+    house.ok(["task", "create", "wanted"]);
+    for (child, (words, expected)) in
+        waiting.into_iter().zip(verbs.into_iter().zip(["hello", "completed", "wanted"]))
+    {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{words:?}: {output:?}");
+    }
+    // Everything that happened arrives, in its order; then nobody reads on, and it ends.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(follower.stdout.take().unwrap()));
+    let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains("TASK_STATE_COMPLETED"));
+    assert!(told.is_some_and(|line| line.contains(&id)));
+    drop(lines);
+    let ended = eventually("it notices", || {
+        house.ok(["msg", "send", "user", "more"]);
+        follower.try_wait().unwrap()
+    });
+    assert!(ended.success(), "{ended}");
+}
+
 /// The binary with at most `files` descriptors.
 fn with_files(house: &House, files: u32, words: &[&str]) -> Done {
     let mut command = house.command("timeout");

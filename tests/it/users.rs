@@ -162,6 +162,18 @@ fn a_root_that_another_user_made_first_is_refused_and_never_touched() {
             run.stderr.contains(root.to_str().unwrap()) && run.stderr.contains("AI_ORCH_ROOT"),
             "{how}: {run}"
         );
+        for words in [
+            &["task", "create", "x"][..],
+            &["task", "claim"],
+            &["msg", "send", "user", "x"],
+            &["msg", "read"],
+            &["events"],
+            &["reserve", "x"],
+        ] {
+            let done = victim.orch(words);
+            assert_eq!(done.code, 8, "{how} {words:?}: {done}");
+            assert!(done.stderr.contains(root.to_str().unwrap()), "{how} {words:?}: {done}");
+        }
         assert_eq!(victim.names(), [""; 0]);
         assert_eq!(victim.orch(&["doctor"]).code, 6);
         assert_eq!(fs::read_dir(&mine).unwrap().count(), 0, "{how}");
