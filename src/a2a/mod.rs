@@ -28,6 +28,7 @@ pub mod registry;
 pub mod root;
 mod settle;
 pub mod tasks;
+pub mod unread;
 pub mod watch;
 pub mod worker;
 

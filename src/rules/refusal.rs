@@ -1,7 +1,7 @@
 //! Why something that was asked about a task is not done.
 
 use crate::model::a2a::TaskState;
-use crate::model::ids::{Party, TaskId};
+use crate::model::ids::{Party, Session, TaskId};
 use crate::model::text::Shown;
 
 /// A request about a task that is refused. Nothing has changed.
@@ -109,6 +109,16 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// It is what an agent does itself.
+    #[error(
+        "the task {id} is what the agent '{agent}' does itself: nobody else claims it, changes it or makes tasks wait for it"
+    )]
+    OwnTask {
+        /// The task.
+        id: TaskId,
+        /// The agent.
+        agent: Session,
+    },
     /// An agent has the name.
     #[error("'{name}' is an agent, whose keeper speaks for it")]
     NameOfAgent {
@@ -148,6 +158,7 @@ impl Refusal {
             Self::TooLarge { .. } => "too_large",
             Self::NewerTask { .. } => "newer_record",
             Self::DamagedTask { .. } => "damaged",
+            Self::OwnTask { .. } => "own_task",
             Self::NameOfAgent { .. } => "name_of_agent",
         }
     }
@@ -177,6 +188,9 @@ impl Refusal {
             Self::DamagedTask { id, .. } => {
                 Some(format!("put it aside and end the task: ai_orch task cancel {id}"))
             }
+            Self::OwnTask { agent, .. } => Some(format!(
+                "tell it something: ai_orch msg send {agent} 'TEXT'; stop it: ai_orch kill {agent}"
+            )),
             Self::NameOfAgent { .. } => Some("choose another name".to_owned()),
         }
     }
