@@ -33,6 +33,7 @@ pub mod show;
 pub mod tasks;
 pub mod undo;
 pub mod wait;
+pub mod watching;
 pub mod whoami;
 
 /// A verb that could not do what was asked.
