@@ -63,3 +63,56 @@ impl<'p> Counter<'p> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::a2a::{Message, Role};
+    use crate::model::mail::{Draft, How};
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn copies_are_believed_only_where_they_changed_last() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        let places = Places { root: at("root"), state: at("state"), data: at("data"), config: at("config") };
+        let project = Project("p-1".to_owned());
+        let (mail, reader) = (Mail::new(&places, &project), Party::User);
+        let count = || Counter::new(&places).count(&project, &reader).unwrap();
+        let built = places.copies(&project).built();
+        assert_eq!(count(), 0);
+        for n in 0..3 {
+            let message = Message::text(n.to_string(), Role::User, "hello");
+            mail.send(&Draft::new(Party::User, reader.clone(), message)).unwrap();
+        }
+        assert_eq!(count(), 3, "by the journal");
+        fs::write(&built, "1\n").unwrap();
+        assert_eq!(count(), 3);
+        let (dir, inbox) = (places.copies(&project).mail(&reader), places.inbox(&project, &reader));
+        let changed = |path: &std::path::Path, ago: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000 - ago);
+            fs::File::open(path).unwrap().set_modified(at).unwrap();
+        };
+        // Somebody died between journal and copy.
+        let copies = || fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path());
+        fs::remove_file(copies().next().unwrap()).unwrap();
+        changed(&dir, 2);
+        changed(&inbox, 1);
+        assert_eq!(count(), 3);
+        // Or while the copy was written.
+        changed(&dir, 0);
+        assert_eq!(count(), 2, "what the copies say is believed, without a look at the journal");
+        fs::write(dir.join(".x.1.0"), "").unwrap();
+        changed(&dir, 0);
+        assert_eq!(count(), 3);
+        let by = crate::tools::process::me().unwrap();
+        let given = mail.read(&reader, &by, 2).unwrap();
+        assert_eq!(count(), 3, "taken is not acknowledged");
+        let ids: Vec<_> = given.iter().map(|given| given.envelope.id).collect();
+        mail.ack(&reader, &ids, How::Said).unwrap();
+        assert_eq!(count(), 1);
+        mail.bury(&reader, "nobody comes").unwrap();
+        assert_eq!(count(), 0);
+    }
+}

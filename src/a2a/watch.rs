@@ -216,7 +216,9 @@ mod tests {
     fn only_what_was_asked_for_last_is_watched() {
         within(async |dir| {
             let dirs = ["a", "b"].map(|name| dir.join(name));
-            dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+            for dir in &dirs {
+                fs::create_dir(dir).unwrap();
+            }
             let mut watch = Watch::new();
             assert_eq!(watch.watch(&dirs), ANEW);
             assert_eq!(watch.watch(&dirs[..1]), AS_BEFORE);
@@ -234,7 +236,7 @@ mod tests {
         let limit: usize = limit.trim().parse().unwrap();
         within(async |dir| {
             let mut watch = Watch::new();
-            watch.watch(&[dir.clone()]);
+            watch.watch(std::slice::from_ref(&dir));
             for n in 0..=limit {
                 let file = dir.join((n % 2).to_string());
                 fs::write(&file, "x").unwrap();

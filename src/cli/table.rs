@@ -35,14 +35,11 @@ pub(super) fn lines(
     ages: Ages,
     kept: &mut Columns,
 ) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    if report.agents.is_empty() {
-        lines.push("No agents. Start one: ai_orch run 'TASK'".to_owned());
-    }
-    let mut lines: Vec<(String, String)> = lines.into_iter().map(plain).collect();
-    if !report.agents.is_empty() {
-        rows(screen, report, ages, kept, &mut lines);
-    }
+    let mut lines = if report.agents.is_empty() {
+        vec![plain("No agents. Start one: ai_orch run 'TASK'".to_owned())]
+    } else {
+        rows(screen, report, ages, kept)
+    };
     let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
     let stuck = (stuck > 0).then(|| interrupted(stuck));
     let below: Vec<String> =
@@ -73,10 +70,9 @@ fn for_you(mail: &ForYou, report: &ListReport) -> String {
 
 fn told(age: Duration, ages: Ages) -> String {
     match (ages, age.as_secs() / 60) {
-        (Ages::Exact, _) => wording::duration(age),
         (Ages::Minutes, 0) => "<1m".to_owned(),
         (Ages::Minutes, minutes @ 1..60) => format!("{minutes}m"),
-        (Ages::Minutes, _) => wording::duration(age),
+        _ => wording::duration(age),
     }
 }
 
@@ -112,13 +108,7 @@ fn row(a: &AgentReport, ages: Ages) -> [String; HEADS.len()] {
     ]
 }
 
-fn rows(
-    screen: &Screen,
-    report: &ListReport,
-    ages: Ages,
-    kept: &mut Columns,
-    lines: &mut Vec<(String, String)>,
-) {
+fn rows(screen: &Screen, report: &ListReport, ages: Ages, kept: &mut Columns) -> Vec<(String, String)> {
     let heads = HEADS.map(str::to_owned);
     let rows: Vec<_> = report.agents.iter().map(|agent| row(agent, ages)).collect();
     let mut shown = Vec::new();
@@ -143,6 +133,7 @@ fn rows(
         shown.retain(|i| *i != drop);
     }
     let colours: Vec<&str> = report.agents.iter().map(|a| state_colour(a.state)).collect();
+    let mut lines = Vec::new();
     for (number, row) in std::iter::once(&heads).chain(&rows).enumerate() {
         let (mut text, mut painted) = (String::new(), String::new());
         for (place, i) in shown.iter().enumerate() {
@@ -164,4 +155,5 @@ fn rows(
         }
         lines.push((text.trim_end().to_owned(), painted.trim_end().to_owned()));
     }
+    lines
 }

@@ -7,7 +7,7 @@ use crate::a2a::tasks::Filter;
 use crate::a2a::{self, look};
 use crate::model::a2a::{Task, TaskState};
 use crate::model::agent::State;
-use crate::model::ids::{Party, TaskId};
+use crate::model::ids::{Moment, Party, TaskId};
 use crate::model::report::AgentReport;
 use crate::model::work::{Work, WorkMeta};
 use crate::rules::own_task::{id_of, own_task};
@@ -90,7 +90,7 @@ impl Found {
             Self::Shared(work) => Some(work.created),
             Self::Own(own) => WorkMeta::of(&own.task).map(|meta| meta.created),
         };
-        (created.map_or(0, |at| at.as_millis()), self.id())
+        (created.map_or(0, Moment::as_millis), self.id())
     }
 
     /// The directories in which its changes are told.

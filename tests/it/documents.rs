@@ -323,7 +323,7 @@ fn what_programs_read() {
       "v": 1
     }
     "#);
-    assert_eq!(show["agent"], run.json()["agent"]);
+    assert_eq!(show["agent"], list.json()["agents"][0], "and what list tells");
     let logs: Vec<Value> = call(&["logs", "one", "--json"])
         .run()
         .stdout

@@ -41,3 +41,4 @@ mod together;
 mod typing;
 mod users;
 mod versions;
+mod watching;

@@ -265,9 +265,9 @@ fn an_agents_own_task_is_listed_and_waited_for_and_nobody_elses_to_change() {
             .collect()
     };
     assert_eq!(ids(&[]), [own.clone(), shared.clone()], "the oldest first");
-    assert_eq!(ids(&["--owner", "solo"]), [own.clone()]);
-    assert_eq!(ids(&["--context-id", "c-1", "--state", "working"]), [own.clone()]);
-    assert_eq!(ids(&["--state", "submitted"]), [shared.clone()]);
+    assert_eq!(ids(&["--owner", "solo"]), [own.as_str()]);
+    assert_eq!(ids(&["--context-id", "c-1", "--state", "working"]), [own.as_str()]);
+    assert_eq!(ids(&["--state", "submitted"]), [shared.as_str()]);
     let table = house.ok(["task", "list"]);
     let row = table.lines().find(|line| line.starts_with(end)).unwrap();
     assert!(row.contains("agent") && row.contains("solo"), "{table}");
@@ -289,7 +289,7 @@ fn an_agents_own_task_is_listed_and_waited_for_and_nobody_elses_to_change() {
     assert_eq!(house.orch(["task", "wait", end, "--timeout", "1s"]).run().code, 7);
     // What the copies are worth: nothing that could not be told without them.
     std::fs::remove_dir_all(own_copies(&house)).unwrap();
-    assert_eq!(ids(&["--state", "working"]), [own.clone()]);
+    assert_eq!(ids(&["--state", "working"]), [own.as_str()]);
     let waiting = house.orch(["task", "wait", &own, "--json"]).spawn();
     std::fs::write(&go, "").unwrap();
     let done = waiting.wait_with_output().unwrap();
