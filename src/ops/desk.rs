@@ -134,7 +134,7 @@ pub async fn wait(
         for task in &mut tasks {
             *task = again(office, task)?;
             match &*task {
-                Found::Own(own) if !task.rests() => keepers.listen(&own.named)?,
+                Found::Own(own) if !task.rests() => keepers.listen(&own.named),
                 _ => {}
             }
         }

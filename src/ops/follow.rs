@@ -74,7 +74,7 @@ pub async fn follow(
             }
             return Ok(Some(Followed { report, left: !over }));
         }
-        keepers.listen(named)?;
+        keepers.listen(named);
         let mut changed = std::pin::pin!(watch.changed(&dirs));
         loop {
             tokio::select! {

@@ -1,6 +1,5 @@
 //! The ends of keepers, which no file tells: the kernel does, so that nobody waits for a dead one.
 
-use super::Result;
 use crate::a2a::names::Named;
 use crate::a2a::record;
 use crate::model::ids::{AgentId, ProcessId};
@@ -17,26 +16,27 @@ pub(super) struct Keepers {
 }
 
 impl Keepers {
-    /// Listens to the keeper of an agent as well: to the one that is on record now, if the one known before has ended.
-    pub(super) fn listen(&mut self, named: &Named) -> Result<()> {
+    /// Listens to the keeper of an agent as well: to the one that is on record now, if the one known before has ended. Of a record that
+    /// cannot be read nobody knows the keeper; whoever listens looks by and by.
+    pub(super) fn listen(&mut self, named: &Named) {
         let before = self.known.get(&named.id);
         if before.is_some_and(|(_, ended)| !ended) {
-            return Ok(());
+            return;
         }
-        let Some(keeper) = record::load(&named.record)?.and_then(|agent| agent.keeper) else { return Ok(()) };
+        let agent = record::load(&named.record).ok().flatten();
+        let Some(keeper) = agent.and_then(|agent| agent.keeper) else { return };
         if before.is_some_and(|(process, _)| *process == keeper) {
-            return Ok(());
+            return;
         }
         self.known.insert(named.id, (keeper.clone(), false));
         let id = named.id;
         self.ends.spawn(async move {
             if process::end_of(&keeper).await.is_err() {
-                // Nobody can tell; whoever listens looks by and by.
+                // Nobody can tell.
                 std::future::pending::<()>().await;
             }
             id
         });
-        Ok(())
     }
 
     /// Completes when one of them has ended. Nothing is lost if it is dropped.

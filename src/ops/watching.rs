@@ -41,7 +41,7 @@ pub async fn watch(
         let dirs = dirs(&house.settings.places, &report, project.as_ref());
         for agent in report.agents.iter().filter(|agent| live(agent)) {
             if let Some(named) = names::find(&house.settings.places, &agent.session)? {
-                keepers.listen(&named)?;
+                keepers.listen(&named);
             }
         }
         let mut changed = std::pin::pin!(async {
