@@ -46,6 +46,26 @@ impl Tasks {
         }
     }
 
+    /// The best task that somebody of `role` could claim now, if there is one. It may be somebody else's a moment later.
+    pub fn claimable(&self, role: Option<&str>) -> Result<Option<TaskId>> {
+        self.build()?;
+        self.reap_if_due();
+        ready::search(&self.copies, role, |entry| {
+            let work = match self.read(entry.id) {
+                Err(error) if error.is_damaged_task() => return Ok(None),
+                read => read?,
+            };
+            let free = work.filter(|work| work.state == TaskState::Submitted && !work.newer);
+            // Its entry may be there in vain.
+            let Some(work) =
+                free.filter(|work| work.spec.role.is_none() || work.spec.role.as_deref() == role)
+            else {
+                return Ok(None);
+            };
+            Ok(self.open_dependencies(&work)?.is_empty().then_some(entry.id))
+        })
+    }
+
     fn claim_given(&self, id: TaskId, request: &ClaimRequest) -> Result<Work> {
         self.look_at(id, &request.by.name)?;
         let Hold::Task(held) = self.hold(id, Some(LIMIT))? else { return Err(Refusal::NoTask { id }.into()) };

@@ -181,5 +181,6 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         updated: created,
         ended: None,
         activity: None,
+        unread: None,
     }
 }

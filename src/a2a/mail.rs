@@ -172,6 +172,14 @@ impl Mail {
         self.looking(&path, |inbox| rules::unread(inbox, None, lives).len())
     }
 
+    /// How many messages of `reader` are not acknowledged, in whose hands they may be, and not given up: as many as have copies.
+    pub(super) fn waiting_count(&self, reader: &Party) -> Result<u64> {
+        let path = self.places.inbox(&self.project, reader);
+        self.looking(&path, |inbox| {
+            inbox.letters.values().filter(|letter| letter.dead.is_none()).count() as u64
+        })
+    }
+
     /// Those of `ids` that `reader` has not acknowledged.
     pub fn held(&self, reader: &Party, ids: &[MailId]) -> Result<Vec<Envelope>> {
         self.looking(&self.places.inbox(&self.project, reader), |inbox| {
@@ -499,20 +507,17 @@ pub struct Bell {
 impl Bell {
     /// Waits until something is there to read, or until `deadline`; how much that is.
     pub async fn rung(&mut self, mail: &Mail, deadline: Option<Instant>) -> Result<usize> {
-        loop {
+        let dirs = [mail.bell(&self.reader)?];
+        let look = || -> Result<_> {
             // First, so that nothing is between the bell and whoever waits for it.
             let count = mail.unread_count(&self.reader)?;
-            if count > 0 || deadline.is_some_and(|deadline| deadline <= clock::tick()) {
-                return Ok(count);
+            if count == 0 {
+                // Somebody may have wiped the root.
+                mail.bell(&self.reader)?;
             }
-            // What came before the watch began rang nothing, and is counted in another round.
-            if !self.watch.add(&mail.bell(&self.reader)?)? {
-                tokio::select! {
-                    () = self.watch.changed() => {}
-                    () = clock::at(deadline) => {}
-                }
-            }
-        }
+            Ok(Some(count).filter(|count| *count > 0))
+        };
+        Ok(self.watch.until(&dirs, deadline, look).await?.unwrap_or(0))
     }
 }
 
@@ -562,7 +567,7 @@ fn sweep(path: &Path, party: &Party) -> Result<()> {
 }
 
 /// What the name of a copy says.
-fn placed(name: &str) -> Option<(u64, MailId)> {
+pub(super) fn placed(name: &str) -> Option<(u64, MailId)> {
     let (seq, id) = name.strip_suffix(".json")?.split_once('-')?;
     Some((seq.parse().ok()?, id.parse().ok()?))
 }

@@ -29,6 +29,7 @@ pub mod reservations;
 pub mod root;
 mod settle;
 pub mod tasks;
+pub mod unread;
 pub mod watch;
 pub mod worker;
 

@@ -207,6 +207,11 @@ impl Tasks {
         self.read(id)?.ok_or_else(|| Refusal::NoTask { id }.into())
     }
 
+    /// Whether there is a journal of the task `id`.
+    pub fn exists(&self, id: TaskId) -> Result<bool> {
+        Ok(file::is_there(&self.places.task(&self.project, id))?)
+    }
+
     /// The task `id` as it was posted: for an agent's own, which has no journal here.
     pub fn posted(&self, id: TaskId) -> Result<Option<Task>> {
         let bytes = file::read(&self.copies.task(id))?;

@@ -25,6 +25,14 @@ Examples:
 Exit codes: 0 ok, 1 failed, 2 usage, 3 partly failed, 4 waits for a person, 5 budget, 6 environment,
 7 timed out, 8 not found or refused, 70 a bug of ai_orch, 130 interrupted.";
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  ai_orch list                    every agent, in all repositories
+  ai_orch list --here --watch     those of this repository, as they change; q or Ctrl-C ends it
+  ai_orch list --watch --json     one document a line for each change
+
+Nothing is asked again and again: it is told of changes, and sleeps otherwise.";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   ai_orch run 'fix the login bug'
@@ -128,7 +136,7 @@ pub(super) enum Verb {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<Run>),
     /// Show every agent
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", after_help = LIST_EXAMPLES)]
     List(List),
     /// Show all that is known about an agent, and why
     Show(One),
@@ -265,6 +273,9 @@ pub(super) struct List {
     /// Only agents of the repository here
     #[arg(long)]
     pub here: bool,
+    /// Go on, and show it again whenever something changes; q ends it
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// A verb about one agent.

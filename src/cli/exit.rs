@@ -57,6 +57,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "dependencies_open"
         | "wrong_role"
         | "not_yours"
+        | "own_task"
         | "name_of_agent"
         | "reserved"
         | "still_runs"

@@ -21,12 +21,16 @@ mod diff;
 mod events;
 mod exit;
 mod follow;
+mod keys;
+mod list;
 mod logs;
 mod msg;
 mod print;
+mod redraw;
 mod reserve;
 mod resume;
 mod run;
+mod table;
 mod task;
 mod undo;
 mod wait;
@@ -195,11 +199,7 @@ fn carry_out(house: &House, verb: Verb, json: bool) -> Result<u8> {
 fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> Result<u8> {
     match verb {
         Verb::Run(asked) => run::start(house, *asked, json, screen),
-        Verb::List(list) => {
-            let report = ops::list::list(house, list.here)?;
-            screen.answer(json, &report, print::list);
-            Ok(exit::OK)
-        }
+        Verb::List(asked) => list::list(house, &asked, json, screen),
         Verb::Show(one) => {
             let report = ops::show::show(house, &one.session)?;
             screen.answer(json, &report, print::show);

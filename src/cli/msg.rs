@@ -13,6 +13,7 @@ use crate::model::together::{AckReport, DeadLettersReport, InboxReport, SendRepo
 use crate::ops::caller::Caller;
 use crate::ops::letters::{self, Letter};
 use crate::ops::office::Office;
+use crate::ops::pause::Awaited;
 use crate::ops::{self, Error, Result};
 use crate::rules;
 use crate::rules::wording::Tone;
@@ -110,8 +111,9 @@ fn read(
 fn wait(office: &Office, caller: &Caller, limit: Duration) -> Result<Option<u8>> {
     let code = Cell::new(exit::LEFT);
     let woken = ops::runtime()?.block_on(async {
+        let only_mail = Awaited::default();
         tokio::select! {
-            woken = ops::pause::pause(office, caller, None, limit) => woken.map(Some),
+            woken = ops::pause::pause(office, caller, &only_mail, limit) => woken.map(Some),
             () = interrupted(&code) => Ok(None),
         }
     })?;

@@ -4,8 +4,8 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
-    VERSION, Verdict,
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Remark, ShowReport, VERSION,
+    Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
@@ -23,6 +23,8 @@ const VALIDATION_LINES: usize = 10;
 pub(super) struct Screen {
     /// Whether a person looks at standard output.
     pub terminal: bool,
+    /// Whether what was written to it can be written over.
+    pub in_place: bool,
     /// Columns to use.
     pub width: usize,
     colour: bool,
@@ -33,15 +35,24 @@ pub(super) struct Screen {
     pub broken: Option<io::Error>,
 }
 
+fn width() -> usize {
+    terminal::columns(io::stdout()).unwrap_or(terminal::DEFAULT_COLUMNS).max(20)
+}
+
 impl Screen {
+    /// Looks how wide it is now.
+    pub(super) fn measure(&mut self) {
+        self.width = width();
+    }
+
     pub(super) fn new(environment: &Environment) -> Self {
         let terminal = terminal::is_terminal(io::stdout());
         let set = |name: &str| environment.value(name).is_some_and(|v| !v.is_empty());
         let dumb = environment.value("TERM").is_some_and(|t| t == "dumb");
-        let width = terminal::columns(io::stdout()).unwrap_or(terminal::DEFAULT_COLUMNS).max(20);
         Self {
             terminal,
-            width,
+            in_place: terminal && !dumb,
+            width: width(),
             colour: terminal && !set("NO_COLOR") && !dumb,
             status_shown: false,
             closed: false,
@@ -49,7 +60,8 @@ impl Screen {
         }
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
+    /// `text` in a colour, where there are colours.
+    pub(super) fn paint(&self, code: &str, text: &str) -> String {
         if self.colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
@@ -164,7 +176,7 @@ pub(super) fn error(code: &str, message: &str, hint: Option<String>, exit: u8, j
     }
 }
 
-const fn state_colour(state: State) -> &'static str {
+pub(super) const fn state_colour(state: State) -> &'static str {
     match state {
         State::Done => "32",
         State::Working | State::Starting | State::Queued | State::Idle => "36",
@@ -189,7 +201,7 @@ pub(super) fn remark(remark: &Remark) -> String {
     }
 }
 
-fn changes(changes: &Changes) -> String {
+pub(super) fn changes(changes: &Changes) -> String {
     if changes.is_empty() {
         return "no changes".to_owned();
     }
@@ -203,95 +215,13 @@ fn changes(changes: &Changes) -> String {
     )
 }
 
-fn plural(n: u32, word: &str) -> String {
+pub(super) fn plural(n: u32, word: &str) -> String {
     if n == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
-fn age(report: &AgentReport) -> Duration {
+pub(super) fn age(report: &AgentReport) -> Duration {
     let until = report.ended.unwrap_or_else(clock::now);
     Duration::from_millis(until.millis_since(report.created))
-}
-
-/// The table of `list`.
-pub(super) fn list(screen: &mut Screen, report: &ListReport) {
-    if report.agents.is_empty() {
-        screen.line("No agents. Start one: ai_orch run 'TASK'");
-        return;
-    }
-    let state = |a: &AgentReport| {
-        let why = match (&a.failure, a.state) {
-            (Some(f), State::Failed) => vec![f.class.to_string()],
-            _ => Vec::new(),
-        };
-        let notes: Vec<String> = why.into_iter().chain(a.remarks.iter().map(remark)).collect();
-        if notes.is_empty() { a.state.to_string() } else { format!("{} ({})", a.state, notes.join("; ")) }
-    };
-    let row = |a: &AgentReport| {
-        let doing = match (&a.activity, a.state.is_final()) {
-            (Some(activity), false) if !activity.text.is_empty() => activity.text.clone(),
-            _ => a.title.clone(),
-        };
-        let cost = a.usage.or(a.activity.as_ref().and_then(|x| x.usage)).and_then(|u| u.cost_usd);
-        [
-            a.session.to_string(),
-            state(a),
-            Shown(&a.cli).to_string(),
-            wording::duration(age(a)),
-            a.changes.as_ref().map(changes).unwrap_or_default(),
-            cost.map(wording::money).unwrap_or_default(),
-            Shown(&a.branch).to_string(),
-            Shown(&doing).to_string(),
-        ]
-    };
-    let heads = ["SESSION", "STATE", "CLI", "AGE", "CHANGES", "COST", "BRANCH", "DOING"].map(str::to_owned);
-    let rows: Vec<_> = report.agents.iter().map(row).collect();
-    let widths: Vec<usize> = (0..heads.len())
-        .map(|i| {
-            std::iter::once(&heads)
-                .chain(&rows)
-                .filter_map(|r| r.get(i))
-                .map(|c| columns(c))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    // What matters least goes first when the terminal is narrow.
-    let mut shown: Vec<usize> =
-        (0..heads.len()).filter(|i| rows.iter().any(|r| r.get(*i).is_some_and(|c| !c.is_empty()))).collect();
-    let fixed = |shown: &[usize]| -> usize {
-        shown.iter().map(|i| if *i == 7 { 12 } else { widths.get(*i).copied().unwrap_or(0) } + 2).sum()
-    };
-    for drop in [6, 5, 4, 7, 3, 2] {
-        if !screen.terminal || fixed(&shown) <= screen.width {
-            break;
-        }
-        shown.retain(|i| *i != drop);
-    }
-    let colours: Vec<&str> = report.agents.iter().map(|a| state_colour(a.state)).collect();
-    for (number, row) in std::iter::once(&heads).chain(&rows).enumerate() {
-        let mut line = String::new();
-        let mut used = 0;
-        for (place, i) in shown.iter().enumerate() {
-            let (Some(cell), Some(width)) = (row.get(*i), widths.get(*i)) else { continue };
-            let last = place + 1 == shown.len();
-            let room = if screen.terminal { screen.width.saturating_sub(used) } else { usize::MAX };
-            let cell = fit(cell, room);
-            let pad = if last { 0 } else { width.saturating_sub(columns(&cell)) + 2 };
-            used += columns(&cell) + pad;
-            let colour = match number {
-                0 => "2",
-                _ if *i == 1 => colours.get(number - 1).copied().unwrap_or(""),
-                _ => "",
-            };
-            line.push_str(&screen.paint(colour, &cell));
-            line.push_str(&" ".repeat(pad));
-        }
-        screen.line(line.trim_end());
-    }
-    let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
-    if stuck > 0 {
-        screen.line(&format!("\n{}", interrupted(stuck)));
-    }
 }
 
 /// That agents wait for somebody to resume them.
@@ -416,6 +346,9 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
         ("session", agent.session.to_string()),
         ("state", screen.paint(state_colour(agent.state), &state)),
     ];
+    if let Some(unread) = agent.unread.filter(|unread| *unread > 0) {
+        fields.push(("mail", format!("{unread} unread: ai_orch msg read {} --peek", agent.session)));
+    }
     if let Some(role) = &agent.role {
         fields.push(("role", role.to_string()));
     }

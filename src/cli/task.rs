@@ -9,9 +9,10 @@ use crate::model::a2a::{Part, TaskState};
 use crate::model::report::VERSION;
 use crate::model::text::{self, Shown, fit};
 use crate::model::together::{ClaimReport, TaskReport, TaskWaitReport, TasksReport};
-use crate::model::work::Work;
+use crate::model::work::{Work, WorkMeta};
 use crate::ops::caller::Caller;
 use crate::ops::office::Office;
+use crate::ops::own::{Found, Own};
 use crate::ops::tasks::{self, End, NewTask, Progress, Under};
 use crate::ops::{self, Error, Result, desk};
 use args::TaskVerb;
@@ -42,7 +43,18 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
             work
         }
         TaskVerb::List(asked) => return list(&office, asked, json, screen),
-        TaskVerb::Show { task } => tasks::get(&office, &task)?,
+        TaskVerb::Show { task } => {
+            let found = desk::look(&office, &task)?;
+            if json {
+                screen.json(&TaskReport { v: VERSION, task: found.to_task() });
+            } else {
+                match &found {
+                    Found::Shared(work) => show(screen, work),
+                    Found::Own(own) => show_own(screen, own),
+                }
+            }
+            return Ok(exit::OK);
+        }
         TaskVerb::Claim(asked) => return claim(&office, &caller, asked, json, screen),
         TaskVerb::Update(asked) => {
             let progress = Progress {
@@ -98,8 +110,8 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: Option<String>) ->
         .map_err(|e: T::Err| Error::usage(e.to_string(), "ai_orch help task"))
 }
 
-fn short(work: &Work) -> String {
-    let id = work.spec.id.to_string();
+fn short(task: &Found) -> String {
+    let id = task.id().to_string();
     id.get(id.len().saturating_sub(SHORT)..).unwrap_or_default().to_owned()
 }
 
@@ -113,12 +125,10 @@ fn list(office: &Office, asked: args::TaskList, json: bool, screen: &mut Screen)
     let listed = desk::list(office, &filter)?;
     let damaged = !listed.unreadable.is_empty();
     if json {
-        let unreadable =
-            listed.unreadable.into_iter().map(|why| Error::from(crate::a2a::Error::from(why)).body());
         screen.json(&TasksReport {
             v: VERSION,
-            tasks: listed.tasks.iter().map(Work::to_task).collect(),
-            unreadable: unreadable.collect(),
+            tasks: listed.tasks.iter().map(Found::to_task).collect(),
+            unreadable: listed.unreadable.iter().map(Error::body).collect(),
         });
     } else {
         rows(screen, &listed.tasks);
@@ -129,27 +139,32 @@ fn list(office: &Office, asked: args::TaskList, json: bool, screen: &mut Screen)
     Ok(if damaged { exit::PARTLY } else { exit::OK })
 }
 
-fn rows(screen: &mut Screen, tasks: &[Work]) {
+fn rows(screen: &mut Screen, tasks: &[Found]) {
     if tasks.is_empty() {
         screen.line("No tasks. Create one: ai_orch task create 'what to do'");
         return;
     }
-    let who = |work: &Work| work.owner().map_or("-".to_owned(), ToString::to_string);
-    let (states, owners) = tasks.iter().fold((5, 5), |(states, owners), work| {
-        (states.max(work.state.word().len()), owners.max(who(work).len()))
+    let who = |task: &Found| task.owner().map_or("-".to_owned(), |owner| owner.to_string());
+    let (states, owners) = tasks.iter().fold((5, 5), |(states, owners), task| {
+        (states.max(task.state().word().len()), owners.max(who(task).len()))
     });
-    screen.painted("2", &format!("{:SHORT$}  {:states$}  P  {:owners$}  TASK", "ID", "STATE", "OWNER"));
-    for work in tasks {
-        let title = Shown(&work.spec.title()).to_string();
+    screen
+        .painted("2", &format!("{:SHORT$}  KIND   {:states$}  P  {:owners$}  TASK", "ID", "STATE", "OWNER"));
+    for task in tasks {
+        // An agent's own is nobody's to claim, so it is not before or behind any other.
+        let (kind, priority) = match task {
+            Found::Shared(work) => ("task ", work.spec.priority.to_string()),
+            Found::Own(_) => ("agent", "-".to_owned()),
+        };
+        let title = Shown(&task.title()).to_string();
         let line = format!(
-            "{}  {:states$}  {}  {:owners$}  {title}",
-            short(work),
-            work.state,
-            work.spec.priority,
-            who(work)
+            "{}  {kind}  {:states$}  {priority}  {:owners$}  {title}",
+            short(task),
+            task.state(),
+            who(task)
         );
         let room = if screen.terminal { screen.width } else { usize::MAX };
-        screen.painted(colour(work.state), &fit(&line, room));
+        screen.painted(colour(task.state()), &fit(&line, room));
     }
 }
 
@@ -198,6 +213,23 @@ fn show(screen: &mut Screen, work: &Work) {
     screen.fields(&shown);
 }
 
+/// An agent's own task: what there is to know about it is known about the agent.
+fn show_own(screen: &mut Screen, own: &Own) {
+    let (task, session) = (&own.task, &own.named.session);
+    let state = task.status.state;
+    screen.painted(colour(state), &Shown(&format!("{}  {state}", task.id)).to_string());
+    let mut fields = vec![("task", WorkMeta::of(task).map(|meta| meta.title).unwrap_or_default())];
+    if let Some(message) = &task.status.message {
+        fields.push(("said", message.plain()));
+    }
+    fields.push(("kind", format!("what the agent {session} does itself: ai_orch show {session}")));
+    fields.push(("context", task.context_id.clone()));
+    fields.extend(task.artifacts.iter().filter_map(|artifact| Some(("artifact", artifact.name.clone()?))));
+    let shown: Vec<(&str, String)> =
+        fields.into_iter().map(|(name, value)| (name, Shown(&value).to_string())).collect();
+    screen.fields(&shown);
+}
+
 fn claim(
     office: &Office,
     caller: &Caller,
@@ -239,28 +271,30 @@ fn claim(
 }
 
 fn wait(office: &Office, asked: &args::TaskWait, json: bool, screen: &mut Screen) -> Result<u8> {
-    let ids = asked.tasks.iter().map(|text| desk::find(office, text)).collect::<Result<Vec<_>>>()?;
+    let tasks = asked.tasks.iter().map(|text| desk::look(office, text)).collect::<Result<Vec<_>>>()?;
     let code = Cell::new(exit::LEFT);
     let waited = ops::runtime()?.block_on(async {
         tokio::select! {
-            waited = desk::wait(office, &ids, asked.timeout) => waited.map(Some),
+            waited = desk::wait(office, tasks, asked.timeout) => waited.map(Some),
             () = interrupted(&code) => Ok(None),
         }
     })?;
-    let Some((works, over)) = waited else { return Ok(code.get()) };
-    let code = if over { exit::of_all(works.iter().map(|work| of_task(work.state))) } else { exit::TIME };
+    let Some((tasks, over)) = waited else { return Ok(code.get()) };
+    let code = if over { exit::of_all(tasks.iter().map(of_task)) } else { exit::TIME };
     if json {
-        let tasks = works.iter().map(Work::to_task).collect();
+        let tasks = tasks.iter().map(Found::to_task).collect();
         screen.json(&TaskWaitReport { v: VERSION, timed_out: !over, tasks });
     } else {
-        rows(screen, &works);
+        rows(screen, &tasks);
     }
     Ok(code)
 }
 
 /// The exit code for what a task came to.
-const fn of_task(state: TaskState) -> u8 {
-    match state {
+fn of_task(task: &Found) -> u8 {
+    match task.state() {
+        // As for the agent itself.
+        _ if matches!(task, Found::Own(own) if own.interrupted) => exit::FAILED,
         TaskState::Completed => exit::OK,
         TaskState::InputRequired | TaskState::AuthRequired => exit::WAITS,
         TaskState::Submitted | TaskState::Working => exit::TIME,

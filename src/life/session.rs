@@ -72,7 +72,7 @@ pub fn wait_for_keeper(house: &House, session: &Session, record: &Record) -> Res
     runtime.block_on(async {
         let deadline = clock::tick() + START_LIMIT;
         let mut watch = Watch::new();
-        watch.add(&record.0)?;
+        let dirs = [record.0.clone()];
         loop {
             let agent = record::load(record)?;
             if agent.is_some_and(|a| a.keeper.is_some()) {
@@ -81,7 +81,7 @@ pub fn wait_for_keeper(house: &House, session: &Session, record: &Record) -> Res
             if clock::tick() > deadline {
                 return Err(Error::NoKeeper { session: session.clone() }.into());
             }
-            if clock::within(LOOK_AGAIN, watch.changed()).await.is_none() {
+            if clock::within(LOOK_AGAIN, watch.changed(&dirs)).await.is_none() {
                 ended_at_once(house, session, record)?;
             }
         }

@@ -84,6 +84,9 @@ pub(super) struct Wait {
     /// Also return when this task changes.
     #[serde(default)]
     pub task_id: Option<String>,
+    /// Also return when there is a task that you may claim.
+    #[serde(default)]
+    pub claimable: Option<bool>,
     /// A name of yours for this call; the same call with the same name is done once.
     #[serde(default, rename = "op_id")]
     pub _op_id: Option<String>,

@@ -5,16 +5,15 @@ use super::forms::{
 };
 use super::schema::{properties, schema};
 use crate::life::House;
-use crate::model::ids::TaskId;
 use crate::model::mail::{How, MailId, Priority, Receipt};
 use crate::model::report::ErrorBody;
 use crate::model::work::Work;
 use crate::ops::caller::Caller;
 use crate::ops::letters::Letter;
 use crate::ops::office::Office;
-use crate::ops::pause::Woken;
+use crate::ops::pause::{Awaited, Woken};
 use crate::ops::tasks::{Asked, NewTask, Outcome, Progress};
-use crate::ops::{self, Error, letters, reserve, tasks};
+use crate::ops::{self, Error, desk, letters, reserve, tasks};
 use crate::rules::nearest::nearest;
 use rmcp::model::{Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -79,7 +78,11 @@ pub(super) fn offered() -> Vec<Tool> {
         ),
         tool::<Ack>("ack", "Say that you have read messages.", Does::Adds),
         tool::<Ask>("ask_user", "Ask the person. The answer comes as a message: wait for it.", Does::Adds),
-        tool::<Wait>("wait", "Wait for a message, or for a task to change, at most 25 seconds.", Does::Looks),
+        tool::<Wait>(
+            "wait",
+            "Wait for a message, a task to change, or one to claim, at most 25 seconds.",
+            Does::Looks,
+        ),
         tool::<Create>("create_task", "Create a task for another agent to claim.", Does::Adds),
         tool::<List>("list_tasks", "Tasks of this repository, or one of them whole.", Does::Looks),
         tool::<Claim>("claim_task", "Take a task to work on: the best one, or a given one.", Does::Adds),
@@ -176,16 +179,16 @@ async fn carry_out(
             Ok(sent(&asked))
         }
         "wait" => {
-            let Wait { seconds, task_id, .. } = read(name, arguments)?;
-            let watched: Option<TaskId> =
-                task_id.as_deref().map(|id| tasks::get(office, id).map(|work| work.spec.id)).transpose()?;
+            let Wait { seconds, task_id, claimable, .. } = read(name, arguments)?;
+            let task = task_id.as_deref().map(|id| desk::look(office, id)).transpose()?;
+            let awaited = Awaited { task, claimable: claimable.unwrap_or_default() };
             let limit = Duration::from_secs(seconds.unwrap_or(WAIT).min(WAIT).into());
-            let woken = match ops::pause::pause(office, caller, watched, limit).await? {
-                Woken::Mail => "message",
-                Woken::Task => "task",
-                Woken::Nothing => "nothing",
-            };
-            answer(&json!({"came": woken}))
+            answer(&match ops::pause::pause(office, caller, &awaited, limit).await? {
+                Woken::Mail => json!({"came": "message"}),
+                Woken::Task => json!({"came": "task"}),
+                Woken::Claimable(id) => json!({"came": "claimable", "task_id": id}),
+                Woken::Nothing => json!({"came": "nothing"}),
+            })
         }
         "reserve_files" => {
             let Reserve { globs, exclusive, minutes, why, op_id } = read(name, arguments)?;
@@ -227,7 +230,7 @@ fn work(office: &Office, caller: &Caller, name: &str, arguments: Value) -> Answe
         "list_tasks" => {
             let List { task_id, state, role, mine, .. } = read(name, arguments)?;
             if let Some(id) = task_id {
-                return answer(&json!({"task": tasks::get(office, &id)?.to_task()}));
+                return answer(&json!({"task": desk::look(office, &id)?.to_task()}));
             }
             let asked = Asked { state, role, mine: mine.unwrap_or_default() };
             answer(&json!({"tasks": tasks::list(office, caller, &asked)?}))

@@ -190,6 +190,9 @@ pub struct AgentReport {
     /// What it does now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Activity>,
+    /// How many messages it has not acknowledged; absent where nobody counted them: on the board, and if its inbox cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
 }
 
 const fn first_round() -> u32 {
@@ -203,6 +206,20 @@ pub struct ListReport {
     pub v: u32,
     /// The agents, oldest first.
     pub agents: Vec<AgentReport>,
+    /// What waits for the person to read, if it is the person who asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub for_you: Vec<ForYou>,
+}
+
+/// Messages for the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForYou {
+    /// The repository in which they are read.
+    pub project: Project,
+    /// Whether that is the one of the working directory.
+    pub here: bool,
+    /// How many they are.
+    pub unread: u64,
 }
 
 /// One reason why `show` believes what it says.

@@ -25,6 +25,14 @@ impl Caller {
         Ok(Self { who, project })
     }
 
+    /// What it is there for, if it is there for something.
+    pub fn role(&self) -> Option<String> {
+        match &self.who {
+            Who::Agent(me) => me.role.as_ref().map(ToString::to_string),
+            Who::Person => None,
+        }
+    }
+
     /// The name that messages and tasks know it by.
     pub fn party(&self) -> Party {
         self.who.party()

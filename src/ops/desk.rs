@@ -1,28 +1,38 @@
 //! Finding tasks by what people type, and waiting for them.
 
 use super::caller::Caller;
+use super::keepers::Keepers;
 use super::office::Office;
+use super::own::{self, Found, Own};
 use super::{Error, Result, tasks};
-use crate::a2a::tasks::{Filter, Listed};
+use crate::a2a::tasks::Filter;
 use crate::a2a::watch::Watch;
-use crate::model::a2a::{Artifact, Part, TaskState};
+use crate::model::a2a::{Artifact, Part};
 use crate::model::ids::TaskId;
 use crate::model::text::Shown;
 use crate::model::work::Work;
+use crate::rules::refusal::Refusal;
 use crate::tools::{clock, file};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often whoever waits for work looks for tasks whose holders are gone: the kernel does not tell that a lock is free.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// The fewest characters of an id that stand for it.
 const SHORTEST: usize = 4;
 
+/// What is meant by a text.
+enum Meant {
+    Shared(TaskId),
+    Own(Box<Own>),
+}
+
 /// The task whose id is `text`, or the only one whose id begins or ends so.
-pub fn find(office: &Office, text: &str) -> Result<TaskId> {
+fn meant(office: &Office, text: &str) -> Result<Meant> {
     if let Ok(id) = text.parse() {
-        return Ok(id);
+        let own = if office.tasks.exists(id)? { None } else { own::find(office, id)? };
+        return Ok(own.map_or(Meant::Shared(id), |own| Meant::Own(Box::new(own))));
     }
     let part = text.to_ascii_lowercase();
     let hint = "all tasks: ai_orch task list";
@@ -34,17 +44,67 @@ pub fn find(office: &Office, text: &str) -> Result<TaskId> {
         let id = id.to_string();
         id.starts_with(&part) || id.ends_with(&part)
     };
-    let found: Vec<TaskId> = office.tasks.ids()?.into_iter().filter(fits).collect();
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(Error::NoTask { text: text.to_owned() }),
+    let shared = office.tasks.ids()?.into_iter().filter(fits).map(Meant::Shared);
+    let own = own::all(office)?.tasks.into_iter().filter(|own| fits(&own.id));
+    let mut found = shared.chain(own.map(|own| Meant::Own(Box::new(own))));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Error::NoTask { text: text.to_owned() }),
         _ => Err(Error::usage(format!("'{}' stands for several tasks", Shown(text)), hint)),
     }
 }
 
-/// The tasks that `filter` takes.
+/// The task of the board whose id is `text`, or the only one whose id begins or ends so: for whoever is about to change it.
+///
+/// # Errors
+/// [`Refusal::OwnTask`] for what an agent does itself.
+pub fn find(office: &Office, text: &str) -> Result<TaskId> {
+    match meant(office, text)? {
+        Meant::Shared(id) => Ok(id),
+        Meant::Own(own) => {
+            let refused = Refusal::OwnTask { id: own.id, agent: own.named.session };
+            Err(crate::a2a::Error::from(refused).into())
+        }
+    }
+}
+
+/// The task that `text` stands for, to be looked at: one of the board, or an agent's own.
+pub fn look(office: &Office, text: &str) -> Result<Found> {
+    Ok(match meant(office, text)? {
+        Meant::Shared(id) => Found::Shared(Box::new(office.tasks.get(id)?)),
+        Meant::Own(own) => Found::Own(own),
+    })
+}
+
+/// `task` as it is now. One of an agent that was cleaned meanwhile stays as it was.
+pub(super) fn again(office: &Office, task: &Found) -> Result<Found> {
+    Ok(match task {
+        Found::Shared(work) => Found::Shared(Box::new(office.tasks.get(work.spec.id)?)),
+        Found::Own(own) => {
+            own::find(office, own.id)?.map_or_else(|| task.clone(), |own| Found::Own(Box::new(own)))
+        }
+    })
+}
+
+/// The tasks that are asked for.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Those that can be read, the oldest first.
+    pub tasks: Vec<Found>,
+    /// What is wrong with the others.
+    pub unreadable: Vec<Error>,
+}
+
+/// The tasks that `filter` takes, the agents' own among them.
 pub fn list(office: &Office, filter: &Filter) -> Result<Listed> {
-    Ok(office.tasks.list(filter)?)
+    let shared = office.tasks.list(filter)?;
+    let agents = own::all(office)?;
+    let own = agents.tasks.into_iter().filter(|own| own::takes(filter, own));
+    let mut tasks: Vec<Found> = shared.tasks.into_iter().map(|work| Found::Shared(Box::new(work))).collect();
+    tasks.extend(own.map(|own| Found::Own(Box::new(own))));
+    tasks.sort_by_cached_key(Found::age);
+    let damaged = shared.unreadable.into_iter().map(|why| crate::a2a::Error::from(why).into());
+    Ok(Listed { tasks, unreadable: damaged.chain(agents.unreadable.into_iter().map(Error::from)).collect() })
 }
 
 /// Claims the best task as soon as there is one; `None` if none came within `limit`.
@@ -54,42 +114,50 @@ pub async fn claim_within(
     op_id: Option<String>,
     limit: Duration,
 ) -> Result<Option<Work>> {
-    let end = clock::tick() + limit;
-    let watch = watch(office)?;
-    loop {
-        if let Some(work) = tasks::claim(office, caller, None, op_id.clone())? {
-            return Ok(Some(work));
-        }
-        let left = end.saturating_duration_since(clock::tick());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        clock::within(left.min(LOOK), watch.changed()).await;
-    }
+    let end = clock::tick().checked_add(limit);
+    Watch::every(LOOK).until(&dirs(office), end, || tasks::claim(office, caller, None, op_id.clone())).await
 }
 
-/// Waits until all of the tasks have ended, or one of them waits for an answer; false if the time was over before.
-pub async fn wait(office: &Office, ids: &[TaskId], limit: Option<Duration>) -> Result<(Vec<Work>, bool)> {
+/// Waits until all of the tasks have ended, or one of them waits for somebody; false if the time was over before.
+pub async fn wait(
+    office: &Office,
+    mut tasks: Vec<Found>,
+    limit: Option<Duration>,
+) -> Result<(Vec<Found>, bool)> {
     let end = limit.and_then(|limit| clock::tick().checked_add(limit));
-    let watch = watch(office)?;
+    let mut dirs: Vec<PathBuf> = tasks.iter().flat_map(|task| task.dirs(office)).collect();
+    dirs.sort_unstable();
+    dirs.dedup();
+    let mut watch = Watch::new();
+    let mut keepers = Keepers::default();
     loop {
-        let works = ids.iter().map(|id| Ok(office.tasks.get(*id)?)).collect::<Result<Vec<_>>>()?;
-        let asks = |work: &Work| matches!(work.state, TaskState::InputRequired | TaskState::AuthRequired);
-        if works.iter().all(|work| work.state.is_terminal()) || works.iter().any(asks) {
-            return Ok((works, true));
+        for task in &mut tasks {
+            *task = again(office, task)?;
+            match &*task {
+                Found::Own(own) if !task.rests() => keepers.listen(&own.named),
+                _ => {}
+            }
+        }
+        let ended = |task: &Found| task.state().is_terminal();
+        if tasks.iter().all(Found::rests) || tasks.iter().any(|task| task.rests() && !ended(task)) {
+            return Ok((tasks, true));
+        }
+        if end.is_some_and(|end| end <= clock::tick()) {
+            return Ok((tasks, false));
         }
         tokio::select! {
-            () = watch.changed() => {}
-            () = clock::at(end) => return Ok((works, false)),
+            () = watch.changed(&dirs) => {}
+            () = keepers.ended() => {}
+            () = clock::at(end) => {}
         }
     }
 }
 
-/// A watch of the directory that every change of a task is posted in.
-fn watch(office: &Office) -> Result<Watch> {
-    let mut watch = Watch::new();
-    watch.add(&office.places.copies(&office.project).tasks())?;
-    Ok(watch)
+/// The directories that tell when there may be something to claim: every change of a task is posted in one, and that a task became ready
+/// is told in the other.
+pub(super) fn dirs(office: &Office) -> [PathBuf; 2] {
+    let copies = office.places.copies(&office.project);
+    [copies.tasks(), copies.feed()]
 }
 
 /// An artifact that is a file: text as text, anything else as bytes.

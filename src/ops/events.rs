@@ -6,7 +6,6 @@ use crate::a2a::root;
 use crate::a2a::watch::Watch;
 use crate::life::House;
 use crate::model::feed::EventLine;
-use crate::model::ids::Project;
 use crate::model::request::Since;
 
 /// What is kept of the changes in the repository here, shown one by one; with `follow`, also those to come. Ends when nobody wants
@@ -27,10 +26,12 @@ pub async fn events(
         Since::Cursor(cursor) => Follower::new(places, &project, Some(cursor)),
         Since::Now => Follower::from_now(places, &project)?,
     };
+    let copies = places.copies(&project);
+    // The feed comes with the first change, and goes when the root is wiped.
+    let dirs = [places.root.clone(), copies.0.clone(), copies.feed()];
     let mut watch = Watch::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let unseen = follow && watched(house, &project, &mut watch)?;
         for line in follower.read()? {
             if !show(&line) {
                 return Ok(false);
@@ -39,23 +40,9 @@ pub async fn events(
         if !follow {
             return Ok(false);
         }
-        if unseen {
-            // What was said before the watch began rang no bell.
-            continue;
-        }
         tokio::select! {
-            () = watch.changed() => {}
+            () = watch.changed(&dirs) => {}
             () = &mut stop => return Ok(true),
         }
     }
-}
-
-/// Watches the feed, and what it lies in: it comes with the first change, and goes when the root is wiped.
-fn watched(house: &House, project: &Project, watch: &mut Watch) -> Result<bool> {
-    let copies = house.settings.places.copies(project);
-    let mut unseen = false;
-    for dir in [&house.settings.places.root, &copies.0, &copies.feed()] {
-        unseen |= watch.add(dir)?;
-    }
-    Ok(unseen)
 }

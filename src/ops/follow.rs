@@ -1,14 +1,15 @@
 //! Following an agent as it works: what it does, as it does it, until it ends or nobody wants to know any more.
 
 use super::Result;
+use super::keepers::Keepers;
 use crate::a2a::look;
 use crate::a2a::names::Named;
 use crate::a2a::watch::Watch;
 use crate::life::House;
 use crate::model::agent::State;
 use crate::model::report::{AgentReport, LogLine};
+use crate::tools::clock;
 use crate::tools::spool::Tail;
-use crate::tools::{clock, process};
 use std::time::Duration;
 
 /// Something that a follower is shown.
@@ -45,22 +46,19 @@ pub async fn follow(
 ) -> Result<Option<Followed>> {
     let places = &house.settings.places;
     let mut watch = Watch::new();
-    watch.add(&named.record.0)?;
-    watch.add(&places.board(&named.project, &named.session))?;
+    let mut dirs = vec![named.record.0.clone(), places.board(&named.project, &named.session)];
+    let always = dirs.len();
+    let mut keepers = Keepers::default();
     let mut events = Events::default();
     if !from_start {
         events.skip(named)?;
     }
     let mut last: Option<AgentReport> = None;
-    let mut keeper_end = std::pin::pin!(keeper_end(named));
-    let mut keeper_ended = false;
     let mut stop = std::pin::pin!(stop);
     loop {
         let Some(report) = look::look(places, named)? else { return Ok(None) };
-        let mut unseen = watch.add(&places.board(&named.project, &named.session))?;
-        if let Some(attempt) = report.attempts.last() {
-            unseen |= watch.add(&named.record.attempt(attempt.n).0)?;
-        }
+        dirs.truncate(always);
+        dirs.extend(report.attempts.last().map(|attempt| named.record.attempt(attempt.n).0));
         let mut wanted = true;
         for line in events.read(named, &report)? {
             wanted &= show(News::Event(&line, cli(&report, line.n)));
@@ -76,18 +74,12 @@ pub async fn follow(
             }
             return Ok(Some(Followed { report, left: !over }));
         }
-        if unseen {
-            // What happened before the watch began rang no bell.
-            continue;
-        }
-        let mut changed = std::pin::pin!(watch.changed());
+        keepers.listen(named);
+        let mut changed = std::pin::pin!(watch.changed(&dirs));
         loop {
             tokio::select! {
                 () = &mut changed => break,
-                () = &mut keeper_end, if !keeper_ended => {
-                    keeper_ended = true;
-                    break;
-                }
+                () = keepers.ended() => break,
                 // That time passes is no reason to look at any file.
                 () = clock::at(Some(clock::tick() + CLOCK)) => {
                     show(News::Time(&report));
@@ -111,15 +103,6 @@ fn is_over(report: &AgentReport) -> bool {
 /// The agent CLI that made attempt `n`.
 fn cli(report: &AgentReport, n: u32) -> &str {
     report.attempts.iter().find(|a| a.n == n).map_or("?", |a| a.cli.as_str())
-}
-
-/// Completes when the keeper that is on record has ended, so that nobody waits for a dead one.
-async fn keeper_end(named: &Named) {
-    let keeper = crate::a2a::record::load(&named.record).ok().flatten().and_then(|a| a.keeper);
-    match keeper {
-        Some(keeper) if process::end_of(&keeper).await.is_ok() => {}
-        _ => std::future::pending().await,
-    }
 }
 
 /// The events of all attempts, read as they come.

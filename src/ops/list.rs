@@ -1,12 +1,14 @@
 //! `list`: every agent, as it is. Writes nothing.
 
 use super::Result;
+use crate::a2a::identity::Who;
+use crate::a2a::unread::Counter;
 use crate::a2a::{look, names};
 use crate::git::Repository;
 use crate::life::House;
 use crate::model::agent::State;
-use crate::model::ids::{Project, Session};
-use crate::model::report::{AgentReport, ListReport, Remark, VERSION};
+use crate::model::ids::{Party, Project, Session};
+use crate::model::report::{AgentReport, ForYou, ListReport, Remark, VERSION};
 use crate::rules::naming;
 use crate::tmux;
 use std::collections::HashSet;
@@ -15,12 +17,17 @@ use std::thread;
 /// Every agent; with `here`, those of the repository that the working directory is in.
 pub fn list(house: &House, here: bool) -> Result<ListReport> {
     let project = if here { Some(project_here(house)?) } else { None };
+    all(house, project.as_ref())
+}
+
+/// Every agent; with `project`, those of that one.
+pub(super) fn all(house: &House, project: Option<&Project>) -> Result<ListReport> {
     let mut agents = Vec::new();
     let mut unreadable = Vec::new();
     thread::scope(|scope| -> Result<()> {
         let mut sessions = None;
         for named in names::all(&house.settings.places)? {
-            if project.as_ref().is_some_and(|p| *p != named.project) {
+            if project.is_some_and(|p| *p != named.project) {
                 continue;
             }
             match look::look(&house.settings.places, &named) {
@@ -56,7 +63,33 @@ pub fn list(house: &House, here: bool) -> Result<ListReport> {
     for (named, error) in unreadable {
         agents.push(look::unreadable(&house.settings.places, &named, &error));
     }
-    Ok(ListReport { v: VERSION, agents })
+    let mut counter = Counter::new(&house.settings.places);
+    for agent in &mut agents {
+        // An inbox that cannot be read is told of by whoever reads it.
+        agent.unread = counter.count(&agent.project, &Party::Worker(agent.session.clone())).ok();
+    }
+    let for_you = for_you(house, &mut counter, project)?;
+    Ok(ListReport { v: VERSION, agents, for_you })
+}
+
+/// What waits for the person, if it is the person who asks.
+fn for_you(house: &House, counter: &mut Counter<'_>, project: Option<&Project>) -> Result<Vec<ForYou>> {
+    if !matches!(house.who(), Ok(Who::Person)) {
+        return Ok(Vec::new());
+    }
+    let waiting = match project {
+        Some(project) => vec![(project.clone(), counter.count(project, &Party::User).unwrap_or(0))],
+        None => counter.for_person()?,
+    };
+    let mut waiting: Vec<_> = waiting.into_iter().filter(|(_, unread)| *unread > 0).collect();
+    // Looked for only if there is something to say: outside of any repository there is no "here".
+    let here = if waiting.is_empty() { None } else { project.cloned().or_else(|| project_here(house).ok()) };
+    let told = waiting.drain(..).map(|(project, unread)| ForYou {
+        here: here.as_ref() == Some(&project),
+        project,
+        unread,
+    });
+    Ok(told.collect())
 }
 
 /// The repository of the working directory.
@@ -66,7 +99,7 @@ pub(super) fn project_here(house: &House) -> Result<Project> {
 }
 
 /// Whether the agent must have a session.
-fn live(agent: &AgentReport) -> bool {
+pub(super) fn live(agent: &AgentReport) -> bool {
     !agent.state.is_final() && !matches!(agent.state, State::Interrupted | State::Unknown | State::Starting)
 }
 

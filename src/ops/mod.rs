@@ -17,12 +17,14 @@ pub mod events;
 pub mod follow;
 pub mod guard;
 pub mod guide;
+mod keepers;
 pub mod kill;
 pub mod letters;
 pub mod list;
 pub mod logs;
 pub mod office;
 pub mod others;
+pub mod own;
 pub mod pause;
 pub mod replay;
 pub mod reserve;
@@ -32,6 +34,7 @@ pub mod show;
 pub mod tasks;
 pub mod undo;
 pub mod wait;
+pub mod watching;
 pub mod whoami;
 
 /// A verb that could not do what was asked.

@@ -1,12 +1,24 @@
-//! Waiting for something to do: until a message comes, or a task changes, or the time is over. Nothing is polled that rings.
+//! Waiting for something to do: until a message comes, a task changes, or one can be claimed, or the time is over. Nothing is polled that
+//! rings.
 
-use super::Result;
 use super::caller::Caller;
+use super::desk::LOOK;
 use super::office::Office;
+use super::own::Found;
+use super::{Result, desk};
 use crate::a2a::watch::Watch;
 use crate::model::ids::TaskId;
 use crate::tools::clock;
 use std::time::Duration;
+
+/// What else than a message is waited for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Awaited {
+    /// That this task is not as it was any more.
+    pub task: Option<Found>,
+    /// That there is a task which the caller may claim.
+    pub claimable: bool,
+}
 
 /// What a wait came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,36 +27,37 @@ pub enum Woken {
     Mail,
     /// The task changed.
     Task,
+    /// This one can be claimed.
+    Claimable(TaskId),
     /// Nothing happened in the time.
     Nothing,
 }
 
-/// Waits until a message waits for the caller, or the task `watched` is not as it was, at most for `limit`.
-pub async fn pause(
-    office: &Office,
-    caller: &Caller,
-    watched: Option<TaskId>,
-    limit: Duration,
-) -> Result<Woken> {
+/// Waits until a message waits for the caller, or something of `awaited` happens, at most for `limit`.
+pub async fn pause(office: &Office, caller: &Caller, awaited: &Awaited, limit: Duration) -> Result<Woken> {
     let deadline = clock::tick().checked_add(limit);
+    let bell = || office.mail.bell(&caller.party());
+    let mut dirs = vec![bell()?];
+    dirs.extend(awaited.task.iter().flat_map(|task| task.dirs(office)));
     let mut watch = Watch::new();
-    // Watched before the first look: what happens in between rings.
-    watch.add(&office.mail.bell(&caller.party())?)?;
-    let revision = |id: TaskId| office.tasks.get(id).map(|work| work.rev);
-    let before = watched.map(revision).transpose()?;
-    if watched.is_some() {
-        watch.add(&office.places.copies(&office.project).tasks())?;
+    if awaited.claimable {
+        dirs.extend(desk::dirs(office));
+        watch = Watch::every(LOOK);
     }
-    loop {
+    let role = caller.role();
+    let look = || -> Result<Option<Woken>> {
+        // Made again, if somebody wiped the root.
+        bell()?;
         if office.unread(caller)? > 0 {
-            return Ok(Woken::Mail);
+            return Ok(Some(Woken::Mail));
         }
-        if watched.map(revision).transpose()? != before {
-            return Ok(Woken::Task);
+        if let Some(task) = &awaited.task
+            && desk::again(office, task)? != *task
+        {
+            return Ok(Some(Woken::Task));
         }
-        tokio::select! {
-            () = watch.changed() => {}
-            () = clock::at(deadline) => return Ok(Woken::Nothing),
-        }
-    }
+        let claimable = if awaited.claimable { office.tasks.claimable(role.as_deref())? } else { None };
+        Ok(claimable.map(Woken::Claimable))
+    };
+    Ok(watch.until(&dirs, deadline, look).await?.unwrap_or(Woken::Nothing))
 }

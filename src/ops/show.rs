@@ -1,8 +1,10 @@
 //! `show`: all that is known about an agent, and why we believe it.
 
 use super::Result;
+use crate::a2a::unread::Counter;
 use crate::a2a::{board, look, names};
 use crate::life::{House, fence, work};
+use crate::model::ids::Party;
 use crate::model::report::{Evidence, Remark, ShowReport, VERSION};
 use crate::rules::report::{Keeper, report};
 use crate::tools::{file, process};
@@ -72,6 +74,10 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     if keeper == Keeper::Alive {
         report.activity = posted.and_then(|p| p.activity);
         report.remarks.extend(session_gone);
+    }
+    match Counter::new(places).count(&named.project, &Party::Worker(named.session.clone())) {
+        Ok(unread) => report.unread = Some(unread),
+        Err(error) => say("mail", error.to_string()),
     }
     if !worktree_there {
         report.remarks.push(Remark::WorktreeGone);

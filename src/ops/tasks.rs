@@ -2,13 +2,14 @@
 
 use super::caller::Caller;
 use super::office::Office;
+use super::own::Found;
 use super::{Error, Result, desk};
 use crate::a2a::identity::Who;
 use crate::a2a::tasks::{By, ClaimRequest, Filter};
 use crate::model::a2a::{Artifact, Message, Part, Role, TaskState};
 use crate::model::ids::{ContextId, Party, RoleName, TaskId};
 use crate::model::text::Shown;
-use crate::model::work::{OnFailed, PRIORITY, PRIORITY_MAX, TaskSpec, Work};
+use crate::model::work::{Kind, OnFailed, PRIORITY, PRIORITY_MAX, TaskSpec, Work};
 use crate::rules::naming::id_from;
 use crate::tools::clock;
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub struct NewTask {
 pub struct Line {
     /// Its id.
     pub id: TaskId,
+    /// What kind of work it is.
+    pub kind: Kind,
     /// Where it stands, in a word.
     pub state: &'static str,
     /// Its first line.
@@ -123,18 +126,21 @@ pub fn list(office: &Office, caller: &Caller, asked: &Asked) -> Result<Vec<Line>
     let state = asked.state.as_deref().map(state).transpose()?;
     let filter =
         Filter { state, context: None, role: asked.role.clone(), owner: asked.mine.then(|| caller.party()) };
-    Ok(office.tasks.list(&filter)?.tasks.iter().map(line).collect())
+    let mut tasks = desk::list(office, &filter)?.tasks;
+    if asked.mine {
+        // What the caller has claimed, not what it is there for.
+        tasks.retain(|task| matches!(task, Found::Shared(_)));
+    }
+    Ok(tasks.iter().map(line).collect())
 }
 
-fn line(work: &Work) -> Line {
-    Line {
-        id: work.spec.id,
-        state: work.state.word(),
-        title: work.spec.title(),
-        owner: work.owner().cloned(),
-        role: work.spec.role.clone(),
-        depends_on: work.spec.depends_on.clone(),
-    }
+fn line(task: &Found) -> Line {
+    let (kind, role, depends_on) = match task {
+        Found::Shared(work) => (Kind::Task, work.spec.role.clone(), work.spec.depends_on.clone()),
+        Found::Own(_) => (Kind::Agent, None, Vec::new()),
+    };
+    let (state, owner) = (task.state().word(), task.owner());
+    Line { id: task.id(), kind, state, title: task.title(), owner, role, depends_on }
 }
 
 fn state(word: &str) -> Result<TaskState> {
@@ -145,7 +151,7 @@ fn state(word: &str) -> Result<TaskState> {
     })
 }
 
-/// The task `id`.
+/// The task `id` of the board.
 pub fn get(office: &Office, id: &str) -> Result<Work> {
     Ok(office.tasks.get(task_id(office, id)?)?)
 }
@@ -157,11 +163,12 @@ pub fn claim(
     id: Option<&str>,
     op_id: Option<String>,
 ) -> Result<Option<Work>> {
-    let (pid, role) = match &caller.who {
+    let pid = match &caller.who {
         // It lives as long as its keeper, which holds the lock of its name.
-        Who::Agent(me) => (me.keeper, me.role.as_ref().map(ToString::to_string)),
-        Who::Person => (None, None),
+        Who::Agent(me) => me.keeper,
+        Who::Person => None,
     };
+    let role = caller.role();
     let id = id.map(|id| task_id(office, id)).transpose()?;
     let claimed = office.tasks.claim(&ClaimRequest { by: by(caller, op_id), pid, role, lease: None, id })?;
     claimed.map(|work| durable(office, work)).transpose()

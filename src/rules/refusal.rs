@@ -2,7 +2,7 @@
 
 use crate::model::a2a::TaskState;
 use crate::model::glob::Glob;
-use crate::model::ids::{Moment, Party, TaskId};
+use crate::model::ids::{Moment, Party, Session, TaskId};
 use crate::model::text::Shown;
 
 /// A request that is refused. Nothing has changed.
@@ -116,6 +116,16 @@ pub enum Refusal {
     /// A later version of this program has written in the journal of reservations.
     #[error("a newer ai_orch has reserved files here")]
     NewerReservations,
+    /// It is what an agent does itself.
+    #[error(
+        "the task {id} is what the agent '{agent}' does itself: nobody else claims it, changes it or makes tasks wait for it"
+    )]
+    OwnTask {
+        /// The task.
+        id: TaskId,
+        /// The agent.
+        agent: Session,
+    },
     /// An agent has the name.
     #[error("'{name}' is an agent, whose keeper speaks for it")]
     NameOfAgent {
@@ -189,6 +199,7 @@ impl Refusal {
             Self::NewerTask { .. } | Self::NewerReservations => "newer_record",
             Self::Reserved(_) => "reserved",
             Self::DamagedTask { .. } => "damaged",
+            Self::OwnTask { .. } => "own_task",
             Self::NameOfAgent { .. } => "name_of_agent",
         }
     }
@@ -225,6 +236,9 @@ impl Refusal {
             Self::DamagedTask { id, .. } => {
                 Some(format!("put it aside and end the task: ai_orch task cancel {id}"))
             }
+            Self::OwnTask { agent, .. } => Some(format!(
+                "tell it something: ai_orch msg send {agent} 'TEXT'; stop it: ai_orch kill {agent}"
+            )),
             Self::NameOfAgent { .. } => Some("choose another name".to_owned()),
         }
     }

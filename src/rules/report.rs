@@ -111,6 +111,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         updated: agent.updated,
         ended: conclusion.map(|c| c.at),
         activity: None,
+        unread: None,
     }
 }
 

@@ -17,6 +17,11 @@ pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
 }
 
+/// The lines of the terminal behind `fd`; `None` if it is none or does not say.
+pub fn lines(fd: impl AsFd) -> Option<usize> {
+    tcgetwinsize(fd).ok().map(|size| usize::from(size.ws_row)).filter(|lines| *lines > 0)
+}
+
 /// The columns of the terminal behind `fd`; `None` if it is none or does not say.
 pub fn columns(fd: impl AsFd) -> Option<usize> {
     tcgetwinsize(fd).ok().map(|size| usize::from(size.ws_col)).filter(|c| *c > 0)
@@ -54,6 +59,34 @@ impl Raw {
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(&terminal, OptionalActions::Now, &raw)?;
         Ok(Self { terminal, before })
+    }
+}
+
+/// A terminal whose keys are read one by one and not shown. Signal keys and output stay as they are.
+#[derive(Debug)]
+pub struct Keys {
+    terminal: File,
+    before: Termios,
+}
+
+impl Keys {
+    /// Reads keys of `terminal` so until this is dropped.
+    pub fn enter(terminal: &File) -> io::Result<Self> {
+        let terminal = terminal.try_clone()?;
+        let before = tcgetattr(&terminal)?;
+        let mut single = before.clone();
+        single.local_modes -= LocalModes::ECHO | LocalModes::ICANON;
+        single.special_codes[SpecialCodeIndex::VMIN] = 1;
+        single.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&terminal, OptionalActions::Now, &single)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // The terminal may be gone; then there is nothing to restore.
+        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).ok();
     }
 }
 

@@ -43,3 +43,4 @@ mod together;
 mod typing;
 mod users;
 mod versions;
+mod watching;

@@ -216,6 +216,55 @@ fn a_person_and_an_agent_work_together() {
 }
 
 #[test]
+fn who_waits_for_work_is_woken_by_what_it_may_claim() {
+    let house = House::new();
+    let (_, environment) = agent(&house, "one");
+    let mut person = Client::person(&house);
+    let mut agent = Client::agent(&house, &environment);
+    let first = house.ok(["task", "create", "first", "--role", "tester"]).trim().to_owned();
+    let second =
+        house.ok(["task", "create", "second", "--role", "reviewer", "--after", &first]).trim().to_owned();
+    let patient = json!({"seconds": 0, "claimable": true});
+    // For another role, or not ready.
+    assert_eq!(agent.call("wait", &patient).0["came"], "nothing");
+    assert_eq!(person.call("wait", &patient).0["came"], "nothing");
+    let server = agent.server.id();
+    let waiting =
+        std::thread::spawn(move || (agent.call("wait", &json!({"seconds": 25, "claimable": true})).0, agent));
+    eventually("it watches", || {
+        let open = std::fs::read_dir(format!("/proc/{server}/fd")).ok()?;
+        let inotify = |target: std::path::PathBuf| target.to_string_lossy().contains("inotify");
+        open.flatten().find(|fd| std::fs::read_link(fd.path()).is_ok_and(inotify)).map(drop)
+    });
+    // What it depends on is done by somebody of the other role.
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "two",
+        "--role",
+        "tester",
+        &format!("ai_orch task claim {first}; ai_orch task complete {first}"),
+    ]);
+    let (came, mut agent) = waiting.join().unwrap();
+    assert_eq!((&came["came"], &came["task_id"]), (&json!("claimable"), &json!(second)), "{came}");
+    assert_eq!(agent.call("wait", &json!({"seconds": 0})).0["came"], "nothing", "only if asked");
+    assert_eq!(agent.call("claim_task", &json!({})).0["task"]["id"], json!(second));
+    assert_eq!(agent.call("wait", &patient).0["came"], "nothing", "it is ours now");
+    // An agent's own work is there to be looked at.
+    let (listed, _) = person.call("list_tasks", &json!({"state": "working"}));
+    let own = listed["tasks"].as_array().unwrap().iter().find(|task| task["kind"] == "agent").unwrap();
+    let (whole, wrong) = person.call("list_tasks", &json!({"task_id": own["id"]}));
+    assert!(!wrong && whole["task"]["id"] == own["id"], "{whole}");
+    let (refused, wrong) = person.call("claim_task", &json!({"task_id": own["id"]}));
+    assert!(wrong && refused["error"]["code"] == "own_task", "{refused}");
+    let (mine, _) = agent.call("list_tasks", &json!({"mine": true}));
+    assert_eq!(mine["tasks"].as_array().unwrap().len(), 1, "what it has claimed: {mine}");
+    agent.end();
+    person.end();
+}
+
+#[test]
 fn an_agent_is_known_by_what_it_was_given_at_launch() {
     let house = House::new();
     let (_, environment) = agent(&house, "one");

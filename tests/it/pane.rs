@@ -7,14 +7,14 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 /// A person's own tmux: a second server, whose panes are real terminals.
-struct Person<'a> {
+pub struct Person<'a> {
     house: &'a House,
     socket: PathBuf,
 }
 
 impl<'a> Person<'a> {
     /// Sits down at a terminal in which `ai_orch WORDS` was typed.
-    fn typing(house: &'a House, name: &str, words: &str) -> Self {
+    pub fn typing(house: &'a House, name: &str, words: &str) -> Self {
         let person = Self { house, socket: house.path(format!("{name}.sock")) };
         let script = format!("{} {words}; echo LEFT=$?; exec cat", env!("CARGO_BIN_EXE_ai_orch"));
         let out = person.tmux(&["new-session", "-d", "-x", "100", "-y", "30", &script]);
@@ -22,7 +22,7 @@ impl<'a> Person<'a> {
         person
     }
 
-    fn tmux(&self, words: &[&str]) -> Output {
+    pub fn tmux(&self, words: &[&str]) -> Output {
         self.house
             .command("tmux")
             .arg("-S")
@@ -34,16 +34,16 @@ impl<'a> Person<'a> {
     }
 
     /// Presses keys, named as tmux names them.
-    fn press(&self, keys: &[&str]) {
+    pub fn press(&self, keys: &[&str]) {
         let out = self.tmux(&[&["send-keys"], keys].concat());
         assert!(out.status.success(), "{out:?}");
     }
 
-    fn screen(&self) -> String {
+    pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
     }
 
-    fn sees(&self, text: &str) {
+    pub fn sees(&self, text: &str) {
         let deadline = Instant::now() + crate::house::PATIENCE;
         while !self.screen().contains(text) {
             assert!(Instant::now() < deadline, "the screen does not show {text}, but:\n{}", self.screen());

@@ -19,7 +19,7 @@ fn run(command: &mut Command) -> Done {
 
 /// The binary in a user namespace of its own, in which there is not one inotify instance; `None` where such a namespace
 /// cannot be made.
-fn without_inotify(house: &House, words: &[&str]) -> Option<Command> {
+pub fn without_inotify(house: &House, words: &[&str]) -> Option<Command> {
     let wall = ["-U", "-r", "sh", "-c"];
     let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
     let mut trial = house.command("unshare");

@@ -246,6 +246,76 @@ fn an_agents_own_work_is_a_task_and_each_round_another() {
     assert!(own_tasks(&house).is_empty());
 }
 
+#[test]
+fn an_agents_own_task_is_listed_and_waited_for_and_nobody_elses_to_change() {
+    let house = House::new();
+    let go = house.path("go");
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.02; done; echo x > x", go.display());
+    house.start(["--agent-cli", "sh", "--name", "solo", "--context-id", "c-1", &script]);
+    let shared = house.ok(["task", "create", "for anybody"]).trim().to_owned();
+    let own = house.listed("solo")["id"].as_str().unwrap().to_owned();
+    let end = &own[own.len() - 8..];
+    let ids = |words: &[&str]| -> Vec<String> {
+        let listed = json(&house, &[&["task", "list"], words].concat()).1;
+        listed["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&[]), [own.clone(), shared.clone()], "the oldest first");
+    assert_eq!(ids(&["--owner", "solo"]), [own.as_str()]);
+    assert_eq!(ids(&["--context-id", "c-1", "--state", "working"]), [own.as_str()]);
+    assert_eq!(ids(&["--state", "submitted"]), [shared.as_str()]);
+    let table = house.ok(["task", "list"]);
+    let row = table.lines().find(|line| line.starts_with(end)).unwrap();
+    assert!(row.contains("agent") && row.contains("solo"), "{table}");
+    for text in [&own[..], end] {
+        let task = json(&house, &["task", "show", text]).1["task"].clone();
+        let meta = task["metadata"].as_object().unwrap().values().next().unwrap().clone();
+        assert_eq!((&task["id"], meta["kind"].as_str()), (&own.as_str().into(), Some("agent")), "{task}");
+    }
+    assert!(house.ok(["task", "show", end]).contains("ai_orch show solo"));
+    for words in [
+        &["task", "claim", end, "--json"][..],
+        &["task", "complete", &own, "--json"],
+        &["task", "cancel", end, "--json"],
+        &["task", "say", &own, "hello", "--json"],
+        &["task", "create", "--after", &own, "later", "--json"],
+    ] {
+        refused(&house.orch(words).run(), 8, "own_task");
+    }
+    assert_eq!(house.orch(["task", "wait", end, "--timeout", "1s"]).run().code, 7);
+    // What the copies are worth: nothing that could not be told without them.
+    std::fs::remove_dir_all(own_copies(&house)).unwrap();
+    assert_eq!(ids(&["--state", "working"]), [own.as_str()]);
+    let waiting = house.orch(["task", "wait", &own, "--json"]).spawn();
+    std::fs::write(&go, "").unwrap();
+    let done = waiting.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(told["tasks"][0]["status"]["state"], "TASK_STATE_COMPLETED");
+    // One that is killed is canceled, and one that has lost its keeper is not waited for.
+    house.start(["--agent-cli", "sh", "--name", "lost", "sleep 1000"]);
+    let lost = house.listed("lost")["id"].as_str().unwrap().to_owned();
+    let waiting = house.orch(["task", "wait", &lost]).spawn();
+    let evidence = house.show("lost")["evidence"].to_string();
+    let (_, pid) = evidence.split_once("(pid ").unwrap();
+    let pid = pid.split_once(')').unwrap().0;
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
+    house.ok(["kill", "lost"]);
+    assert_eq!(house.orch(["task", "wait", &lost]).run().code, 1);
+    assert_eq!(ids(&["--state", "canceled"]), [lost]);
+}
+
+/// The directory of the copies of tasks.
+fn own_copies(house: &House) -> std::path::PathBuf {
+    let projects = std::fs::read_dir(house.path("root")).unwrap().flatten();
+    projects.map(|project| project.path().join("tasks")).find(|dir| dir.is_dir()).unwrap()
+}
+
 /// What each member of the team does: claims what there is to do until it is told that there is no more. What it does takes a
 /// moment, so that all of them have something to do; the result goes into the shared directory only by the artifact.
 const MEMBER: &str = r#"
@@ -305,6 +375,9 @@ fn a_team_of_five_builds_one_thing_and_survives_a_death() {
     let listed = json(&house, &["task", "list"]).1;
     let mut done = BTreeMap::new();
     for task in listed["tasks"].as_array().unwrap() {
+        if task["metadata"].as_object().unwrap().values().any(|meta| meta["kind"] == "agent") {
+            continue;
+        }
         assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED", "{task}");
         let text = task["history"][0]["parts"][0]["text"].as_str().unwrap().to_owned();
         let commit = task["artifacts"][0]["parts"][0]["text"].as_str().map(str::to_owned);
