@@ -4,8 +4,8 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Remark, ShowReport,
-    VERSION, Verdict,
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, ListReport, Relative, Remark,
+    ShowReport, VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
@@ -212,8 +212,8 @@ fn age(report: &AgentReport) -> Duration {
     Duration::from_millis(until.millis_since(report.created))
 }
 
-/// The table of `list`.
-pub(super) fn list(screen: &mut Screen, report: &ListReport) {
+/// The table of `list`. `depths` says how far each row is below a root, where they are shown as a tree.
+pub(super) fn list(screen: &mut Screen, report: &ListReport, depths: &[usize]) {
     if report.agents.is_empty() {
         screen.line("No agents. Start one: ai_orch run 'TASK'");
         return;
@@ -226,14 +226,14 @@ pub(super) fn list(screen: &mut Screen, report: &ListReport) {
         let notes: Vec<String> = why.into_iter().chain(a.remarks.iter().map(remark)).collect();
         if notes.is_empty() { a.state.to_string() } else { format!("{} ({})", a.state, notes.join("; ")) }
     };
-    let row = |a: &AgentReport| {
+    let row = |(n, a): (usize, &AgentReport)| {
         let doing = match (&a.activity, a.state.is_final()) {
             (Some(activity), false) if !activity.text.is_empty() => activity.text.clone(),
             _ => a.title.clone(),
         };
         let cost = a.usage.or(a.activity.as_ref().and_then(|x| x.usage)).and_then(|u| u.cost_usd);
         [
-            a.session.to_string(),
+            format!("{}{}", "  ".repeat(depths.get(n).copied().unwrap_or(0)), a.session),
             state(a),
             Shown(&a.cli).to_string(),
             wording::duration(age(a)),
@@ -244,7 +244,7 @@ pub(super) fn list(screen: &mut Screen, report: &ListReport) {
         ]
     };
     let heads = ["SESSION", "STATE", "CLI", "AGE", "CHANGES", "COST", "BRANCH", "DOING"].map(str::to_owned);
-    let rows: Vec<_> = report.agents.iter().map(row).collect();
+    let rows: Vec<_> = report.agents.iter().enumerate().map(row).collect();
     let widths: Vec<usize> = (0..heads.len())
         .map(|i| {
             std::iter::once(&heads)
@@ -423,6 +423,13 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
     if let Some(context) = agent.context_id.as_ref().filter(|c| **c != agent.id.into()) {
         fields.push(("context", context.to_string()));
     }
+    let name = |relative: &Relative| {
+        let name = relative.session.clone().unwrap_or_else(|| relative.id.to_string());
+        let why = relative.error.as_ref().map(|e| format!("not started: {}", e.message));
+        Shown(&why.unwrap_or(name)).to_string()
+    };
+    fields.extend(report.parent.iter().map(|parent| ("started by", name(parent))));
+    fields.extend(report.children.iter().map(|child| ("started", name(child))));
     if let Some(failure) = &agent.failure {
         fields.push(("why", format!("{}: {}", failure.class, Shown(&failure.message))));
     }

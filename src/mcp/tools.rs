@@ -1,6 +1,8 @@
 //! The tools: their names, what they take, and which story each one tells.
 
-use super::forms::{Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Send, Update, Wait};
+use super::forms::{
+    Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Send, Spawn, Update, Wait,
+};
 use super::schema::{properties, schema};
 use crate::life::House;
 use crate::model::ids::TaskId;
@@ -11,6 +13,7 @@ use crate::ops::caller::Caller;
 use crate::ops::letters::Letter;
 use crate::ops::office::Office;
 use crate::ops::pause::Woken;
+use crate::ops::spawn::NewAgent;
 use crate::ops::tasks::{Asked, NewTask, Outcome, Progress};
 use crate::ops::{self, Error, letters, tasks};
 use crate::rules::nearest::nearest;
@@ -79,6 +82,11 @@ pub(super) fn offered() -> Vec<Tool> {
         tool::<Ask>("ask_user", "Ask the person. The answer comes as a message: wait for it.", Does::Adds),
         tool::<Wait>("wait", "Wait for a message, or for a task to change, at most 25 seconds.", Does::Looks),
         tool::<Create>("create_task", "Create a task for another agent to claim.", Does::Adds),
+        tool::<Spawn>(
+            "spawn_task",
+            "Start another agent, if you may. It begins at your last commit; a message tells you its end. Then: git merge BRANCH.",
+            Does::Adds,
+        ),
         tool::<List>("list_tasks", "Tasks of this repository, or one of them whole.", Does::Looks),
         tool::<Claim>("claim_task", "Take a task to work on: the best one, or a given one.", Does::Adds),
         tool::<Update>("update_task", "Say how a task goes, or something about it.", Does::Adds),
@@ -181,6 +189,22 @@ async fn carry_out(
                 Woken::Nothing => "nothing",
             };
             answer(&json!({"came": woken}))
+        }
+        "spawn_task" => {
+            let form: Spawn = read(name, arguments)?;
+            let new = NewAgent {
+                text: form.prompt,
+                chain: form.agent_cli,
+                model: form.model,
+                name: form.name,
+                role: form.role,
+                base: form.base,
+                budget_usd: form.budget_usd,
+                may_start: form.may_start.unwrap_or_default(),
+                start_budget_usd: form.start_budget_usd,
+                op_id: form.op_id,
+            };
+            answer(&ops::spawn::spawn(house, caller, &new).await?)
         }
         _ => work(office, caller, name, arguments),
     }

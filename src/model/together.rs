@@ -1,7 +1,7 @@
 //! What programs read about tasks and mail: the shapes of `task … --json` and `msg … --json`. All carry `"v":1`; their schemas are in `design/formats`.
 
 use super::a2a::Task;
-use super::ids::Party;
+use super::ids::{AgentId, Party, Session};
 use super::mail::{DeadLetter, Given, Receipt};
 use super::report::ErrorBody;
 use schemars::JsonSchema;
@@ -86,4 +86,21 @@ pub struct DeadLettersReport {
     pub v: u32,
     /// The messages.
     pub letters: Vec<DeadLetter>,
+}
+
+/// `task spawn --json`: an agent that was started for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpawnReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Its session name: what messages and waits are addressed to.
+    pub session: Session,
+    /// Its id.
+    pub id: AgentId,
+    /// The id of its own task.
+    pub task_id: String,
+    /// Its branch, in the same repository.
+    pub branch: String,
+    /// The commit that its branch starts from.
+    pub base: String,
 }

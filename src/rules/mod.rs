@@ -3,6 +3,7 @@
 pub mod card;
 pub mod classify;
 pub mod clean;
+pub mod delegation;
 pub mod give_up;
 pub mod guide;
 pub mod heard;
@@ -17,6 +18,7 @@ pub mod refusal;
 pub mod replay;
 pub mod report;
 pub mod resume;
+pub mod tree;
 pub mod verbs;
 pub mod wording;
 pub mod work;

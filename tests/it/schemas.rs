@@ -12,8 +12,8 @@ use ai_orch::model::report::{
     ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
 use ai_orch::model::together::{
-    AckReport, ClaimReport, DeadLettersReport, InboxReport, SendReport, TaskReport, TaskWaitReport,
-    TasksReport,
+    AckReport, ClaimReport, DeadLettersReport, InboxReport, SendReport, SpawnReport, TaskReport,
+    TaskWaitReport, TasksReport,
 };
 use ai_orch::model::work::TaskRecord;
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 26] {
+fn schemas() -> [(&'static str, Value); 27] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -50,6 +50,7 @@ fn schemas() -> [(&'static str, Value); 26] {
         ("task-claim", schema::<ClaimReport>()),
         ("task-list", schema::<TasksReport>()),
         ("task-record", schema::<TaskRecord>()),
+        ("task-spawn", schema::<SpawnReport>()),
         ("task-wait", schema::<TaskWaitReport>()),
         ("undo", schema::<UndoReport>()),
         ("undo-list", schema::<UndoListReport>()),
