@@ -325,7 +325,7 @@ impl Keeper {
             (TaskKind::Prompt, Some(brief)) => prompt::handover(&task, &context, &brief),
         };
         let spec = &self.pen.agent.spec;
-        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref())))
+        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref(), spec.may_start.is_some())))
     }
 
     /// The text of the task of a round.

@@ -198,7 +198,9 @@ pub fn start(house: &House, parent: &Path, id: &str, environment: &[u8]) -> Resu
     house.settings.working_dir.clone_from(&parent.spec.checkout);
     let run = request_of(&parent.spec, id, wanted);
     crash::point(|| "before the child is made");
-    Ok(run::begin(&house, &run, &environment)?.created.spec.session)
+    let made = run::begin(&house, &run, &environment)?;
+    crash::point(|| "after the child is made");
+    Ok(made.created.spec.session)
 }
 
 /// The agent with this id.

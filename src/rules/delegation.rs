@@ -115,7 +115,18 @@ pub fn key(parent: AgentId, op: &str) -> Uuid {
 
 /// The child that the request `key` led to, if it was not refused.
 pub fn child(agent: &Agent, key: Uuid) -> Option<&Child> {
-    agent.children.iter().find(|child| child.key == key && !matches!(child.start, Start::Failed { .. }))
+    there(agent).find(|child| child.key == key)
+}
+
+/// The children that count: those whose start did not fail.
+fn there(agent: &Agent) -> impl Iterator<Item = &Child> {
+    agent.children.iter().filter(|child| !matches!(child.start, Start::Failed { .. }))
+}
+
+/// How many agents `agent` may still start.
+pub fn left(agent: &Agent) -> u32 {
+    let taken: u32 = there(agent).fold(0, |sum, child| sum.saturating_add(child.agents));
+    agent.spec.may_start.map_or(0, |may| may.agents.saturating_sub(taken))
 }
 
 /// Decides about a request of `agent`.
@@ -132,16 +143,13 @@ pub fn decide(agent: &Agent, wanted: &Wanted) -> Result<Decision, Refused> {
     if wanted.may_start > 0 && may.depth < 2 {
         return Err(Refused::Depth { depth: may.depth });
     }
-    let there = || agent.children.iter().filter(|child| !matches!(child.start, Start::Failed { .. }));
-    let agents = wanted.may_start.saturating_add(1);
-    let taken: u32 = there().fold(0, |sum, child| sum.saturating_add(child.agents));
-    let left = may.agents.saturating_sub(taken);
+    let (agents, left) = (wanted.may_start.saturating_add(1), left(agent));
     if agents > left {
         return Err(Refused::Number { wanted: agents, left, allowed: may.agents });
     }
     let usd = money(may, wanted)?;
     if let Some(allowed) = may.budget_usd {
-        let left = (allowed - there().map(|child| child.usd).sum::<f64>()).max(0.0);
+        let left = (allowed - there(agent).map(|child| child.usd).sum::<f64>()).max(0.0);
         if usd > left + SAME {
             return Err(Refused::Budget { wanted: usd, left, allowed });
         }
@@ -248,26 +256,28 @@ mod tests {
         };
         let plain = || wanted("one");
         let late = Wanted { round: 2, ..plain() };
-        for (parent, wanted, answer) in [
-            (replay::example(Vec::new()), plain(), Some("may_not_start")),
-            (parent(0, 1, None), plain(), Some("may_not_start")),
-            (parent(1, 0, None), plain(), Some("may_not_start")),
-            (parent(1, 1, None), plain(), None),
-            (parent(1, 1, None), late, Some("too_late")),
-            (parent(3, 1, None), with(None, 1, None), Some("too_deep")),
-            (parent(3, 2, None), with(None, 2, None), None),
-            (parent(3, 2, None), with(None, 3, None), Some("too_many_agents")),
-            (parent(3, 2, None), with(None, u32::MAX, None), Some("too_many_agents")),
-            (parent(1, 1, Some(1.0)), plain(), Some("needs_budget")),
-            (parent(1, 1, Some(1.0)), with(Some(-1.0), 0, None), Some("needs_budget")),
-            (parent(1, 1, None), with(Some(f64::NAN), 0, None), Some("needs_budget")),
-            (parent(1, 1, Some(1.0)), with(Some(1.0), 0, None), None),
-            (parent(1, 1, Some(1.0)), with(Some(1.1), 0, None), Some("over_budget")),
-            (parent(2, 2, Some(1.0)), with(Some(0.5), 1, None), Some("needs_budget")),
-            (parent(2, 2, Some(1.0)), with(Some(0.5), 1, Some(0.5)), None),
-            (parent(2, 2, Some(1.0)), with(Some(0.5), 1, Some(0.6)), Some("over_budget")),
-            (parent(2, 2, Some(1.0)), with(Some(0.5), 1, Some(-0.5)), Some("needs_budget")),
+        for (may, wanted, answer) in [
+            (None, plain(), Some("may_not_start")),
+            (Some((0, 1, None)), plain(), Some("may_not_start")),
+            (Some((1, 0, None)), plain(), Some("may_not_start")),
+            (Some((1, 1, None)), plain(), None),
+            (Some((1, 1, None)), late, Some("too_late")),
+            (Some((3, 1, None)), with(None, 1, None), Some("too_deep")),
+            (Some((3, 2, None)), with(None, 2, None), None),
+            (Some((3, 2, None)), with(None, 3, None), Some("too_many_agents")),
+            (Some((3, 2, None)), with(None, u32::MAX, None), Some("too_many_agents")),
+            (Some((1, 1, Some(1.0))), plain(), Some("needs_budget")),
+            (Some((1, 1, Some(1.0))), with(Some(-1.0), 0, None), Some("needs_budget")),
+            (Some((1, 1, None)), with(Some(f64::NAN), 0, None), Some("needs_budget")),
+            (Some((1, 1, Some(1.0))), with(Some(1.0), 0, None), None),
+            (Some((1, 1, Some(1.0))), with(Some(1.1), 0, None), Some("over_budget")),
+            (Some((2, 2, Some(1.0))), with(Some(0.5), 1, None), Some("needs_budget")),
+            (Some((2, 2, Some(1.0))), with(Some(0.5), 1, Some(0.5)), None),
+            (Some((2, 2, Some(1.0))), with(Some(0.5), 1, Some(0.6)), Some("over_budget")),
+            (Some((2, 2, Some(1.0))), with(Some(0.5), 1, Some(-0.5)), Some("needs_budget")),
         ] {
+            let parent =
+                may.map_or_else(|| replay::example(Vec::new()), |(n, depth, usd)| parent(n, depth, usd));
             let said = decide(&parent, &wanted).err();
             assert_eq!(said.as_ref().map(Refused::code), answer, "{wanted:?}");
             assert!(said.is_none_or(|refused| !refused.hint().unwrap().is_empty()));

@@ -2,6 +2,7 @@
 
 use crate::house::{House, eventually};
 use serde_json::Value;
+use std::fmt::Write;
 use std::fs;
 
 /// What an agent left in a file on its branch.
@@ -91,9 +92,8 @@ fn what_is_not_allowed_is_refused_and_on_record() {
     let ask = |name: &str, options: &[&str], asks: &[&str]| -> Vec<String> {
         let mut script = String::new();
         for (n, words) in asks.iter().enumerate() {
-            script += &format!(
-                "ai_orch task spawn --json {words} true > out-{n} 2> said-{n}; echo $? > code-{n}\n"
-            );
+            let asks = format!("ai_orch task spawn --json {words} true > out-{n} 2> said-{n}");
+            writeln!(script, "{asks}; echo $? > code-{n}").unwrap();
         }
         let words = [&["run", "--agent-cli", "sh", "--name", name][..], options, &[script.as_str()]].concat();
         house.ok(words);
@@ -214,7 +214,7 @@ fn a_death_between_the_request_and_the_child_makes_neither_two_nor_none() {
         ("spawn", "before journal created"),
         ("spawn", "after journal created"),
         ("spawn", "after journal worktree_made"),
-        ("spawn", "at the end"),
+        ("spawn", "after the child is made"),
     ] {
         let house = House::new();
         let at = format!("{role}:{}", point(&log, role, what));
