@@ -1,7 +1,8 @@
 //! The agents that this one asks for: decided here, because the keeper is the one who counts, and started by a process of ours.
 //!
-//! One at a time. What is to be started is on record before it is, under an id of its own, and the process that starts it finds what
-//! another one before it did. So a keeper that takes over does the same again, and there is one child for each request.
+//! One at a time. What is to be started is on record before it is, under an id of its own, and the process that starts it
+//! finds what another one before it did. So a keeper that takes over does the same again, and there is one child for each
+//! request.
 
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{self, identity};
@@ -113,7 +114,15 @@ impl Children {
     /// Answers the request `key`, or puts on record that its child is to be started.
     fn decide(&self, pen: &mut Pen, key: Uuid) -> a2a::Result<()> {
         let path = self.record.wanted_one(key);
-        let wanted: Option<Wanted> = file::read(&path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let read = match file::read(&path) {
+            Ok(read) => read,
+            Err(error) => {
+                // Whoever put that there gets no answer, and holds nobody up.
+                tracing::warn!(%key, %error, "a request cannot be read");
+                return Ok(());
+            }
+        };
+        let wanted: Option<Wanted> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let Some(wanted) = wanted.filter(|wanted| wanted.key == key) else {
             tracing::warn!(%key, "a request is not what an agent of ours writes");
             return Ok(file::remove(&path).map(drop)?);
@@ -134,7 +143,8 @@ impl Children {
         Ok(())
     }
 
-    /// The id that an earlier start for the same request failed with, if nothing but a name can have come of it: that is its to use.
+    /// The id that an earlier start for the same request failed with, if nothing but a name can have come of it, which is its
+    /// to use.
     fn left_over(&self, pen: &Pen, key: Uuid) -> a2a::Result<Option<AgentId>> {
         let Some(id) = pen.agent.children.iter().find(|child| child.key == key).map(|child| child.id) else {
             return Ok(None);

@@ -90,8 +90,8 @@ pub(super) async fn supervise(
         if status.is_some() && sweeping.is_none() && clean.is_none() && !nursery.children.at_work() {
             sweeping = Some(sweep(LEFTOVER_GRACE));
         }
-        let swept_from = sweeping.is_some() || clean.is_some();
-        if swept_from {
+        let ending = sweeping.is_some() || clean.is_some();
+        if ending {
             nursery.children.broken_off();
         }
         let deadline = if status.is_none() && sweeping.is_none() { sink.deadline() } else { None };
@@ -109,7 +109,7 @@ pub(super) async fn supervise(
             ended = Running::ended(child), if status.is_none() => {
                 status = Some(ended?);
             }
-            () = nursery.children.news(), if !swept_from => {
+            () = nursery.children.news(), if !ending => {
                 if let Err(error) = nursery.children.look(&mut nursery.pen.borrow_mut()) {
                     tracing::error!(%error, "a request for a child could not be answered");
                 }
@@ -119,7 +119,7 @@ pub(super) async fn supervise(
                 clean = Some(gone);
                 pipe_limit = Some(clock::tick() + PIPE_LIMIT);
             }
-            stop = senses.stop(pid), if status.is_none() || !swept_from => {
+            stop = senses.stop(pid), if status.is_none() || !ending => {
                 sink.asked(stop, view);
                 if sweeping.is_none() && clean.is_none() {
                     sweeping = Some(sweep(sink.grace()));

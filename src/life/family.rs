@@ -11,8 +11,8 @@ use crate::model::mail::Draft;
 use crate::model::places::Places;
 use crate::rules::{delegation, own_task};
 
-/// Tells the parent of `agent`, if it has one at work, how `agent` is about to end. To be called before the end is on record: whoever
-/// dies in between does it again, and a message of the same id is delivered once. The end does not depend on it.
+/// Tells the parent of `agent`, if it has one at work, how `agent` is about to end. To be called before the end is on record:
+/// whoever dies in between does it again, and a message of the same id is delivered once. The end does not depend on it.
 pub fn tell_parent(
     places: &Places,
     agent: &Agent,

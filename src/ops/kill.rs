@@ -65,7 +65,8 @@ pub fn kill_all(house: &House) -> Result<Vec<KillReport>> {
     Ok(reports)
 }
 
-/// Kills the agents with exactly these names, and then all that they started, and so on: a parent first, so that it starts no more.
+/// Kills the agents with exactly these names, and then all that they started, and so on: a parent first, so that it starts
+/// no more.
 pub fn kill_tree(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> {
     guard::person_only(house, "kill")?;
     let places = &house.settings.places;

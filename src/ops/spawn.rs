@@ -1,6 +1,6 @@
-//! `task spawn`: an agent starts another one. It asks, by a request in its record; its keeper decides, puts that on record, and has the
-//! child started by [`start`], which is safe to do twice. So the child gets the environment of the `run` call, which the asker may not
-//! have, and there is one writer who counts.
+//! `task spawn`: an agent starts another one. It asks, by a request in its record; its keeper decides, puts that on record, and
+//! has the child started by [`start`], which is safe to do twice. So the child gets the environment of the `run` call, which the
+//! asker may not have, and there is one writer who counts.
 
 use super::caller::Caller;
 use super::run;
@@ -196,7 +196,7 @@ pub fn start(house: &House, parent: &Path, id: &str, environment: &[u8]) -> Resu
     }
     let mut house = house.clone();
     house.settings.working_dir.clone_from(&parent.spec.checkout);
-    let run = request_of(&parent.spec, id, wanted);
+    let run = request_of(&parent.spec, id, wanted, &environment);
     crash::point(|| "before the child is made");
     let made = run::begin(&house, &run, &environment)?;
     crash::point(|| "after the child is made");
@@ -209,7 +209,7 @@ fn find(house: &House, id: AgentId) -> Result<Option<Named>> {
 }
 
 /// What `run` is asked for in the name of the parent: what the parent may do, its child may do as well, and no more.
-fn request_of(parent: &Spec, id: AgentId, wanted: Wanted) -> Run {
+fn request_of(parent: &Spec, id: AgentId, wanted: Wanted, environment: &Environment) -> Run {
     let may_start = delegation::handed_on(parent.may_start, &wanted);
     let of_parent = || parent.chain.iter().map(|link| link.cli.clone()).collect();
     let models = match (&wanted.chain, wanted.model) {
@@ -220,6 +220,9 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted) -> Run {
             models.collect()
         }
     };
+    let given = parent.env_names.iter();
+    // What is in no record, and must be given again to whoever resumes the child.
+    let given = given.filter_map(|name| Some((name.into(), environment.value(name)?.to_owned())));
     Run {
         task: wanted.task,
         chain: Some(wanted.chain.unwrap_or_else(of_parent)),
@@ -229,6 +232,7 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted) -> Run {
         timeout: parent.timeout_ms.map(Duration::from_millis),
         permissions: Some(parent.permissions),
         repairs: parent.repairs,
+        env: given.collect(),
         budget_usd: wanted.budget_usd,
         commit: parent.commit,
         role: wanted.role,
@@ -239,7 +243,7 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted) -> Run {
     }
 }
 
-/// Waits for the end of starts that the keeper of an agent, which is at its end, has left at work: nothing of it appears after this.
+/// Waits for the end of starts that the keeper of an agent at its end has left at work: no child of it appears after this.
 pub(super) fn finish(named: &Named) -> Result<()> {
     let Some(agent) = record::load(&named.record).ok().flatten() else { return Ok(()) };
     for child in agent.children.iter().filter(|child| child.start == Start::Begun) {

@@ -1,8 +1,8 @@
 //! Whether an agent may start another one, and what that one may start in turn.
 //!
-//! Numbers and money are conserved: what a child may start or spend is taken from what its parent may, once and for good, because
-//! a child can be resumed as long as it is there. So no tree of agents becomes larger than what the person allowed at its root,
-//! and every keeper can decide from its own journal alone.
+//! Numbers and money are conserved: what a child may start or spend is taken from what its parent may, once and for good,
+//! because a child can be resumed as long as it is there. So no tree of agents becomes larger than what the person allowed at
+//! its root, and every keeper can decide from its own journal alone.
 
 use crate::model::agent::Agent;
 use crate::model::delegation::{Child, MayStart, Start, Wanted};

@@ -30,19 +30,6 @@ pub fn tree(rows: &[(AgentId, Option<AgentId>)]) -> Vec<Place> {
     placed
 }
 
-/// The ids below `root`, each behind its parent.
-pub fn below(rows: &[(AgentId, Option<AgentId>)], root: AgentId) -> Vec<AgentId> {
-    let mut found = vec![root];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        let children = rows.iter().filter(|(_, of)| *of == Some(parent)).map(|(id, _)| *id);
-        let new: Vec<AgentId> = children.filter(|id| !found.contains(id)).collect();
-        found.extend(new);
-        at += 1;
-    }
-    found.split_off(1)
-}
-
 fn place(
     rows: &[(AgentId, Option<AgentId>)],
     first: Place,
@@ -87,8 +74,6 @@ mod tests {
         let shown: Vec<(usize, usize)> =
             tree(&given).iter().map(|place| (place.row + 1, place.depth)).collect();
         assert_eq!(shown, [(1, 0), (3, 1), (5, 2), (6, 1), (2, 0), (4, 1), (7, 0)]);
-        assert_eq!(below(&given, id(1)), [id(3), id(6), id(5)]);
-        assert!(below(&given, id(7)).is_empty());
     }
 
     proptest! {
