@@ -139,6 +139,8 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         has_context: false,
         role: known.role,
         context_id: known.context_id,
+        parent: known.parent,
+        may_start: None,
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -168,6 +170,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         title: String::new(),
         role: None,
         context_id: None,
+        parent: None,
         project: named.project.clone(),
         checkout: PathBuf::new(),
         branch: String::new(),

@@ -104,6 +104,13 @@ Examples:
 Patterns begin at the root of the repository: * ? [a-z] within a name, ** for any directories, {a,b} for one or the other; a
 directory means all that is in it. An agent's reservation ends with the agent, yours with its time. Nothing is locked:
 it is for those who ask before they change something.";
+const SPAWN_EXAMPLES: &str = "\
+Examples:
+  ai_orch task spawn --name parser 'write the parser'     its session name is printed
+  ai_orch wait parser && git merge ai_orch/parser         its end, and its work
+
+It starts from the commit that your worktree is at: commit first what it needs. You get a message when it has ended. How many agents
+you may start is said with ai_orch run --may-start, --depth and --start-budget; what a child may start or spend is taken from it for good.";
 
 const MSG_EXAMPLES: &str = "\
 Examples:
@@ -238,6 +245,16 @@ pub(super) struct Run {
     /// US dollars the agent may spend
     #[arg(long, value_name = "USD", value_parser = dollars)]
     pub budget: Option<f64>,
+    /// How many agents this one may start, those included that they start in turn; else none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub may_start: Option<u32>,
+    /// How many generations may be below it
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "may_start",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub depth: u32,
+    /// US dollars that the agents it starts may spend together; each of them needs a budget then
+    #[arg(long, value_name = "USD", value_parser = dollars, requires = "may_start")]
+    pub start_budget: Option<f64>,
     /// Leave what the agent did not commit uncommitted
     #[arg(long)]
     pub no_commit: bool,
@@ -276,6 +293,9 @@ pub(super) struct List {
     /// Go on, and show it again whenever something changes; q ends it
     #[arg(short, long)]
     pub watch: bool,
+    /// Each agent below the one that started it
+    #[arg(long)]
+    pub tree: bool,
 }
 
 /// A verb about one agent.
@@ -339,6 +359,9 @@ pub(super) struct Kill {
     /// Every agent that has not ended
     #[arg(long)]
     pub all: bool,
+    /// Also the agents that these started, and so on; else those go on
+    #[arg(long, conflicts_with = "all")]
+    pub tree: bool,
 }
 
 /// `wait`.
@@ -371,6 +394,9 @@ pub(super) enum TaskVerb {
     },
     /// Claim a task: a given one, or the best that is ready
     Claim(TaskClaim),
+    /// Start another agent, if your own task allows it; for agents
+    #[command(after_help = SPAWN_EXAMPLES)]
+    Spawn(TaskSpawn),
     /// Say where a task that you hold stands
     Update(TaskUpdate),
     /// Say something about a task: an answer to its holder, for one
@@ -508,6 +534,40 @@ pub(super) struct TaskClaim {
     /// Wait this long for something to do
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub op: Op,
+}
+
+/// `task spawn`.
+#[derive(Debug, Args)]
+pub(super) struct TaskSpawn {
+    /// What it is to do, whole. Several words are put together; - reads it from standard input
+    #[arg(value_name = "TASK", required = true)]
+    pub text: Vec<String>,
+    /// The agent CLIs to try, in order, with commas between; else yours
+    #[arg(long, value_name = "CLI,...", value_delimiter = ',')]
+    pub agent_cli: Option<Vec<String>>,
+    /// The model for the first agent CLI
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// The session name; else made from the task
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is there for
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// What its branch starts from; else the commit that your worktree is at
+    #[arg(long, value_name = "REF", allow_hyphen_values = true)]
+    pub base: Option<String>,
+    /// US dollars it may spend
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub budget: Option<f64>,
+    /// How many agents it may start in turn; they are taken from yours
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub may_start: u32,
+    /// US dollars for those, taken from yours
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub start_budget: Option<f64>,
     #[command(flatten)]
     pub op: Op,
 }

@@ -64,9 +64,16 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "nobody"
         | "too_many_messages"
         | "too_many_hops"
-        | "inbox_full" => REFUSED,
-        "budget_spent" => BUDGET,
-        "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
+        | "inbox_full"
+        | "may_not_start"
+        | "too_many_agents"
+        | "too_deep"
+        | "needs_budget"
+        | "too_late"
+        | "only_agents" => REFUSED,
+        "budget_spent" | "over_budget" => BUDGET,
+        "not_started" => FAILED,
+        "still_starting" | "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"
         | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io"

@@ -21,42 +21,50 @@ const CLOCK: Duration = Duration::from_mins(1);
 pub(super) fn list(house: &House, asked: &args::List, json: bool, screen: &mut Screen) -> Result<u8> {
     if asked.watch {
         return if json || !screen.in_place {
-            stream(house, asked.here, json, screen)
+            stream(house, asked, json, screen)
         } else {
-            redrawn(house, asked.here, screen)
+            redrawn(house, asked, screen)
         };
     }
     let report = ops::list::list(house, asked.here)?;
-    screen.answer(json, &report, print);
+    let (report, depths) = arranged(report, asked.tree);
+    screen.answer(json, &report, |screen, report| print(screen, report, &depths));
     Ok(exit::OK)
 }
 
-fn print(screen: &mut Screen, report: &ListReport) {
-    for (_, painted) in lines(screen, report, Ages::Exact, &mut Columns::default()) {
+/// The agents in the order in which they are shown, and how far each is below a root.
+fn arranged(mut report: ListReport, tree: bool) -> (ListReport, Vec<usize>) {
+    let depths = if tree { ops::list::as_tree(&mut report) } else { Vec::new() };
+    (report, depths)
+}
+
+fn print(screen: &mut Screen, report: &ListReport, depths: &[usize]) {
+    for (_, painted) in lines(screen, report, depths, Ages::Exact, &mut Columns::default()) {
         screen.line(&painted);
     }
 }
 
 /// One document, or one table, for each change.
-fn stream(house: &House, here: bool, json: bool, screen: &mut Screen) -> Result<u8> {
+fn stream(house: &House, asked: &args::List, json: bool, screen: &mut Screen) -> Result<u8> {
     let code = Cell::new(exit::LEFT);
     let mut first = true;
     let show = |report: &ListReport| {
         if !json && !std::mem::take(&mut first) {
             screen.line("");
         }
-        screen.answer(json, report, print);
+        let (report, depths) = arranged(report.clone(), asked.tree);
+        screen.answer(json, &report, |screen, report| print(screen, report, &depths));
         !screen.closed
     };
     let left = ops::runtime()?.block_on(async {
         let never = async || std::future::pending().await;
-        ops::watching::watch(house, here, show, never, Leave::listen().asked(&code)).await
+        ops::watching::watch(house, asked.here, show, never, Leave::listen().asked(&code)).await
     })?;
     Ok(if left && !screen.closed { code.get() } else { exit::OK })
 }
 
 /// One table that stays where it is.
-fn redrawn(house: &House, here: bool, screen: &mut Screen) -> Result<u8> {
+fn redrawn(house: &House, asked: &args::List, screen: &mut Screen) -> Result<u8> {
     let code = Cell::new(exit::LEFT);
     let (mut kept, mut drawn) = (Columns::default(), Drawn::default());
     let mut before = Vec::new();
@@ -67,7 +75,8 @@ fn redrawn(house: &House, here: bool, screen: &mut Screen) -> Result<u8> {
             screen.measure();
             kept = Columns::default();
         }
-        let now = lines(screen, report, Ages::Minutes, &mut kept);
+        let (report, depths) = arranged(report.clone(), asked.tree);
+        let now = lines(screen, &report, &depths, Ages::Minutes, &mut kept);
         if anew || before != now {
             let height = terminal::lines(io::stdout()).unwrap_or(usize::MAX);
             screen.bytes(drawn.over(&now, screen.width, height).as_bytes());
@@ -96,7 +105,7 @@ fn redrawn(house: &House, here: bool, screen: &mut Screen) -> Result<u8> {
                 () = leave.asked(&code) => {}
             }
         };
-        ops::watching::watch(house, here, show, again, stop).await
+        ops::watching::watch(house, asked.here, show, again, stop).await
     })?;
     Ok(if left && !screen.closed { code.get() } else { exit::OK })
 }

@@ -10,7 +10,7 @@ use args::{Cli, Verb};
 use clap::{Command, CommandFactory, FromArgMatches};
 use print::Screen;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -58,6 +58,10 @@ pub fn main() -> ExitCode {
             crash::role("keeper");
             crate::keeper::keep(Path::new(record))
         }
+        Some((verb, [record, child])) if verb == "__spawn" => {
+            crash::role("spawn");
+            ExitCode::from(spawn(Path::new(record), &child.to_string_lossy()))
+        }
         Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }
@@ -84,6 +88,25 @@ fn typed(mut words: Vec<OsString>) -> u8 {
         verb => House::load().map_err(Error::from).and_then(|house| carry_out(&house, verb, cli.json)),
     };
     done.unwrap_or_else(|error| tell(&error, cli.json))
+}
+
+/// What a keeper runs to start a child: the environment of the child comes on standard input.
+fn spawn(record: &Path, child: &str) -> u8 {
+    let mut environment = Vec::new();
+    if let Err(error) = io::stdin().read_to_end(&mut environment) {
+        let what = format!("the environment of the child could not be read: {error}");
+        return tell(&Error::usage(what, "this is for keepers"), true);
+    }
+    let done = House::load()
+        .map_err(Error::from)
+        .and_then(|house| ops::spawn::start(&house, record, child, &environment));
+    match done {
+        Ok(session) => {
+            writeln!(io::stdout(), "{session}").ok();
+            exit::OK
+        }
+        Err(error) => tell(&error, true),
+    }
 }
 
 fn tell(error: &Error, json: bool) -> u8 {
@@ -233,7 +256,11 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
 }
 
 fn stop(house: &House, kill: &args::Kill, json: bool, screen: &mut Screen) -> Result<u8> {
-    let reports = if kill.all { ops::kill::kill_all(house) } else { ops::kill::kill(house, &kill.sessions) }?;
+    let reports = match kill {
+        args::Kill { all: true, .. } => ops::kill::kill_all(house),
+        args::Kill { tree: true, sessions, .. } => ops::kill::kill_tree(house, sessions),
+        args::Kill { sessions, .. } => ops::kill::kill(house, sessions),
+    }?;
     let code = exit::of_errors(reports.iter().map(|r| r.error.as_ref()));
     if json {
         screen.json(&KillsReport { v: VERSION, killed: reports });

@@ -4,8 +4,8 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Remark, ShowReport, VERSION,
-    Verdict,
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative, Remark, ShowReport,
+    VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
@@ -356,6 +356,13 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
     if let Some(context) = agent.context_id.as_ref().filter(|c| **c != agent.id.into()) {
         fields.push(("context", context.to_string()));
     }
+    let name = |relative: &Relative| {
+        let name = relative.session.clone().unwrap_or_else(|| relative.id.to_string());
+        let why = relative.error.as_ref().map(|e| format!("not started: {}", e.message));
+        Shown(&why.unwrap_or(name)).to_string()
+    };
+    fields.extend(report.parent.iter().map(|parent| ("started by", name(parent))));
+    fields.extend(report.children.iter().map(|child| ("started", name(child))));
     if let Some(failure) = &agent.failure {
         fields.push(("why", format!("{}: {}", failure.class, Shown(&failure.message))));
     }

@@ -4,6 +4,7 @@ use super::follow::{Leave, tell_news};
 use super::print::{self, Screen};
 use super::{args, exit};
 use crate::life::House;
+use crate::model::delegation::MayStart;
 use crate::model::report::{RunReport, VERSION};
 use crate::model::request;
 use crate::model::text::Shown;
@@ -67,6 +68,12 @@ fn request(run: args::Run) -> Result<request::Run> {
         commit: !run.no_commit,
         role: run.role,
         context_id: run.context_id,
+        may_start: run.may_start.map(|agents| MayStart {
+            agents,
+            depth: run.depth,
+            budget_usd: run.start_budget,
+        }),
+        child: None,
     })
 }
 

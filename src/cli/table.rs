@@ -28,17 +28,19 @@ pub(super) enum Ages {
 #[derive(Debug, Default)]
 pub(super) struct Columns([usize; HEADS.len()]);
 
-/// The lines of the table, each as text, and painted.
+/// The lines of the table, each as text, and painted. `depths` says how far each agent is below a root, where they are shown as
+/// a tree.
 pub(super) fn lines(
     screen: &Screen,
     report: &ListReport,
+    depths: &[usize],
     ages: Ages,
     kept: &mut Columns,
 ) -> Vec<(String, String)> {
     let mut lines = if report.agents.is_empty() {
         vec![plain("No agents. Start one: ai_orch run 'TASK'".to_owned())]
     } else {
-        rows(screen, report, ages, kept)
+        rows(screen, report, depths, ages, kept)
     };
     let stuck = report.agents.iter().filter(|a| a.state == State::Interrupted).count();
     let stuck = (stuck > 0).then(|| interrupted(stuck));
@@ -76,7 +78,7 @@ fn told(age: Duration, ages: Ages) -> String {
     }
 }
 
-fn row(a: &AgentReport, ages: Ages) -> [String; HEADS.len()] {
+fn row(a: &AgentReport, depth: usize, ages: Ages) -> [String; HEADS.len()] {
     let why = match (&a.failure, a.state) {
         (Some(f), State::Failed) => vec![f.class.to_string()],
         _ => Vec::new(),
@@ -96,7 +98,7 @@ fn row(a: &AgentReport, ages: Ages) -> [String; HEADS.len()] {
         None => "?".to_owned(),
     };
     [
-        a.session.to_string(),
+        format!("{}{}", "  ".repeat(depth), a.session),
         state,
         Shown(&a.cli).to_string(),
         told(age(a), ages),
@@ -108,9 +110,17 @@ fn row(a: &AgentReport, ages: Ages) -> [String; HEADS.len()] {
     ]
 }
 
-fn rows(screen: &Screen, report: &ListReport, ages: Ages, kept: &mut Columns) -> Vec<(String, String)> {
+fn rows(
+    screen: &Screen,
+    report: &ListReport,
+    depths: &[usize],
+    ages: Ages,
+    kept: &mut Columns,
+) -> Vec<(String, String)> {
     let heads = HEADS.map(str::to_owned);
-    let rows: Vec<_> = report.agents.iter().map(|agent| row(agent, ages)).collect();
+    let depths = depths.iter().copied().chain(std::iter::repeat(0));
+    let rows: Vec<_> =
+        report.agents.iter().zip(depths).map(|(agent, depth)| row(agent, depth, ages)).collect();
     let mut shown = Vec::new();
     for (i, width) in kept.0.iter_mut().enumerate() {
         let cells = || rows.iter().filter_map(|row| row.get(i));

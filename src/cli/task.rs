@@ -13,6 +13,7 @@ use crate::model::work::{Work, WorkMeta};
 use crate::ops::caller::Caller;
 use crate::ops::office::Office;
 use crate::ops::own::{Found, Own};
+use crate::ops::spawn::NewAgent;
 use crate::ops::tasks::{self, End, NewTask, Progress, Under};
 use crate::ops::{self, Error, Result, desk};
 use args::TaskVerb;
@@ -42,6 +43,7 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
             }
             work
         }
+        TaskVerb::Spawn(asked) => return spawn(house, &caller, asked, json, screen),
         TaskVerb::List(asked) => return list(&office, asked, json, screen),
         TaskVerb::Show { task } => {
             let found = desk::look(&office, &task)?;
@@ -89,6 +91,30 @@ pub(super) fn task(house: &House, verb: TaskVerb, json: bool, screen: &mut Scree
     } else {
         show(screen, &work);
     }
+    Ok(exit::OK)
+}
+
+fn spawn(
+    house: &House,
+    caller: &Caller,
+    asked: args::TaskSpawn,
+    json: bool,
+    screen: &mut Screen,
+) -> Result<u8> {
+    let new = NewAgent {
+        text: super::run::task(&asked.text)?,
+        chain: asked.agent_cli,
+        model: asked.model,
+        name: asked.name,
+        role: asked.role,
+        base: asked.base,
+        budget_usd: asked.budget,
+        may_start: asked.may_start,
+        start_budget_usd: asked.start_budget,
+        op_id: asked.op.op_id,
+    };
+    let started = ops::runtime()?.block_on(ops::spawn::spawn(house, caller, &new))?;
+    screen.answer(json, &started, |screen, started| screen.line(started.session.as_str()));
     Ok(exit::OK)
 }
 

@@ -9,7 +9,7 @@ use crate::a2a::record::{self, Pen};
 use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
-use crate::life::{self, House, fence, work};
+use crate::life::{self, House, family, fence, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Party;
@@ -20,6 +20,7 @@ use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process, runtime, thread};
 use board::Board;
+use children::Children;
 use senses::{Senses, Stop};
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ const FILL_GRACE: Duration = Duration::from_secs(2);
 mod attempt;
 mod board;
 mod child;
+mod children;
 mod leases;
 mod lost;
 mod play;
@@ -54,6 +56,7 @@ struct Keeper {
     board: Board,
     view: View,
     senses: Senses,
+    children: Children,
     /// The agent's environment.
     environment: Environment,
     /// What its attempts show to be known as the agent.
@@ -145,6 +148,8 @@ impl Keeper {
         root::prepare(&places.root, house.settings.uid)?;
         let root_hold = root::hold(&places.root).ok();
         let environment = agent_environment(&house, record)?;
+        let children = Children::listen(record, house.settings.program.clone(), &environment)
+            .map_err(|source| process::Error { action: "listen to requests".into(), source })?;
         if pen.agent.was_kept && pen.agent.conclusion.is_none() {
             fence::fence(&mut pen)?;
             take_in_lost(&mut pen, record)?;
@@ -166,6 +171,7 @@ impl Keeper {
             board,
             view,
             senses,
+            children,
             environment,
             token,
             known: None,
@@ -181,6 +187,9 @@ impl Keeper {
         loop {
             if let Some(stop) = self.senses.asked().await {
                 return self.stopped(&stop).await;
+            }
+            if !self.settle().await? {
+                continue;
             }
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
@@ -203,6 +212,25 @@ impl Keeper {
                 return Err(error);
             }
             self.board.update(&self.pen.agent, None);
+        }
+    }
+
+    /// Answers every request for a child that is left; false if the keeper was asked to stop meanwhile.
+    async fn settle(&mut self) -> life::Result<bool> {
+        loop {
+            self.children.look(&mut self.pen)?;
+            if !self.children.at_work() {
+                return Ok(true);
+            }
+            tokio::select! {
+                () = self.children.news() => {}
+                _ = self.senses.stop(0) => {
+                    self.children.broken_off();
+                    swept(&mut Some(sweep(FILL_GRACE))).await;
+                    return Ok(false);
+                }
+                key = self.view.key() => self.pressed(key),
+            }
         }
     }
 
@@ -290,6 +318,8 @@ impl Keeper {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
                 }
+                let places = &self.house.settings.places;
+                family::tell_parent(places, &self.pen.agent, Final::Killed, None, None);
                 self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
                 self.board.update(&self.pen.agent, None);
             }
@@ -352,6 +382,8 @@ impl Keeper {
                 tracing::warn!(%error, "could not look at the branch");
                 None
             });
+            let places = &self.house.settings.places;
+            family::tell_parent(places, &self.pen.agent, state, failure.as_ref(), changes.as_ref());
             self.pen.write(Entry::Ended { state, failure, changes: changes.clone() })?;
             self.board.update(&self.pen.agent, changes);
         }

@@ -2,6 +2,7 @@
 
 use super::attempt::{Ear, Limits};
 use super::child::{self, Plan};
+use super::children::Nursery;
 use super::senses::Stop;
 use super::supervise::{Exit, supervise};
 use super::validate::Listener;
@@ -26,6 +27,7 @@ use crate::rules::wording::Tone;
 use crate::tools::program::find_in_path;
 use crate::tools::spool::Spool;
 use crate::tools::{clock, file, process};
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -143,18 +145,20 @@ impl Keeper {
         };
         let translator = Translator::new(profile.events).after(prompt.used_before);
         let (exit, heard) = {
-            let pen = &mut self.pen;
+            let pen = RefCell::new(&mut self.pen);
+            let mut nursery = Nursery { children: &mut self.children, pen: &pen };
             let mut ear = Ear::new(n, &profile, translator, limits, &places, &mut self.board)?;
             ear.on_conversation = Some(Box::new(|id, model| {
                 let told = Entry::Conversation { n, id: id.to_owned(), model: model.map(str::to_owned) };
-                if let Err(error) = pen.note(told) {
+                if let Err(error) = pen.borrow_mut().note(told) {
                     tracing::warn!(%error, "the conversation's id could not be put on record");
                 }
             }));
             let exit = match waiting.go().await {
                 Ok(mut running) => {
                     let (tmux, session) = (&self.house.tmux, &spec.session);
-                    supervise(&mut running, &mut ear, &mut self.senses, &mut self.view, tmux, session).await
+                    let (senses, view) = (&mut self.senses, &mut self.view);
+                    supervise(&mut running, &mut ear, senses, view, tmux, session, &mut nursery).await
                 }
                 Err(error) => Err(error),
             };
@@ -321,7 +325,7 @@ impl Keeper {
             (TaskKind::Prompt, Some(brief)) => prompt::handover(&task, &context, &brief),
         };
         let spec = &self.pen.agent.spec;
-        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref())))
+        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref(), spec.may_start.is_some())))
     }
 
     /// The text of the task of a round.
@@ -525,8 +529,10 @@ impl Keeper {
             Ok(waiting) => match waiting.go().await {
                 Ok(mut running) => {
                     let (tmux, session) = (&self.house.tmux, &spec.session);
-                    supervise(&mut running, &mut listener, &mut self.senses, &mut self.view, tmux, session)
-                        .await
+                    let (senses, view) = (&mut self.senses, &mut self.view);
+                    let pen = RefCell::new(&mut self.pen);
+                    let mut nursery = Nursery { children: &mut self.children, pen: &pen };
+                    supervise(&mut running, &mut listener, senses, view, tmux, session, &mut nursery).await
                 }
                 Err(error) => Err(error),
             },

@@ -1,6 +1,7 @@
 //! Watching a child until nothing of it is left: its output drained, its time kept, its whole family ended.
 
 use super::child::Running;
+use super::children::Nursery;
 use super::senses::{Senses, Stop};
 use super::view::{Key, View};
 use crate::model::ids::Session;
@@ -71,6 +72,7 @@ pub(super) async fn supervise(
     view: &mut View,
     tmux: &Server,
     session: &Session,
+    nursery: &mut Nursery<'_, '_>,
 ) -> io::Result<Exit> {
     let pid = running.process.pid;
     let (child, stdout, stderr) = running.parts();
@@ -83,6 +85,14 @@ pub(super) async fn supervise(
     loop {
         if status.is_some() && clean.is_some() && !out_open && !err_open {
             break;
+        }
+        // A child that is being started is not cut off because its parent is done.
+        if status.is_some() && sweeping.is_none() && clean.is_none() && !nursery.children.at_work() {
+            sweeping = Some(sweep(LEFTOVER_GRACE));
+        }
+        let ending = sweeping.is_some() || clean.is_some();
+        if ending {
+            nursery.children.broken_off();
         }
         let deadline = if status.is_none() && sweeping.is_none() { sink.deadline() } else { None };
         tokio::select! {
@@ -98,8 +108,10 @@ pub(super) async fn supervise(
             }
             ended = Running::ended(child), if status.is_none() => {
                 status = Some(ended?);
-                if sweeping.is_none() && clean.is_none() {
-                    sweeping = Some(sweep(LEFTOVER_GRACE));
+            }
+            () = nursery.children.news(), if !ending => {
+                if let Err(error) = nursery.children.look(&mut nursery.pen.borrow_mut()) {
+                    tracing::error!(%error, "a request for a child could not be answered");
                 }
             }
             gone = swept(&mut sweeping), if sweeping.is_some() => {
@@ -107,7 +119,7 @@ pub(super) async fn supervise(
                 clean = Some(gone);
                 pipe_limit = Some(clock::tick() + PIPE_LIMIT);
             }
-            stop = senses.stop(pid), if status.is_none() => {
+            stop = senses.stop(pid), if status.is_none() || !ending => {
                 sink.asked(stop, view);
                 if sweeping.is_none() && clean.is_none() {
                     sweeping = Some(sweep(sink.grace()));

@@ -7,11 +7,13 @@ use super::{House, Result, session};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{names, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
+use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{AgentId, ContextId, RoleName, Session};
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
+use crate::model::request::ChildOf;
 use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
@@ -93,6 +95,10 @@ pub struct Order {
     pub role: Option<RoleName>,
     /// What it belongs to, if that was said.
     pub context_id: Option<ContextId>,
+    /// What it may start.
+    pub may_start: Option<MayStart>,
+    /// For one that another agent asked for: who it is.
+    pub child: Option<ChildOf>,
 }
 
 /// An agent that was made; its keeper is alive.
@@ -201,8 +207,14 @@ fn reserve(
     project: crate::model::ids::Project,
 ) -> Result<Spec> {
     let settings = &house.settings;
-    let id = AgentId(clock::new_id());
-    for session in naming::candidates(&order.name).take(NAMES) {
+    let id = order.child.as_ref().map_or_else(|| AgentId(clock::new_id()), |child| child.id);
+    // Whoever began to make this child may have died when it had its name, and nothing else yet.
+    let kept = match &order.child {
+        Some(child) => names::all(&settings.places)?.into_iter().find(|named| named.id == child.id),
+        None => None,
+    };
+    let kept = kept.map(|named| named.session);
+    for session in kept.iter().cloned().chain(naming::candidates(&order.name)).take(NAMES) {
         let branch = format!("{}{session}", settings.branch_prefix);
         match repository.branch_problem(&branch)? {
             None => {}
@@ -211,7 +223,9 @@ fn reserve(
         }
         let worktree = settings.places.worktree(&project, &session);
         // A worktree that an earlier agent of this name left is that agent's work.
-        if file::ownership(&worktree)?.is_some() || !names::reserve(&settings.places, &session, &project, id)?
+        let ours = kept.as_ref() == Some(&session);
+        if file::ownership(&worktree)?.is_some()
+            || !(ours || names::reserve(&settings.places, &session, &project, id)?)
         {
             continue;
         }
@@ -237,6 +251,8 @@ fn reserve(
             has_context: !order.context.is_empty(),
             role: order.role.clone(),
             context_id: order.context_id.clone(),
+            parent: order.child.as_ref().map(|child| child.parent),
+            may_start: order.may_start,
         });
     }
     Err(Error::NoName(order.name.clone()).into())

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub mod clean;
 pub mod create;
+pub mod family;
 pub mod fence;
 mod remake;
 pub mod resume;

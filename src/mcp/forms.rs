@@ -118,6 +118,41 @@ pub(super) struct Create {
     pub op_id: Option<String>,
 }
 
+/// `spawn_task`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spawn {
+    /// What it is to do, whole: it knows nothing else.
+    pub prompt: String,
+    /// The agent CLIs to try, in order; yours if not said.
+    #[serde(default)]
+    pub agent_cli: Option<Vec<String>>,
+    /// The model for the first of them.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// What it is there for.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// What its branch starts from; the commit that your worktree is at if not said.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// The name wanted.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// US dollars it may spend.
+    #[serde(default)]
+    pub budget_usd: Option<f64>,
+    /// How many agents it may start in turn, taken from yours.
+    #[serde(default)]
+    pub may_start: Option<u32>,
+    /// US dollars for those, taken from yours.
+    #[serde(default)]
+    pub start_budget_usd: Option<f64>,
+    /// A name of yours for this call; the same call with the same name is done once.
+    #[serde(default)]
+    pub op_id: Option<String>,
+}
+
 /// `list_tasks`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,8 @@
 //! The tools: their names, what they take, and which story each one tells.
 
 use super::forms::{
-    Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Release, Reserve, Send, Update, Wait,
+    Ack, AddArtifact, Ask, Claim, Create, End, List, Nothing, Read, Release, Reserve, Send, Spawn, Update,
+    Wait,
 };
 use super::schema::{properties, schema};
 use crate::life::House;
@@ -12,6 +13,7 @@ use crate::ops::caller::Caller;
 use crate::ops::letters::Letter;
 use crate::ops::office::Office;
 use crate::ops::pause::{Awaited, Woken};
+use crate::ops::spawn::NewAgent;
 use crate::ops::tasks::{Asked, NewTask, Outcome, Progress};
 use crate::ops::{self, Error, desk, letters, reserve, tasks};
 use crate::rules::nearest::nearest;
@@ -84,6 +86,11 @@ pub(super) fn offered() -> Vec<Tool> {
             Does::Looks,
         ),
         tool::<Create>("create_task", "Create a task for another agent to claim.", Does::Adds),
+        tool::<Spawn>(
+            "spawn_task",
+            "Start another agent, if you may. It begins at your last commit; a message tells you its end. Then: git merge BRANCH.",
+            Does::Adds,
+        ),
         tool::<List>("list_tasks", "Tasks of this repository, or one of them whole.", Does::Looks),
         tool::<Claim>("claim_task", "Take a task to work on: the best one, or a given one.", Does::Adds),
         tool::<Update>("update_task", "Say how a task goes, or something about it.", Does::Adds),
@@ -206,6 +213,22 @@ async fn carry_out(
         "list_reservations" => {
             read::<Nothing>(name, arguments)?;
             answer(&json!({"reservations": reserve::list(office, caller)?}))
+        }
+        "spawn_task" => {
+            let form: Spawn = read(name, arguments)?;
+            let new = NewAgent {
+                text: form.prompt,
+                chain: form.agent_cli,
+                model: form.model,
+                name: form.name,
+                role: form.role,
+                base: form.base,
+                budget_usd: form.budget_usd,
+                may_start: form.may_start.unwrap_or_default(),
+                start_budget_usd: form.start_budget_usd,
+                op_id: form.op_id,
+            };
+            answer(&ops::spawn::spawn(house, caller, &new).await?)
         }
         _ => work(office, caller, name, arguments),
     }

@@ -1,5 +1,6 @@
 //! An agent as its journal tells it, and the states people see.
 
+use super::delegation::Child;
 use super::entry::{Changes, Ending, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
@@ -263,6 +264,8 @@ pub struct Agent {
     pub validations: Vec<Validation>,
     /// What was saved of its worktree.
     pub rescues: Vec<Rescue>,
+    /// The agents that it asked for.
+    pub children: Vec<Child>,
     /// The round it is in, from 1.
     pub round: u32,
     /// The newest round that has a task of its own.

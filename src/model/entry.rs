@@ -3,10 +3,12 @@
 //! The journal is the truth about an agent; everything else (board, lists, summaries) is made from it. Fields are only
 //! ever added, and a reader skips what it does not know; `"v"` changes when that would not be enough.
 
+use super::delegation::MayStart;
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::profile::Permissions;
+use super::report::ErrorBody;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -97,6 +99,12 @@ pub struct Spec {
     /// What it belongs to, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_id: Option<ContextId>,
+    /// The agent that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<AgentId>,
+    /// What it may start; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_start: Option<MayStart>,
 }
 
 impl Spec {
@@ -388,6 +396,33 @@ pub enum Entry {
     },
     /// Name, branch and worktree are there again.
     Restored,
+    /// A child is about to be started. What is taken for it is taken from here on.
+    ChildBegun {
+        /// The request.
+        key: Uuid,
+        /// Its id.
+        child: AgentId,
+        /// How many agents are taken for it.
+        agents: u32,
+        /// US dollars that are taken for it.
+        usd: f64,
+    },
+    /// A child is there.
+    ChildStarted {
+        /// Its id.
+        child: AgentId,
+        /// Its name.
+        session: Session,
+    },
+    /// A child is not there, and nothing is taken for it any more.
+    ChildNotStarted {
+        /// The request.
+        key: Uuid,
+        /// The id it had, or would have had.
+        child: AgentId,
+        /// Why not.
+        error: ErrorBody,
+    },
     /// The agent ended for good.
     Ended {
         /// How.

@@ -13,7 +13,7 @@
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/reservations       journal of the files that are reserved
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
-//!                                bell  token  refused.log  bin/  homes/<cli>/
+//!                                bell  token  refused.log  spawn/<key>  bin/  homes/<cli>/
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
@@ -24,6 +24,7 @@
 use super::ids::{AgentId, Party, Project, Session, TaskId};
 use super::mail::MailId;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// The four directories that everything of ours lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,6 +287,21 @@ impl Record {
     /// Written to by whoever claims a task in the agent's name: its keeper has leases to renew from then on.
     pub fn bell(&self) -> PathBuf {
         self.0.join("bell")
+    }
+
+    /// What the agent asked its keeper to start, one file a request.
+    pub fn wanted(&self) -> PathBuf {
+        self.0.join("spawn")
+    }
+
+    /// The request `key`: there until it is answered.
+    pub fn wanted_one(&self, key: Uuid) -> PathBuf {
+        self.wanted().join(key.to_string())
+    }
+
+    /// Held by whoever starts the child `id`.
+    pub fn start_lock(&self, id: AgentId) -> PathBuf {
+        self.wanted().join(format!("{id}.lock"))
     }
 
     /// The git settings as they were before any agent ran here.

@@ -155,6 +155,9 @@ pub struct AgentReport {
     /// What it belongs to; absent only if its record cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_id: Option<ContextId>,
+    /// The agent that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<AgentId>,
     /// The repository's directory name in our state.
     pub project: Project,
     /// The checkout that `run` was called in.
@@ -231,6 +234,19 @@ pub struct Evidence {
     pub says: String,
 }
 
+/// The parent or a child of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Relative {
+    /// Its id.
+    pub id: AgentId,
+    /// Its name; absent if it has none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Why it was not started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
 /// `show --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShowReport {
@@ -240,6 +256,12 @@ pub struct ShowReport {
     pub agent: AgentReport,
     /// The whole task text.
     pub task: String,
+    /// The agent that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Relative>,
+    /// The agents that it asked for, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Relative>,
     /// Why we believe it.
     pub evidence: Vec<Evidence>,
     /// The directory of the record.

@@ -1,7 +1,9 @@
 //! What people ask for, as plain data: between the command line and the stories that carry it out.
 
 use super::agent::State;
+use super::delegation::MayStart;
 use super::feed::Cursor;
+use super::ids::AgentId;
 use super::profile::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -40,6 +42,21 @@ pub struct Run {
     pub role: Option<String>,
     /// What it belongs to; `None`: something of its own.
     pub context_id: Option<String>,
+    /// What it may start.
+    pub may_start: Option<MayStart>,
+    /// For one that another agent asked for: who it is.
+    pub child: Option<ChildOf>,
+}
+
+/// Who an agent is that another one asked for.
+#[derive(Debug, Clone)]
+pub struct ChildOf {
+    /// The agent that asked for it.
+    pub parent: AgentId,
+    /// Its own id, which is on record with its parent.
+    pub id: AgentId,
+    /// What the commit is called that it starts from.
+    pub base_name: String,
 }
 
 /// `resume`, as asked for.

@@ -3,7 +3,7 @@
 
 use super::a2a::Task;
 use super::glob::Glob;
-use super::ids::Party;
+use super::ids::{AgentId, Party, Session};
 use super::mail::{DeadLetter, Given, Receipt};
 use super::report::ErrorBody;
 use super::reservation::Reserved;
@@ -118,4 +118,21 @@ pub struct ReservationsReport {
     pub v: u32,
     /// By name and pattern.
     pub reservations: Vec<Reserved>,
+}
+
+/// `task spawn --json`: an agent that was started for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpawnReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// Its session name: what messages and waits are addressed to.
+    pub session: Session,
+    /// Its id.
+    pub id: AgentId,
+    /// The id of its own task.
+    pub task_id: String,
+    /// Its branch, in the same repository.
+    pub branch: String,
+    /// The commit that its branch starts from.
+    pub base: String,
 }

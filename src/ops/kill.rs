@@ -1,13 +1,13 @@
 //! `kill`: stop an agent so that nothing of it is left running, and leave its worktree and branch as they are.
 
-use super::{Error, Result, guard};
+use super::{Error, Result, guard, spawn};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{self, board, look};
-use crate::life::{self, House, fence, work};
+use crate::life::{self, House, family, fence, work};
 use crate::model::agent::{Agent, State};
 use crate::model::entry::{Entry, Final};
-use crate::model::ids::ProcessId;
+use crate::model::ids::{AgentId, ProcessId};
 use crate::model::report::{KillReport, Remark};
 use crate::rules::report::{Keeper, report};
 use crate::rules::{next, replay};
@@ -74,6 +74,45 @@ fn end_empty(house: &House) {
         // The agents are dead all the same.
         tracing::warn!(%error, "could not look for tmux servers without sessions");
     }
+}
+
+/// Kills the agents with exactly these names, and then all that they started, and so on: a parent first, so that it starts
+/// no more.
+pub fn kill_tree(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> {
+    guard::person_only(house, "kill")?;
+    let places = &house.settings.places;
+    let mut reports = Vec::new();
+    let mut done: Vec<AgentId> = Vec::new();
+    for name in sessions {
+        let named = match names::require(places, name) {
+            Ok(named) => named,
+            Err(error) => {
+                reports.push(told(name, Err(error.into())));
+                continue;
+            }
+        };
+        let mut todo = vec![named];
+        while let Some(named) = todo.pop() {
+            if done.contains(&named.id) {
+                continue;
+            }
+            done.push(named.id);
+            reports.push(told(named.session.as_str(), one(house, &named)));
+            spawn::finish(&named)?;
+            todo.extend(children(house, named.id)?.into_iter().rev());
+        }
+    }
+    end_empty(house);
+    Ok(reports)
+}
+
+/// The agents that `parent` started, oldest first. What cannot be read says of no parent.
+fn children(house: &House, parent: AgentId) -> Result<Vec<Named>> {
+    let of = |named: &Named| {
+        let agent = record::load(&named.record).ok().flatten();
+        agent.is_some_and(|agent| agent.spec.parent == Some(parent))
+    };
+    Ok(names::all(&house.settings.places)?.into_iter().filter(of).collect())
 }
 
 fn told(name: &str, killed: Result<Killed>) -> KillReport {
@@ -174,6 +213,7 @@ fn put_on_record(
             let saved = work::rescue(house, &pen.agent, &named.record, n);
             pen.write(saved)?;
         }
+        family::tell_parent(places, &pen.agent, Final::Killed, None, None);
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
         let gone = Keeper::Gone { creator_alive: false, running: None };
         board::tell(places, &report(&pen.agent, &gone, None));

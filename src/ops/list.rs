@@ -10,6 +10,7 @@ use crate::model::agent::State;
 use crate::model::ids::{Party, Project, Session};
 use crate::model::report::{AgentReport, ForYou, ListReport, Remark, VERSION};
 use crate::rules::naming;
+use crate::rules::tree::tree;
 use crate::tmux;
 use std::collections::HashSet;
 use std::thread;
@@ -90,6 +91,15 @@ fn for_you(house: &House, counter: &mut Counter<'_>, project: Option<&Project>) 
         unread,
     });
     Ok(told.collect())
+}
+
+/// Puts each agent behind the one that started it; how far each is below a root.
+pub fn as_tree(report: &mut ListReport) -> Vec<usize> {
+    let rows: Vec<_> = report.agents.iter().map(|agent| (agent.id, agent.parent)).collect();
+    let places = tree(&rows);
+    let mut agents: Vec<_> = std::mem::take(&mut report.agents).into_iter().map(Some).collect();
+    report.agents.extend(places.iter().filter_map(|place| agents.get_mut(place.row)?.take()));
+    places.iter().map(|place| place.depth).collect()
 }
 
 /// The repository of the working directory.

@@ -4,6 +4,7 @@ use crate::life;
 use crate::model::ids::Party;
 use crate::model::report::ErrorBody;
 use crate::model::text::Shown;
+use crate::rules::delegation;
 use crate::{a2a, agents, git, settings, tmux};
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub mod reserve;
 pub mod resume;
 pub mod run;
 pub mod show;
+pub mod spawn;
 pub mod tasks;
 pub mod undo;
 pub mod wait;
@@ -140,6 +142,21 @@ pub enum Error {
         /// The agent.
         agent: String,
     },
+    /// A person asked for what only an agent can do.
+    #[error("only an agent can do that, and you are the person")]
+    OnlyAgents,
+    /// An agent may not start another one, or not this one.
+    #[error(transparent)]
+    MayNotStart(#[from] delegation::Refused),
+    /// The agent that was asked for could not be started.
+    #[error("the agent was not started: {}", Shown(&.why.message))]
+    NotStarted {
+        /// Why not.
+        why: ErrorBody,
+    },
+    /// The agent that was asked for is not there yet.
+    #[error("it is asked for, and not there yet")]
+    StillStarting,
     /// Nothing was cleaned that could come back.
     #[error("nothing was cleaned that could come back")]
     NothingCleaned,
@@ -181,6 +198,10 @@ impl Error {
             Self::NotForAgents { .. } => "not_for_agents",
             Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
+            Self::OnlyAgents => "only_agents",
+            Self::MayNotStart(e) => e.code(),
+            Self::NotStarted { .. } => "not_started",
+            Self::StillStarting => "still_starting",
             Self::Life(e) => e.code(),
         }
     }
@@ -225,6 +246,12 @@ impl Error {
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())
             }
+            Self::OnlyAgents => Some("start one: ai_orch run 'TASK'".to_owned()),
+            Self::MayNotStart(e) => e.hint(),
+            Self::NotStarted { why } => why.hint.clone(),
+            Self::StillStarting => Some(
+                "look for it in ai_orch list; with an op_id, asking once more gives the same agent".to_owned(),
+            ),
             Self::Life(e) => e.hint(),
         }
     }

@@ -15,6 +15,7 @@ use crate::model::request::Run;
 use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
+use crate::settings::environment::Environment;
 use crate::tools::file;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -36,6 +37,11 @@ pub struct Started {
 /// Starts the agent that `request` asks for. Everything that can be refused is refused before anything is made.
 pub fn run(house: &House, request: &Run) -> Result<Started> {
     guard::person_only(house, "run")?;
+    begin(house, request, &house.settings.environment.for_agent())
+}
+
+/// The same, for whoever may start it. The agent gets `environment`, and what the request adds to it.
+pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> Result<Started> {
     if request.task.trim().is_empty() {
         return Err(Error::usage("the task is empty", "ai_orch run 'what to do'"));
     }
@@ -78,7 +84,8 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
     let (repository, commit, base_name) =
         create::starting_point(house, &house.settings.working_dir, request.base.as_deref())?;
-    let mut environment = house.settings.environment.for_agent();
+    let base_name = request.child.as_ref().map_or(base_name, |child| child.base_name.clone());
+    let mut environment = environment.clone();
     for (variable, value) in &request.env {
         environment.set(variable, value);
     }
@@ -97,6 +104,8 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
         environment,
         role,
         context_id,
+        may_start: request.may_start,
+        child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
     let created = create::create(house, &repository, &commit, &base_name, &order)?;

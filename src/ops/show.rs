@@ -4,8 +4,10 @@ use super::Result;
 use crate::a2a::unread::Counter;
 use crate::a2a::{board, look, names};
 use crate::life::{House, fence, work};
+use crate::model::agent::Agent;
+use crate::model::delegation::Start;
 use crate::model::ids::Party;
-use crate::model::report::{Evidence, Remark, ShowReport, VERSION};
+use crate::model::report::{Evidence, Relative, Remark, ShowReport, VERSION};
 use crate::rules::report::{Keeper, report};
 use crate::tools::{file, process};
 
@@ -82,11 +84,31 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     if !worktree_there {
         report.remarks.push(Remark::WorktreeGone);
     }
+    let (parent, children) = relatives(house, &agent)?;
     Ok(ShowReport {
         v: VERSION,
         agent: report,
         task: String::from_utf8_lossy(&task).into_owned(),
+        parent,
+        children,
         evidence,
         record: named.record.0,
     })
+}
+
+/// The agent that asked for this one, and those that this one asked for, under the names that they have now.
+fn relatives(house: &House, agent: &Agent) -> Result<(Option<Relative>, Vec<Relative>)> {
+    if agent.spec.parent.is_none() && agent.children.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let all = names::all(&house.settings.places)?;
+    let relative = |id, error| {
+        let session = all.iter().find(|named| named.id == id).map(|named| named.session.to_string());
+        Relative { id, session, error }
+    };
+    let children = agent.children.iter().map(|child| match &child.start {
+        Start::Failed { error } => relative(child.id, Some(error.clone())),
+        Start::Begun | Start::Done { .. } => relative(child.id, None),
+    });
+    Ok((agent.spec.parent.map(|id| relative(id, None)), children.collect()))
 }

@@ -3,6 +3,7 @@
 pub mod card;
 pub mod classify;
 pub mod clean;
+pub mod delegation;
 pub mod give_up;
 pub mod glob;
 pub mod guide;
@@ -19,6 +20,7 @@ pub mod replay;
 pub mod report;
 pub mod reservations;
 pub mod resume;
+pub mod tree;
 pub mod verbs;
 pub mod wording;
 pub mod work;

@@ -141,11 +141,12 @@ pub fn handover(task: &str, context: &[ContextFile], brief: &str) -> String {
 }
 
 /// What an agent is told of the others, to stand behind everything else. One line: every attempt pays for it.
-pub fn company(session: &Session, role: Option<&RoleName>) -> String {
+pub fn company(session: &Session, role: Option<&RoleName>, may_start: bool) -> String {
     let role = role.map(|role| format!(" with the role {role}")).unwrap_or_default();
+    let start = if may_start { " You may start agents: spawn_task, or `ai_orch task spawn`." } else { "" };
     format!(
         "\n\n[ai_orch] You are the agent {session}{role}. Other agents and the person who started you can send you messages \
-         and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.\n"
+         and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.{start}\n"
     )
 }
 
@@ -239,10 +240,12 @@ mod tests {
     #[test]
     fn an_agent_is_told_its_name_and_role_in_one_line() {
         let (session, role) = ("fix".parse().unwrap(), "reviewer".parse().unwrap());
-        let text = company(&session, Some(&role));
+        let text = company(&session, Some(&role), false);
         assert!(text.contains("the agent fix with the role reviewer."), "{text}");
         assert_eq!(text.trim().lines().count(), 1);
-        assert!(company(&session, None).contains("the agent fix."));
+        assert!(company(&session, None, false).contains("the agent fix.") && !text.contains("spawn_task"));
+        let text = company(&session, None, true);
+        assert!(text.contains("spawn_task") && text.trim().lines().count() == 1, "{text}");
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use crate::model::agent::{
     Agent, Attempt, BeforeRound, Committed, Conclusion, Ended, Removal, Rescue, Validation,
 };
+use crate::model::delegation::{Child, Start};
 use crate::model::entry::{self, Entry, HeadAt, Record};
 
 /// A journal that tells of no agent.
@@ -35,6 +36,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         commits: Vec::new(),
         validations: Vec::new(),
         rescues: Vec::new(),
+        children: Vec::new(),
         round: 1,
         task_round: 1,
         round_from: 0,
@@ -181,6 +183,19 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.worktree = None;
         }
         Entry::Restored => agent.removal = None,
+        Entry::ChildBegun { key, child, agents, usd } => {
+            let (key, id, agents, usd) = (*key, *child, *agents, *usd);
+            put(agent, Child { key, id, agents, usd, start: Start::Begun });
+        }
+        Entry::ChildStarted { child, session } => {
+            if let Some(known) = agent.children.iter_mut().find(|known| known.id == *child) {
+                known.start = Start::Done { session: session.to_string() };
+            }
+        }
+        Entry::ChildNotStarted { key, child, error } => {
+            let start = Start::Failed { error: error.clone() };
+            put(agent, Child { key: *key, id: *child, agents: 0, usd: 0.0, start });
+        }
         Entry::Ended { state, failure, changes } => {
             agent.conclusion = Some(Conclusion {
                 at: record.at,
@@ -205,6 +220,12 @@ fn head_at_removal(agent: &Agent) -> HeadAt {
         ) => head.clone(),
         None => HeadAt::default(),
     }
+}
+
+/// The child that the request of `child` leads to, in place of one that it led to before.
+fn put(agent: &mut Agent, child: Child) {
+    agent.children.retain(|known| known.key != child.key);
+    agent.children.push(child);
 }
 
 fn find(agent: &mut Agent, n: u32) -> Option<&mut Attempt> {

@@ -98,6 +98,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         title: agent.spec.title.clone(),
         role: agent.spec.role.clone(),
         context_id: Some(agent.spec.context()),
+        parent: agent.spec.parent,
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
         branch: agent.spec.branch.clone(),

@@ -214,6 +214,9 @@ pub async fn end_of(process: &ProcessId) -> Result<()> {
     fd.readable().await.map(drop).map_err(error)
 }
 
+/// The signal that wakes a keeper: one that ends nobody who does not know it.
+pub const BELL: Signal = Signal::URG;
+
 /// Every pid of the machine that we may see.
 fn pids() -> Result<Vec<i32>> {
     let entries = fs::read_dir("/proc").map_err(|e| Error::new("list /proc", e))?;

@@ -18,6 +18,7 @@ mod clean;
 mod clocks;
 mod crowd;
 mod damage;
+mod delegation;
 mod disk;
 mod documents;
 mod events;

@@ -71,9 +71,15 @@ impl Client {
 
 /// An agent at work with the role of a reviewer: its name and environment.
 fn agent(house: &House, name: &str) -> (String, Vec<(String, String)>) {
+    agent_with(house, name, &[])
+}
+
+/// The same, with more options.
+fn agent_with(house: &House, name: &str, options: &[&str]) -> (String, Vec<(String, String)>) {
     let env = house.path("env");
     let script = format!("env -0 > '{0}.new'; mv '{0}.new' '{0}'; exec sleep 300", env.display());
-    let session = house.start(["--agent-cli", "sh", "--name", name, "--role", "reviewer", &script]);
+    let words = ["--agent-cli", "sh", "--name", name, "--role", "reviewer", &script];
+    let session = house.start([options, &words].concat());
     let text = String::from_utf8(eventually("it runs", || std::fs::read(&env).ok())).unwrap();
     let pairs = text.split('\0').filter_map(|v| v.split_once('='));
     (session, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -277,4 +283,35 @@ fn an_agent_is_known_by_what_it_was_given_at_launch() {
     // It carries the mark of its agent, so it ends with it.
     assert_eq!(house.orch(["kill", "one"]).run().code, 0);
     client.server.wait().unwrap();
+}
+
+#[test]
+fn an_agent_starts_another_by_its_tool_and_is_told_of_its_end() {
+    let house = House::new();
+    let (_, environment) = agent_with(&house, "one", &["--may-start", "1"]);
+    let mut agent = Client::agent(&house, &environment);
+    assert_eq!(agent.call("whoami", &json!({})).0["may_start"], 1);
+    let asked = json!({"prompt": "echo x > x.txt", "name": "two", "op_id": "s1"});
+    let (started, wrong) = agent.call("spawn_task", &asked);
+    assert!(!wrong, "{started}");
+    assert_eq!(
+        (&started["session"], &started["branch"]),
+        (&json!("two"), &json!("ai_orch/two")),
+        "{started}"
+    );
+    let (again, _) = agent.call("spawn_task", &asked);
+    assert_eq!(again["id"], started["id"], "{again}");
+    let (came, _) = agent.call("wait", &json!({}));
+    assert_eq!(came["came"], "message", "{came}");
+    let (read, _) = agent.call("read_inbox", &json!({}));
+    let message = &read["messages"][0];
+    assert_eq!((&message["from"], &message["task_id"]), (&json!("two"), &started["task_id"]), "{read}");
+    assert!(message["text"].as_str().unwrap().contains("git merge ai_orch/two"), "{read}");
+    assert_eq!(read["messages"].as_array().unwrap().len(), 1, "told once: {read}");
+    let (refused, wrong) = agent.call("spawn_task", &json!({"prompt": "true"}));
+    assert!(wrong && refused["error"]["code"] == "too_many_agents", "{refused}");
+    assert_eq!(agent.call("whoami", &json!({})).0["may_start"], 0);
+    agent.end();
+    let (refused, wrong) = Client::person(&house).call("spawn_task", &json!({"prompt": "true"}));
+    assert!(wrong && refused["error"]["code"] == "only_agents", "{refused}");
 }

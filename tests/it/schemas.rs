@@ -14,7 +14,7 @@ use ai_orch::model::report::{
 use ai_orch::model::reservation::ReservationRecord;
 use ai_orch::model::together::{
     AckReport, ClaimReport, DeadLettersReport, InboxReport, ReleaseReport, ReservationsReport, ReserveReport,
-    SendReport, TaskReport, TaskWaitReport, TasksReport,
+    SendReport, SpawnReport, TaskReport, TaskWaitReport, TasksReport,
 };
 use ai_orch::model::work::TaskRecord;
 use schemars::JsonSchema;
@@ -27,7 +27,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 30] {
+fn schemas() -> [(&'static str, Value); 31] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -55,6 +55,7 @@ fn schemas() -> [(&'static str, Value); 30] {
         ("task-claim", schema::<ClaimReport>()),
         ("task-list", schema::<TasksReport>()),
         ("task-record", schema::<TaskRecord>()),
+        ("task-spawn", schema::<SpawnReport>()),
         ("task-wait", schema::<TaskWaitReport>()),
         ("undo", schema::<UndoReport>()),
         ("undo-list", schema::<UndoListReport>()),

@@ -61,6 +61,8 @@ async def main(program, *words):
         second = (await call("create_task", text="the second", depends_on=[first], priority=9, hold=True))["task_id"]
         third = (await call("create_task", text="the third", priority=0))["task_id"]
         await call("create_task", text="", error="usage")
+        await call("spawn_task", prompt="for agents only", error="only_agents")
+        USED.add("spawn_task")
         await call("create_task", text="x", priority=300, error="usage")
         check(len((await call("list_tasks"))["tasks"]) == 3, "there are three")
         await call("list_tasks", task_id="no such id", error="no_task")

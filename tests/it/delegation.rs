@@ -1,0 +1,243 @@
+//! Agents that start agents: what comes of it, what is refused, and that a death in between makes no second child and loses none.
+
+use crate::house::{House, eventually};
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+
+/// What an agent left in a file on its branch.
+fn file_of(house: &House, agent: &str, name: &str) -> String {
+    house.git(&["show", &format!("ai_orch/{agent}:{name}")])
+}
+
+fn listed(house: &House) -> Vec<Value> {
+    let list: Value = serde_json::from_str(&house.ok(["list", "--json"])).unwrap();
+    list["agents"].as_array().unwrap().clone()
+}
+
+/// Two children, what they did merged, and the news of their ends.
+const LEADER: &str = r#"
+set -e
+echo base > base.txt; git add -A; git commit -qm base
+first=$(ai_orch task spawn --json --name left --role half 'cat base.txt > left.txt; env > "$SEEN"; echo $MINE > mine.txt')
+ai_orch task spawn --name right 'cat base.txt > right.txt'
+ai_orch wait left right
+git merge -q --no-edit ai_orch/left ai_orch/right
+printf %s "$first" > first.json
+ai_orch msg read --wait 30s > news.txt
+ai_orch list --tree > tree.txt
+"#;
+
+#[test]
+fn an_agent_starts_two_others_and_takes_their_branches() {
+    let house = House::new();
+    let seen = format!("SEEN={}", house.path("seen").display());
+    let words = [
+        "run",
+        "--agent-cli",
+        "sh",
+        "--name",
+        "lead",
+        "--may-start",
+        "2",
+        "--context-id",
+        "team",
+        "--timeout",
+        "5m",
+    ];
+    house.ok([&words[..], &["--env", &seen, "--env", "MINE=of the call", LEADER]].concat());
+    assert_eq!(
+        (file_of(&house, "lead", "left.txt"), file_of(&house, "lead", "right.txt")),
+        ("base".into(), "base".into())
+    );
+    assert_eq!(file_of(&house, "lead", "mine.txt"), "of the call", "the environment of the run call");
+    let told: Value = serde_json::from_str(&file_of(&house, "lead", "first.json")).unwrap();
+    let (lead, left, right) = (house.show("lead"), house.show("left"), house.show("right"));
+    assert_eq!((&told["session"], &told["branch"]), (&"left".into(), &"ai_orch/left".into()));
+    assert_eq!(
+        (&told["id"], &told["task_id"], &told["base"]),
+        (&left["agent"]["id"], &left["agent"]["id"], &left["agent"]["base"])
+    );
+    assert_eq!(left["agent"]["parent"], lead["agent"]["id"]);
+    assert_eq!((&left["agent"]["context_id"], &left["agent"]["role"]), (&"team".into(), &"half".into()));
+    assert_eq!((&left["parent"]["session"], &right["parent"]["session"]), (&"lead".into(), &"lead".into()));
+    let children: Vec<&str> =
+        lead["children"].as_array().unwrap().iter().map(|child| child["session"].as_str().unwrap()).collect();
+    assert_eq!(children, ["left", "right"]);
+    let news = file_of(&house, "lead", "news.txt");
+    assert!(news.contains("The agent left that you started is done"), "{news}");
+    assert!(news.contains("git merge ai_orch/left"), "{news}");
+    let tree = file_of(&house, "lead", "tree.txt");
+    let names: Vec<&str> =
+        tree.lines().skip(1).map(|line| line.split("  w").next().unwrap().trim_end()).collect();
+    assert!(
+        names[0].starts_with("lead") && names[1].starts_with("  left") && names[2].starts_with("  right"),
+        "{tree}"
+    );
+    let environment = fs::read_to_string(house.path("seen")).unwrap();
+    let own = format!("AI_ORCH_AGENT={}", left["agent"]["id"].as_str().unwrap());
+    assert!(environment.lines().any(|line| line == own), "it is an agent of its own");
+    assert!(
+        fs::read_dir(house.record("lead").join("spawn"))
+            .unwrap()
+            .flatten()
+            .all(|file| { file.path().extension().is_some_and(|end| end == "lock") }),
+        "no request is left"
+    );
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_and_on_record() {
+    let house = House::new();
+    let ask = |name: &str, options: &[&str], asks: &[&str]| -> Vec<String> {
+        let mut script = String::new();
+        for (n, words) in asks.iter().enumerate() {
+            let asks = format!("ai_orch task spawn --json {words} true > out-{n} 2> said-{n}");
+            writeln!(script, "{asks}; echo $? > code-{n}").unwrap();
+        }
+        let words = [&["run", "--agent-cli", "sh", "--name", name][..], options, &[script.as_str()]].concat();
+        house.ok(words);
+        let answer = |n: usize| {
+            let said = file_of(&house, name, &format!("said-{n}"));
+            let code = file_of(&house, name, &format!("code-{n}"));
+            match serde_json::from_str::<Value>(&said) {
+                Ok(said) => {
+                    assert!(said["error"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{said}");
+                    format!("{code} {}", said["error"]["code"].as_str().unwrap())
+                }
+                Err(_) => code,
+            }
+        };
+        (0..asks.len()).map(answer).collect()
+    };
+    assert_eq!(ask("none", &[], &[""]), ["8 may_not_start"]);
+    let log = fs::read_to_string(house.record("none").join("refused.log")).unwrap();
+    assert!(log.contains("may not start agents"), "{log}");
+    assert_eq!(
+        ask("one", &["--may-start", "1"], &["--may-start 1", "", ""]),
+        ["8 too_deep", "0", "8 too_many_agents"]
+    );
+    assert_eq!(
+        ask(
+            "money",
+            &["--may-start", "9", "--start-budget", "1"],
+            &["", "--budget 2", "--budget 0.6", "--budget 0.5"]
+        ),
+        ["8 needs_budget", "5 over_budget", "0", "5 over_budget"]
+    );
+    assert_eq!(
+        ask("wrong", &["--may-start", "1"], &["--agent-cli nonsense", "--base nonsense", ""]),
+        ["1 not_started", "2 no_such_base", "0"]
+    );
+    let done = house.orch(["task", "spawn", "--json", "true"]).run();
+    assert_eq!(done.code, 8, "{done}");
+    assert!(done.stderr.contains("only_agents"), "{done}");
+    assert_eq!(listed(&house).len(), 7, "four that asked, three that were started");
+}
+
+#[test]
+fn a_request_by_the_same_name_starts_one_agent() {
+    let house = House::new();
+    let ask = "ai_orch task spawn --op-id one 'echo x > x.txt'";
+    let script = format!("{ask} > a & {ask} > b & wait; {ask} > c; ai_orch wait $(cat a)");
+    house.ok(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "5", &script]);
+    let names: Vec<String> = ["a", "b", "c"].iter().map(|name| file_of(&house, "lead", name)).collect();
+    assert!(!names[0].is_empty() && names.iter().all(|name| *name == names[0]), "{names:?}");
+    assert_eq!(listed(&house).len(), 2);
+}
+
+#[test]
+fn what_may_be_started_is_handed_down_and_kill_takes_the_whole_tree() {
+    let house = House::new();
+    let leaf = "exec sleep 1000";
+    let middle = format!(
+        "ai_orch task spawn --name leaf '{leaf}'; ai_orch task spawn --name extra true 2> \"$OUT\"; exec sleep 1000"
+    );
+    let out = house.path("out");
+    let env = format!("OUT={}", out.display());
+    let script = format!(
+        "cat > m <<'END'\n{middle}\nEND\nai_orch task spawn --name middle --may-start 1 - < m; exec sleep 1000"
+    );
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "top",
+        "--may-start",
+        "2",
+        "--depth",
+        "2",
+        "--env",
+        &env,
+        &script,
+    ]);
+    eventually("the last one is refused", || {
+        fs::read_to_string(&out).ok().filter(|text| text.contains("hint") || text.contains("person"))
+    });
+    let tree = house.ok(["list", "--tree"]);
+    for line in ["top", "  middle", "    leaf"] {
+        assert!(tree.lines().any(|shown| shown.starts_with(line)), "{line}: {tree}");
+    }
+    house.ok(["kill", "middle"]);
+    assert_eq!(house.listed("leaf")["state"], "working", "children go on");
+    house.ok(["kill", "top", "--tree"]);
+    for agent in listed(&house) {
+        assert_eq!(agent["state"], "killed", "{agent}");
+    }
+}
+
+/// The number of the point `what` of the processes `role` that `run` passes, with the log of points in the house.
+fn point(log: &str, role: &str, what: &str) -> u32 {
+    let line = log.lines().find(|line| line.starts_with(&format!("{role} ")) && line.ends_with(what));
+    let line = line.unwrap_or_else(|| panic!("{role} passes {what}: {log}"));
+    line.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+const ASKS: &str = "ai_orch task spawn --op-id one --name child 'echo x > x.txt' && ai_orch wait child && git merge -q ai_orch/child";
+
+#[test]
+fn a_death_between_the_request_and_the_child_makes_neither_two_nor_none() {
+    let log = {
+        let house = House::new();
+        let log = house.path("points");
+        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
+        let done = run.env("AI_ORCH_CRASH_LOG", &log).run();
+        assert_eq!(done.code, 0, "{done}");
+        fs::read_to_string(log).unwrap()
+    };
+    for (role, what) in [
+        ("keeper", "before journal child_begun"),
+        ("keeper", "after journal child_begun"),
+        ("keeper", "before journal child_started"),
+        ("keeper", "after journal child_started"),
+        ("spawn", "before the child is made"),
+        ("spawn", "before journal created"),
+        ("spawn", "after journal created"),
+        ("spawn", "after journal worktree_made"),
+        ("spawn", "after the child is made"),
+    ] {
+        let house = House::new();
+        let at = format!("{role}:{}", point(&log, role, what));
+        let run = ["run", "-d", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS];
+        assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0, "{what}");
+        // Keepers of children pass as many points as others, and die at the same one.
+        eventually(what, || {
+            let rests = |agent: &Value| !["working", "starting"].contains(&agent["state"].as_str().unwrap());
+            listed(&house).iter().all(rests).then_some(())
+        });
+        assert!(listed(&house).len() <= 2, "{what}");
+        house.ok(["resume", "--all"]);
+        // Where whoever started the child died, the agent is told so and fails; it asks again under the same name.
+        if house.orch(["wait", "lead"]).run().code != 0 {
+            house.ok(["resume", "lead"]);
+            house.ok(["wait", "lead"]);
+        }
+        let agents = listed(&house);
+        let states: Vec<_> =
+            agents.iter().map(|agent| (agent["session"].clone(), agent["state"].clone())).collect();
+        assert_eq!(agents.len(), 2, "{what}: {states:?}");
+        assert_eq!(house.listed("lead")["state"], "done", "{what}: {states:?}");
+        assert_eq!(file_of(&house, "lead", "x.txt"), "x", "{what}");
+        assert_eq!(house.show("lead")["children"].as_array().unwrap().len(), 1, "{what}");
+    }
+}
