@@ -120,9 +120,11 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries {
             let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
                 dirs.push(entry.path());
-            } else {
+            } else if kind.is_file() || kind.is_symlink() {
+                // Not what would have to be written to by somebody before it can be read: a keeper's bell.
                 found.push(entry.path());
             }
         }
