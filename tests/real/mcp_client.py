@@ -64,7 +64,9 @@ async def main(program, *words):
         await call("spawn_task", prompt="for agents only", error="only_agents")
         USED.add("spawn_task")
         await call("create_task", text="x", priority=300, error="usage")
-        check(len((await call("list_tasks"))["tasks"]) == 3, "there are three")
+        listed = [t["id"] for t in (await call("list_tasks"))["tasks"]]
+        check([id for id in listed if id in (first, second, third)] == [first, second, third], "not all are listed:", listed)
+        check(len(listed) == 4, "what the agent does itself is listed with them:", listed)
         await call("list_tasks", task_id="no such id", error="no_task")
         await call("list_tasks", task_id="x", error="usage")
         await call("claim_task", task_id=second, error="dependencies_open")
@@ -81,7 +83,12 @@ async def main(program, *words):
         await call("fail_task", task_id=second, text="no way")
         await call("claim_task", task_id=second, error="terminal")
         states = {t["id"]: t["state"] for t in (await call("list_tasks"))["tasks"]}
-        check(states == {first: "completed", second: "failed", third: "submitted"}, states)
+        check((states[first], states[second], states[third]) == ("completed", "failed", "submitted"), states)
+        await call("reserve_files", globs=["src/**"], why="to move them", op_id="r")
+        await call("reserve_files", globs=["../outside"], error="usage")
+        check("src/**" in json.dumps(await call("list_reservations")), "what was reserved is not listed")
+        await call("release_files", globs=["src/**"])
+        check("src/**" not in json.dumps(await call("list_reservations")), "what was released is listed")
         for name in offered:
             await call(name, no_such_thing=1, error="usage")
         await call("who", error="usage")
