@@ -94,6 +94,10 @@ fn truth(stage: &Stage, agent: &Value, findings: &mut Findings) {
     };
     let entries = journal(&record);
     let ended = entries.iter().rev().find(|e| e["entry"] == "ended");
+    // Another round begun behind it is not at its end, whoever died at that.
+    let turns = ["ended", "resumed", "not_resumed"];
+    let last = entries.iter().rev().find(|e| turns.iter().any(|turn| e["entry"] == *turn));
+    let ended = ended.filter(|_| last.is_none_or(|e| e["entry"] != "resumed"));
     let said = agent["state"].as_str().unwrap_or("?");
     if said == "unknown" {
         findings.demand(entries.is_empty(), || {
