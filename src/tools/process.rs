@@ -51,6 +51,14 @@ impl Error {
 /// Result of a question about processes.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// How many lists of processes must be without anybody until nobody is left.
+const LISTS: u32 = 2;
+/// How long processes that are about to become other programs, or to end, may take until it is known where they belong.
+const BECOMING: Duration = Duration::from_millis(500);
+
+/// What an environment usually takes at most, in bytes.
+const ENVIRON: usize = 64 << 10;
+
 const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
 const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
 
@@ -62,7 +70,12 @@ struct Stat {
     group: i32,
     session: i32,
     start: u64,
+    /// It has an environment, with nothing in it; or it is a thread of the kernel.
+    bare: bool,
 }
+
+/// `PF_KTHREAD` in the flags of a process: proc_pid_stat(5), and `include/linux/sched.h` of Linux.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 fn stat(pid: i32) -> Result<Option<Stat>> {
     // The kernel writes such a file anew for each read, and none of its fields is long: one read takes all of it.
@@ -87,7 +100,15 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
+        bare: fields.get(6)?.parse::<u32>().ok()? & KERNEL_THREAD != 0 || bare(&fields).unwrap_or(false),
     })
+}
+
+/// Whether a process was given an environment, with nothing in it. Where its code ends is known (and more than the 1 of a process that we
+/// may not look at) once it has got its arguments and environment: `load_elf_binary` in `fs/binfmt_elf.c` of Linux.
+fn bare(fields: &[&str]) -> Option<bool> {
+    let [code_end, from, to] = [fields.get(24)?, fields.get(47)?, fields.get(48)?];
+    Some(!["0", "1"].contains(code_end) && from == to && *to != "0")
 }
 
 /// The id of the present boot.
@@ -229,6 +250,8 @@ pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec
     let boot = boot()?;
     // A session id is a pid: it means this session only while nobody older than its leader is in it.
     let session = leader.filter(|l| l.boot == boot);
+    let becoming = Instant::now() + BECOMING;
+    let mut environ = vec![0; ENVIRON];
     let mut found = Vec::new();
     for pid in pids()? {
         let Some(s) = stat(pid)? else { continue };
@@ -236,22 +259,46 @@ pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec
             continue;
         }
         let in_session = session.is_some_and(|l| s.session == l.pid && s.start >= l.start);
-        if in_session || environ_holds(pid, variables)? {
+        if in_session || environ_holds(pid, variables, becoming, &mut environ)? {
             found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
         }
     }
     Ok(found)
 }
 
-fn environ_holds(pid: i32, variables: &[String]) -> Result<bool> {
-    match fs::read(format!("/proc/{pid}/environ")) {
-        Ok(env) => Ok(env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes()))),
-        // Without a descriptor to look with, nobody may say that nothing runs.
-        Err(e) if matches!(e.raw_os_error(), Some(EMFILE | ENFILE)) => {
-            Err(Error::new(format!("look at process {pid}"), e))
+/// Whether the environment of `pid` holds one of `variables`. While a process becomes another program it has none, and neither has one that
+/// ends but still holds its files and locks; that is waited for, until `becoming`.
+fn environ_holds(pid: i32, variables: &[String], becoming: Instant, buffer: &mut Vec<u8>) -> Result<bool> {
+    loop {
+        let env = match environ(pid, buffer) {
+            Ok(env) => env,
+            // Without a descriptor to look with, nobody may say that nothing runs.
+            Err(e) if matches!(e.raw_os_error(), Some(EMFILE | ENFILE)) => {
+                return Err(Error::new(format!("look at process {pid}"), e));
+            }
+            // Of another user, or just ended.
+            Err(_) => return Ok(false),
+        };
+        if !env.is_empty() {
+            return Ok(env.split(|b| *b == 0).any(|v| variables.iter().any(|wanted| v == wanted.as_bytes())));
         }
-        // Of another user, or just ended.
-        Err(_) => Ok(false),
+        match stat(pid)? {
+            Some(s) if !s.zombie && !s.bare && Instant::now() < becoming => {}
+            _ => return Ok(false),
+        }
+        // Nobody tells when it is there.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The environment of `pid`, read at once: a process that becomes another program ends the reading in the middle.
+fn environ(pid: i32, buffer: &mut Vec<u8>) -> io::Result<&[u8]> {
+    loop {
+        let length = fs::File::open(format!("/proc/{pid}/environ"))?.read(buffer)?;
+        if length < buffer.len() {
+            return Ok(buffer.get(..length).unwrap_or_default());
+        }
+        buffer.resize(2 * length, 0);
     }
 }
 
@@ -427,11 +474,18 @@ pub fn end_all(
         wait_for_end(process, polite.saturating_duration_since(Instant::now()))?;
     }
     let end = Instant::now() + limit;
+    let mut nobody = 0;
     loop {
         found = find()?;
         if found.is_empty() {
-            return Ok((seen, true));
+            // One that was started while we went through the list by one that ended before its turn is in the next list.
+            nobody += 1;
+            if nobody == LISTS {
+                return Ok((seen, true));
+            }
+            continue;
         }
+        nobody = 0;
         remember(&found);
         if Instant::now() > end {
             return Ok((seen, false));
@@ -480,7 +534,7 @@ mod tests {
         let line = b"12 (a) b (c)) S 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 1000 2";
         assert_eq!(
             parse_stat(line),
-            Some(Stat { zombie: false, parent: 1, group: 12, session: 7, start: 4711 })
+            Some(Stat { zombie: false, parent: 1, group: 12, session: 7, start: 4711, bare: false })
         );
         assert_eq!(parse_stat(b"garbage"), None);
         let line = b"12 (a) Z 1 12 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 4711 0 0";
@@ -522,6 +576,20 @@ mod tests {
         ended.wait().unwrap();
         drop(running.stdin.take());
         running.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_becomes_another_program_all_the_time_is_found_each_time() {
+        let mark = format!("AI_ORCH_TEST_MARK={}", uuid::Uuid::now_v7());
+        let (name, value) = mark.split_once('=').unwrap();
+        let become_again = r#"exec sh -c "$0" "$0""#;
+        let mut child =
+            Command::new("sh").args(["-c", become_again, become_again]).env(name, value).spawn().unwrap();
+        let missed = (0..200).filter(|_| belonging(std::slice::from_ref(&mark), None).unwrap().is_empty());
+        let missed = missed.count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(missed, 0);
     }
 
     #[test]
