@@ -33,7 +33,10 @@ struct Bystander {
 const AT_WORK: &str = r#"
 ! env | grep -q '^AI_ORCH_CRASH' || echo "clash: an agent was handed what crashes its keeper" >>"$H/ledger"
 exec 9>>"$H/busy.$AI_ORCH_SESSION"
-flock -n 9 || echo "clash $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
+# Only its own code says that somebody has the lock: the one who asks may be killed as well.
+until flock -n -E 75 9; do
+    [ $? -ne 75 ] || { echo "clash $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"; break; }
+done
 echo "start $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const ENDED: &str = r#"
