@@ -78,19 +78,21 @@ impl Reservations {
         let journal = self.enter(by)?;
         let book = rules::fold(journal.records());
         let live = self.live(&book)?;
-        let (globs, entry) = match done(&journal, by) {
-            Some(ReservationEntry::Reserved { globs, .. }) => (globs.clone(), None),
+        let (globs, others, entry) = match done(&journal, by) {
+            Some(ReservationEntry::Reserved { globs, .. }) => {
+                (globs.clone(), rules::overlapping(&live, &by.name, globs), None)
+            }
             Some(_) => return Err(another(by)),
             None => {
                 may_change(&book)?;
-                rules::decide(&live, &by.name, wish)?;
+                let others = rules::decide(&live, &by.name, wish)?;
                 let Wish { globs, why, exclusive } = wish.clone();
                 let term = self.term(pid, lease);
-                (globs.clone(), Some(ReservationEntry::Reserved { globs, why, exclusive, term }))
+                (globs.clone(), others, Some(ReservationEntry::Reserved { globs, why, exclusive, term }))
             }
         };
-        let others = rules::overlapping(&live, &by.name, &globs).into_iter().cloned().collect();
-        let book = self.write(journal, by, entry)?;
+        let others = others.into_iter().cloned().collect();
+        let book = self.write(journal, &book, by, entry)?;
         let own = globs.into_iter().filter_map(|glob| book.all.get(&(by.name.clone(), glob)).cloned());
         Ok(Granted { own: own.collect(), others })
     }
@@ -113,20 +115,15 @@ impl Reservations {
             }
         };
         if !globs.is_empty() {
-            self.write(journal, by, entry)?;
+            self.write(journal, &book, by, entry)?;
         }
         Ok(globs)
     }
 
     /// All that is reserved now, by name and pattern.
     pub fn list(&self) -> Result<Vec<Reservation>> {
-        let records = match journal::read::<ReservationRecord>(&self.path) {
-            Ok(contents) => contents.map(|contents| contents.records).unwrap_or_default(),
-            // Somebody cuts off what a dead one left and writes on, while we read: under the lock nobody does.
-            Err(error) if error.is_damage() => Shared::open(&self.path, LIMIT)?.records().to_vec(),
-            Err(error) => return Err(error.into()),
-        };
-        let book = rules::fold(&records);
+        let contents = journal::read::<ReservationRecord>(&self.path)?;
+        let book = rules::fold(&contents.map(|contents| contents.records).unwrap_or_default());
         Ok(self.live(&book)?.into_iter().cloned().collect())
     }
 
@@ -187,17 +184,18 @@ impl Reservations {
         }
     }
 
-    /// Appends `entry`, if there is one, and makes all of the journal survive a power cut.
+    /// Appends `entry`, if there is one, and makes all of the journal, which `book` is, survive a power cut.
     fn write(
         &self,
         mut journal: Shared<ReservationRecord>,
+        book: &Book,
         by: &By,
         entry: Option<ReservationEntry>,
     ) -> Result<Book> {
         if let Some(entry) = entry {
-            let rev = journal.records().iter().map(|record| record.rev).max().unwrap_or(0) + 1;
             let (op, by) = (by.op.clone(), by.name.clone());
-            journal.append(ReservationRecord { v: VERSION, rev, at: clock::now(), op, by, entry })?;
+            let (rev, at) = (book.rev + 1, clock::now());
+            journal.append(ReservationRecord { v: VERSION, rev, at, op, by, entry })?;
         }
         journal.sync()?;
         let book = rules::fold(journal.records());

@@ -5,10 +5,9 @@
 
 use super::glob::Glob;
 use super::ids::{Moment, Party};
+use super::tolerant;
 use schemars::JsonSchema;
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// The version of the journal that this program writes.
 pub const VERSION: u32 = 1;
@@ -99,14 +98,10 @@ impl<'de> Deserialize<'de> for ReservationRecord {
             op: Option<String>,
             by: Party,
         }
-        let line = Value::deserialize(d)?;
-        if line.get("entry").and_then(Value::as_str).is_none() {
-            return Err(D::Error::custom("it says nothing"));
-        }
-        let Line { v, rev, at, op, by } = Line::deserialize(&line).map_err(D::Error::custom)?;
-        Ok(match ReservationEntry::deserialize(line) {
-            Ok(entry) => Self { v, rev, at, op, by, entry },
-            Err(_) => Self { v: v.max(VERSION + 1), rev, at, op, by, entry: ReservationEntry::Unknown },
+        let (Line { v, rev, at, op, by }, entry) = tolerant::line(d)?;
+        Ok(match entry {
+            Some(entry) => Self { v, rev, at, op, by, entry },
+            None => Self { v: v.max(VERSION + 1), rev, at, op, by, entry: ReservationEntry::Unknown },
         })
     }
 }

@@ -5,8 +5,8 @@
 
 use super::entry::{Entry, Record, VERSION};
 use super::ids::Moment;
-use serde::Deserialize;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Error, Value, json};
 
 /// The fields of every line.
@@ -14,6 +14,19 @@ use serde_json::{Error, Value, json};
 struct Line {
     v: u32,
     at: Moment,
+}
+
+/// A line that says something: the fields that every line of its kind has, and what it says; `None` if only a later version
+/// knows what that means.
+pub(super) fn line<'de, D: Deserializer<'de>, H: DeserializeOwned, E: DeserializeOwned>(
+    d: D,
+) -> Result<(H, Option<E>), D::Error> {
+    let line = Value::deserialize(d)?;
+    if line.get("entry").and_then(Value::as_str).is_none() {
+        return Err(D::Error::custom("it says nothing"));
+    }
+    let head = H::deserialize(&line).map_err(D::Error::custom)?;
+    Ok((head, E::deserialize(line).ok()))
 }
 
 /// The record that `line` is. What is not understood is left out or called unknown, and the record counts as newer.

@@ -6,10 +6,10 @@
 use super::a2a::{Artifact, EXTENSION, Message, Role, Task, TaskState, TaskStatus};
 use super::ids::{Moment, Party, Project, TaskId};
 use super::text::Shown;
+use super::tolerant;
 use schemars::JsonSchema;
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::fmt;
 
 /// The version of the journal that this program writes.
@@ -236,14 +236,10 @@ impl<'de> Deserialize<'de> for TaskRecord {
             #[serde(default)]
             by: Option<Party>,
         }
-        let line = Value::deserialize(d)?;
-        if line.get("entry").and_then(Value::as_str).is_none() {
-            return Err(D::Error::custom("it says nothing"));
-        }
-        let Line { v, rev, at, op, by } = Line::deserialize(&line).map_err(D::Error::custom)?;
-        Ok(match TaskEntry::deserialize(line) {
-            Ok(entry) => Self { v, rev, at, op, by, entry },
-            Err(_) => Self { v: v.max(VERSION + 1), rev, at, op, by, entry: TaskEntry::Unknown },
+        let (Line { v, rev, at, op, by }, entry) = tolerant::line(d)?;
+        Ok(match entry {
+            Some(entry) => Self { v, rev, at, op, by, entry },
+            None => Self { v: v.max(VERSION + 1), rev, at, op, by, entry: TaskEntry::Unknown },
         })
     }
 }
@@ -380,7 +376,7 @@ pub struct WorkMeta {
 
 impl WorkMeta {
     /// The metadata of a task that holds this.
-    pub fn wrapped(&self) -> Map<String, Value> {
+    pub fn wrapped(&self) -> Map<String, serde_json::Value> {
         // A shape of plain fields always has a JSON form.
         let ours = serde_json::to_value(self).unwrap_or_default();
         Map::from_iter([(EXTENSION.to_owned(), ours)])

@@ -103,9 +103,14 @@ pub struct Contents<T> {
 /// # Errors
 /// [`Error::Damaged`] if a line before the last is bad, or a good line is not a `T`.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Contents<T>>> {
-    match file::read(path)? {
-        Some(bytes) => parse(path, &bytes).map(Some),
-        None => Ok(None),
+    let mut before = None;
+    loop {
+        let Some(bytes) = file::read(path)? else { return Ok(None) };
+        match parse(path, &bytes) {
+            // Somebody may cut off what a dead one left, and write on, while we read. What is damaged stays as it is.
+            Err(Error::Damaged { .. }) if before.as_ref() != Some(&bytes) => before = Some(bytes),
+            parsed => return parsed.map(Some),
+        }
     }
 }
 
@@ -211,12 +216,9 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
     }
 
     fn on(path: &Path, file: File) -> Result<Self> {
-        // Nobody else writes to it, so of a usual one the first read is all.
-        let mut bytes = vec![0; USUAL];
-        let read = (&file).read(&mut bytes).and_then(|length| {
-            bytes.truncate(length);
-            if length < USUAL { Ok(0) } else { (&file).take(file::LARGEST).read_to_end(&mut bytes) }
-        });
+        // To its very end: what is behind the last line that we see is cut off.
+        let mut bytes = Vec::with_capacity(USUAL);
+        let read = (&file).take(file::LARGEST).read_to_end(&mut bytes);
         read.map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let contents: Contents<T> = parse(path, &bytes)?;
         let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
@@ -634,6 +636,34 @@ mod tests {
         assert_eq!(two.glance(limit).unwrap().unwrap().records, [("e".to_owned(), 13)]);
         assert_eq!(enter(&mut two), (words(&[]), false));
         assert_eq!(enter(&mut one), (words(&["e"]), true));
+    }
+
+    #[test]
+    fn whoever_reads_while_a_torn_tail_is_cut_off_sees_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = journal(dir.path());
+        let long = "x".repeat(3 << 10);
+        drop(Writer::<String>::open(&path).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let now = read::<String>(&path).unwrap().unwrap().records.len();
+                    assert!(now >= seen, "{seen} and then {now}");
+                    seen = now;
+                }
+            });
+            for _ in 0..300 {
+                // Somebody dies in the middle of a line, and somebody else writes on.
+                let mut torn = frame(&long).unwrap();
+                torn.truncate(2500);
+                file::append(&path).unwrap().write_all(&torn).unwrap();
+                Writer::<String>::open(&path).unwrap().0.append_unsynced(&long).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            reader.join().unwrap();
+        });
     }
 
     #[test]
