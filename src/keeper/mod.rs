@@ -92,6 +92,9 @@ pub fn keep(record: &Path) -> ExitCode {
         let leases = tokio::spawn(leases);
         let ended = keeper.run().await;
         leases.abort();
+        if let Err(error) = file::remove(&record.bell()) {
+            tracing::warn!(%error, "the bell could not be taken away");
+        }
         keeper.leave().await;
         ended
     });

@@ -471,7 +471,12 @@ pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(error)?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // It was removed since it was opened, so it is empty.
+            Err(rustix::io::Errno::NOENT) => break,
+            Err(e) => return Err(error(e)),
+        };
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             names.push(OsStr::from_bytes(name).to_owned());
@@ -588,6 +593,16 @@ fn parent(path: &Path) -> &Path {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_directory_that_is_removed_while_it_is_listed_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = File::open(dir.path()).unwrap();
+        let still = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open)));
+        assert_eq!(names(&still).unwrap(), Some(vec![]));
+        dir.close().unwrap();
+        assert_eq!(names(&still).unwrap(), Some(vec![]));
+    }
 
     #[test]
     fn what_is_written_is_private_and_whole() {
