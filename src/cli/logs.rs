@@ -33,6 +33,7 @@ pub(super) fn log(house: &House, logs: &args::Logs, json: bool, screen: &mut Scr
             house,
             &named,
             true,
+            None,
             |news| {
                 match &news {
                     News::Event(line, _) if json => screen.json(line),

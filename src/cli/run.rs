@@ -117,6 +117,7 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
         house,
         &named,
         true,
+        (screen.terminal && !json).then_some(ops::follow::CLOCK),
         |news| {
             if !json {
                 tell_news(screen, &news, &mut attempt);

@@ -32,15 +32,16 @@ pub struct Followed {
     pub left: bool,
 }
 
-/// How often a follower's clock moves.
-const CLOCK: Duration = Duration::from_secs(5);
+/// How often a clock moves that somebody looks at.
+pub const CLOCK: Duration = Duration::from_secs(5);
 
 /// Follows the agent from now on (with `from_start`, from its first event) until nothing more happens to it, or `stop`
-/// completes.
+/// completes. With a `clock`, it tells as often that time has passed.
 pub async fn follow(
     house: &House,
     named: &Named,
     from_start: bool,
+    clock: Option<Duration>,
     mut show: impl FnMut(News<'_>) -> bool,
     stop: impl Future<Output = ()>,
 ) -> Result<Option<Followed>> {
@@ -81,7 +82,7 @@ pub async fn follow(
                 () = &mut changed => break,
                 () = keepers.ended() => break,
                 // That time passes is no reason to look at any file.
-                () = clock::at(Some(clock::tick() + CLOCK)) => {
+                () = clock::at(clock.map(|every| clock::tick() + every)) => {
                     show(News::Time(&report));
                 }
                 () = &mut stop => {

@@ -93,6 +93,8 @@ pub async fn follow_raw(
         house,
         named,
         true,
+        // What is no event yet, half a line, is told of by nothing else.
+        Some(super::follow::CLOCK),
         |news| {
             if let super::follow::News::State(report) | super::follow::News::Time(report) = &news {
                 newest = report.attempts.last().map_or(0, |a| a.n);

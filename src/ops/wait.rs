@@ -28,6 +28,7 @@ pub async fn wait(house: &House, request: &Wait) -> Result<WaitReport> {
             house,
             named,
             false,
+            None,
             |news| {
                 if let News::State(report) = news {
                     there = reached(report.state);
