@@ -182,6 +182,40 @@ mod tests {
         crate::tools::runtime::runtime().unwrap().block_on(what(dir.path().to_owned()));
     }
 
+    /// Rings until nothing has rung for a moment: what was done before is told late, and more than once.
+    async fn quiet(watch: &Watch) {
+        while clock::within(MOMENT, watch.rung()).await.is_some() {}
+    }
+
+    /// Long enough for what rings to be heard.
+    const MOMENT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn what_is_read_or_was_not_asked_for_rings_nothing() {
+        within(async |dir| {
+            let dirs = ["asked", "before"].map(|name| dir.join(name));
+            for dir in &dirs {
+                fs::create_dir(dir).unwrap();
+                fs::write(dir.join("x"), "x").unwrap();
+            }
+            let mut watch = Watch::new();
+            watch.watch(&dirs);
+            assert_eq!(watch.watch(&dirs[..1]), AS_BEFORE);
+            quiet(&watch).await;
+            for silent in [
+                &(|| drop(fs::read(dirs[0].join("x")).unwrap())) as &dyn Fn(),
+                &|| assert_eq!(fs::read_dir(&dirs[0]).unwrap().count(), 1),
+                &|| fs::write(dirs[1].join("x"), "y").unwrap(),
+                &|| fs::write(dir.join("beside"), "y").unwrap(),
+            ] {
+                silent();
+                assert_eq!(clock::within(MOMENT, watch.rung()).await, None);
+            }
+            fs::write(dirs[0].join("x"), "y").unwrap();
+            watch.rung().await;
+        });
+    }
+
     #[test]
     fn that_somebody_reads_rings_nothing() {
         let shared = Shared::default();
