@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long the git processes that may hold a lock are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same where nobody needs the lock yet.
-const SHORT: Duration = Duration::from_secs(5);
+pub(super) const SHORT: Duration = Duration::from_secs(5);
 /// How long a lock must stay as it is, for the sake of those who hold it without having it open.
 const UNCHANGED: Duration = Duration::from_secs(1);
 
@@ -82,20 +82,23 @@ fn identity(lock: &Path) -> Result<Option<Identity>> {
     }))
 }
 
+/// Waits until every git that runs now has ended; false if one has not in time. What cannot be found out is no proof.
+pub(super) fn all_ended(patience: Duration) -> bool {
+    let end = clock::tick() + patience;
+    let Ok(gits) = process::called(|name| name == "git" || name.starts_with("git-")) else { return false };
+    gits.iter().all(|git| {
+        let left = end.saturating_duration_since(clock::tick());
+        process::wait_for_end(git, left).unwrap_or(false)
+    })
+}
+
 /// Waits for the lock: true if it is gone, by its holder or by us because it was nobody's.
 pub(super) fn settled(lock: &Path, patience: Duration) -> Result<bool> {
+    // What git said is the error to tell where nothing can be found out.
     let Some(first) = identity(lock)? else { return Ok(disk::look(lock)?.is_none()) };
-    let end = clock::tick() + patience;
     let since = clock::tick();
-    // What cannot be found out is no proof; what git said is the error to tell.
-    let Ok(gits) = process::called(|name| name == "git" || name.starts_with("git-")) else {
+    if !all_ended(patience) {
         return Ok(false);
-    };
-    for git in gits {
-        let left = end.saturating_duration_since(clock::tick());
-        if !process::wait_for_end(&git, left).unwrap_or(false) {
-            return Ok(false);
-        }
     }
     if identity(lock)?.is_none_or(|now| now != first) {
         return Ok(disk::look(lock)?.is_none());

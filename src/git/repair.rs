@@ -106,7 +106,7 @@ pub(super) fn clear(common_dir: &Path, path: &Path) -> Result<()> {
 
 /// Was an entry that does not say where it leads made for `path`? git names it like the last part of the path, with a
 /// number if that is taken, and nothing but the first few files is in it.
-fn is_begun_for(admin_dir: &Path, name: &OsStr, path: &Path) -> Result<bool> {
+pub(super) fn is_begun_for(admin_dir: &Path, name: &OsStr, path: &Path) -> Result<bool> {
     let wanted = path.file_name().unwrap_or_default().as_bytes();
     let Some(number) = name.as_bytes().strip_prefix(wanted) else { return Ok(false) };
     let Some(names) = disk::names(admin_dir)? else { return Ok(false) };

@@ -17,6 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::repair::is_begun_for;
+
 pub use super::repair::repair_add;
 
 /// A worktree that we made. Written down when it was made; what the worktree itself says later is not believed.
@@ -136,11 +138,19 @@ fn take_back(
         return Ok(());
     }
     for name in disk::names(&common_dir.join("worktrees"))?.unwrap_or_default() {
+        if before.contains(&name) {
+            continue;
+        }
         let admin_dir = common_dir.join("worktrees").join(&name);
-        let points_at = disk::read_small(&admin_dir.join("gitdir"))?.unwrap_or_default();
-        let ours =
-            points_at.strip_suffix(b"\n").is_some_and(|at| at == path.join(".git").as_os_str().as_bytes());
-        if ours && !before.contains(&name) {
+        let ours = if let Some(ours) = admin_leads_to(&admin_dir, path)? {
+            ours
+        } else {
+            // Killed before it said where it leads. One of the same name that somebody else makes at this moment looks alike, as
+            // long as their git runs.
+            let begun = || is_begun_for(&admin_dir, &name, path);
+            begun()? && locks::all_ended(locks::SHORT) && begun()?
+        };
+        if ours {
             disk::remove_tree(&admin_dir)?;
         }
     }

@@ -238,3 +238,46 @@ fn an_add_that_takes_too_long_is_ended_and_taken_back() {
     assert!(repository.branch("ai_orch/x").unwrap().is_none());
     assert_eq!(house.users_state(), before);
 }
+
+#[test]
+fn an_add_whose_git_is_killed_at_any_of_its_steps_is_taken_back() {
+    let Some(strace) = crate::tools::program::find_in_path("strace", &std::env::var_os("PATH").unwrap())
+    else {
+        return;
+    };
+    let (mut killed, git) = (0, super::git_program());
+    for call in ["mkdir", "openat", "write"] {
+        for when in (1..200).step_by(if call == "mkdir" { 1 } else { 5 }) {
+            let house = House::new();
+            let before = house.users_state();
+            let deadly = house.path("deadly-git");
+            let words =
+                format!("-f -qq -o /dev/null -e trace={call} -e inject={call}:signal=KILL:when={when}");
+            let text = format!(
+                "#!/bin/sh\ncase \"$*\" in *'worktree add'*) exec {} {words} {} \"$@\";; esac\nexec {} \"$@\"\n",
+                strace.display(),
+                git.display(),
+                git.display()
+            );
+            std::fs::write(&deadly, text).unwrap();
+            std::fs::set_permissions(&deadly, PermissionsExt::from_mode(0o755)).unwrap();
+            let env = super::GitEnv::new(deadly, house.vars(), house.path("scratch"));
+            let repository = super::Repository::require(&env, &house.repo()).unwrap();
+            let path = house.path("trees/x");
+            let made = worktree::add(&repository, &path, "ai_orch/x", &house.tip("HEAD"));
+            if made.is_ok() {
+                break;
+            }
+            let what = format!("{call} {when}: {}", made.unwrap_err());
+            if what.contains("ptrace") {
+                return;
+            }
+            killed += 1;
+            assert!(!path.exists(), "{what}");
+            assert!(!house.repo().join(".git/worktrees").exists(), "{what}");
+            assert_eq!(repository.branch("ai_orch/x").unwrap(), None, "{what}");
+            assert_eq!(house.users_state(), before, "{what}");
+        }
+    }
+    assert!(killed > 10, "only {killed} were killed");
+}
