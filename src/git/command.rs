@@ -1,6 +1,7 @@
 //! The one way in which this room runs `git`: with nothing left to chance or to the repository.
 
 use super::{CommitId, Error, Result};
+use crate::tools::lock::Lock;
 use crate::tools::program::{self, Output, Program};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -211,9 +212,19 @@ impl Git {
         self
     }
 
-    /// Runs it; any exit code is an answer.
+    /// Has it hold `lock` until it has ended, also when we are gone.
+    pub(super) fn holding(mut self, lock: &Lock) -> Self {
+        self.program = self.program.holding(lock);
+        self
+    }
+
+    /// Runs it; any exit code is an answer. That somebody killed it is none.
     pub(super) fn run(self) -> Result<Output> {
-        Ok(self.program.run()?)
+        let output = self.program.run()?;
+        if output.status.code().is_none() {
+            return Err(output.failure().into());
+        }
+        Ok(output)
     }
 
     /// Runs it; an exit code other than 0 is an error, and so is an answer that is too long to be kept whole.

@@ -6,6 +6,7 @@
 use super::command::GitEnv;
 use super::worktree::{Worktree, admin_leads_to, by_git, delete_branch, head, remove_pristine};
 use super::{CommitId, Error, Result, disk, erase, locks};
+use crate::tools::program;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -102,6 +103,45 @@ pub(super) fn clear(common_dir: &Path, path: &Path) -> Result<()> {
         }
     }
     disk::remove_empty(&worktrees).map(|_| ())
+}
+
+/// If `error` is that git could not read the entry of another worktree, whose git was killed in the middle of making it: clears that
+/// away if it was for one beside `path`, which are all ours. Until then every `git worktree add` fails. True if git may be asked again.
+pub(super) fn clear_unreadable(common_dir: &Path, path: &Path, error: &Error) -> Result<bool> {
+    let Some(admin_dir) = unreadable(common_dir, error) else { return Ok(false) };
+    let broken =
+        || Ok::<_, Error>(disk::look(&admin_dir.join("commondir"))?.is_some_and(|meta| meta.len() == 0));
+    // A git of the user's that is making one looks alike for a moment.
+    if broken()? && !locks::all_ended(locks::SHORT) {
+        return Ok(false);
+    }
+    if !broken()? {
+        return Ok(true);
+    }
+    let (Some(name), Some(ours)) = (admin_dir.file_name(), path.parent()) else { return Ok(false) };
+    // git puts a number behind the last part of the path if there is an entry of that name.
+    let plain = name.as_bytes().iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    for end in plain.max(1)..=name.len() {
+        let path = ours.join(OsStr::from_bytes(name.as_bytes().get(..end).unwrap_or_default()));
+        let is_for = match admin_leads_to(&admin_dir, &path)? {
+            Some(leads) => leads,
+            None => is_begun_for(&admin_dir, name, &path)?,
+        };
+        if is_for {
+            tracing::warn!(entry = %admin_dir.display(), "was left by a git that is gone, and is removed");
+            return clear(common_dir, &path).map(|()| true);
+        }
+    }
+    Ok(false)
+}
+
+/// The entry that git says it could not read, because a file of it is empty.
+fn unreadable(common_dir: &Path, error: &Error) -> Option<PathBuf> {
+    let Error::Program(program::Error::Failed { stderr, .. }) = error else { return None };
+    let (_, rest) = stderr.split_once("failed to read ")?;
+    let (path, _) = rest.split_once("/commondir: ")?;
+    let admin_dir = PathBuf::from(path);
+    (admin_dir.parent() == Some(common_dir.join("worktrees").as_path())).then_some(admin_dir)
 }
 
 /// Was an entry that does not say where it leads made for `path`? git names it like the last part of the path, with a

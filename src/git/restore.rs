@@ -16,6 +16,7 @@ use super::rescue_bytes::{self, Way};
 use super::rescue_index::{ASSUMED, HIDDEN, INTENDED, SKIPPED};
 use super::worktree::{Worktree, add_detached, by_git, eyes, head};
 use super::{BranchProblem, CommitId, Error, Repository, Result, disk, repair, worktree};
+use crate::tools::lock::Lock;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -37,19 +38,20 @@ impl From<&Head> for Target {
 /// Makes the worktree at `path` again, with HEAD at `target` and everything else as `rescue` holds it; without that, as
 /// the commit of `target` does.
 ///
-/// A branch that is missing is made; one that is there must be at the tip, and checked out nowhere else. The caller holds
-/// the repository's lock. Killed half-way, it can be done again, as long as nobody works there.
+/// A branch that is missing is made; one that is there must be at the tip, and checked out nowhere else. `lock` is the
+/// repository's. Killed half-way, it can be done again, as long as nobody works there.
 /// [`Worktree::branch`] of the answer is empty if HEAD is on no branch.
 /// Errors: [`Error::Branch`] if the branch is elsewhere, [`Error::NotOurWorktree`] if there are files at `path` and it is
 /// no worktree of this repository with this HEAD.
 pub fn restore(
     repository: &Repository,
+    lock: &Lock,
     config: &ConfigSnapshot,
     path: &Path,
     target: &Target,
     rescue: Option<&CommitId>,
 ) -> Result<Worktree> {
-    let worktree = place(repository, config, path, target, rescue)?;
+    let worktree = place(repository, lock, config, path, target, rescue)?;
     let Some(source) = rescue.or(target.tip.as_ref()) else { return Ok(worktree) };
     let saved = Parts::of(repository, &worktree, source, target)?;
     fill(repository, &worktree, config, &saved)?;
@@ -73,6 +75,7 @@ pub fn branch(repository: &Repository, name: &str, tip: &CommitId) -> Result<()>
 /// The worktree without its files.
 fn place(
     repository: &Repository,
+    lock: &Lock,
     config: &ConfigSnapshot,
     path: &Path,
     target: &Target,
@@ -100,21 +103,21 @@ fn place(
         (Some(name), Some(tip)) => {
             repair::unlock_branch(common_dir, name)?;
             match repository.branch(name)? {
-                Some(there) if there == *tip => worktree::add_existing(repository, path, name),
+                Some(there) if there == *tip => worktree::add_existing(repository, lock, path, name),
                 Some(there) => {
                     Err(Error::Branch { name: name.to_owned(), problem: BranchProblem::Exists(there) })
                 }
-                None => worktree::add(repository, path, name, tip),
+                None => worktree::add(repository, lock, path, name, tip),
             }
         }
-        (None, Some(tip)) => add_detached(repository, path, tip),
+        (None, Some(tip)) => add_detached(repository, lock, path, tip),
         (branch, None) => {
             // git wants some commit to begin with, and HEAD leaves it again.
             let start = match rescue {
                 Some(rescue) => rescue.clone(),
                 None => empty_commit(repository, config)?,
             };
-            let worktree = add_detached(repository, path, &start)?;
+            let worktree = add_detached(repository, lock, path, &start)?;
             match branch {
                 Some(branch) => unborn(repository, worktree, branch),
                 None => Ok(worktree),

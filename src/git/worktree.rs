@@ -9,6 +9,7 @@ use super::eyes::Eyes;
 use super::eyes_git::ByGit;
 use super::eyes_git2::ByGit2;
 use super::{CommitId, Error, Head, Repository, Result, disk, locks};
+use crate::tools::lock::Lock;
 use crate::tools::process;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::repair::is_begun_for;
+use super::repair::{self, is_begun_for};
 
 pub use super::repair::repair_add;
 
@@ -45,32 +46,44 @@ pub enum Undone {
 
 /// Makes a worktree at `path` on the new branch `branch` at `commit`, with no files in it yet.
 ///
-/// `path` must not exist; its parents are made. The caller holds the repository's lock. The user's configuration is
-/// not written, no branch is tracked, no hook runs. If this fails, what was made is taken back.
+/// `path` must not exist; its parents are made. `lock` is the repository's: everybody of ours who adds a worktree holds it. The
+/// user's configuration is not written, no branch is tracked, no hook runs. If this fails, what was made is taken back.
 /// Errors: [`Error::PathTaken`], [`Error::Branch`], and what git says.
-pub fn add(repository: &Repository, path: &Path, branch: &str, commit: &CommitId) -> Result<Worktree> {
+pub fn add(
+    repository: &Repository,
+    lock: &Lock,
+    path: &Path,
+    branch: &str,
+    commit: &CommitId,
+) -> Result<Worktree> {
     if let Some(problem) = repository.branch_problem(branch)? {
         return Err(Error::Branch { name: branch.to_owned(), problem });
     }
     let words =
         ["-b".as_ref(), OsStr::new(branch), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
-    add_with(repository, path, branch, &words, Some(commit))
+    add_with(repository, lock, path, branch, &words, Some(commit))
 }
 
 /// Makes a worktree at `path` on the branch `branch`, which exists and is checked out nowhere; like [`add`] otherwise.
-pub fn add_existing(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
+pub fn add_existing(repository: &Repository, lock: &Lock, path: &Path, branch: &str) -> Result<Worktree> {
     let words = ["--".as_ref(), path.as_os_str(), OsStr::new(branch)];
-    add_with(repository, path, branch, &words, None)
+    add_with(repository, lock, path, branch, &words, None)
 }
 
 /// Makes a worktree at `path` with HEAD at `commit` and on no branch; like [`add`] otherwise.
-pub(super) fn add_detached(repository: &Repository, path: &Path, commit: &CommitId) -> Result<Worktree> {
+pub(super) fn add_detached(
+    repository: &Repository,
+    lock: &Lock,
+    path: &Path,
+    commit: &CommitId,
+) -> Result<Worktree> {
     let words = ["--detach".as_ref(), "--".as_ref(), path.as_os_str(), commit.as_str().as_ref()];
-    add_with(repository, path, "", &words, None)
+    add_with(repository, lock, path, "", &words, None)
 }
 
 fn add_with(
     repository: &Repository,
+    lock: &Lock,
     path: &Path,
     branch: &str,
     words: &[&OsStr],
@@ -80,24 +93,39 @@ fn add_with(
         return Err(Error::PathTaken { path: path.to_owned() });
     }
     let before = disk::names(&repository.common_dir().join("worktrees"))?.unwrap_or_default();
-    let made = repository
-        .git()
-        .config("branch.autoSetupMerge", "false")
-        .config("worktree.useRelativePaths", "false")
-        .args(["worktree", "add", "--quiet", "--no-checkout", "--no-guess-remote"])
-        .args(made_branch_at.map(|_| "--no-track"))
-        .args(words)
-        .output("add a worktree")
-        .and_then(|_| found_at(repository, path, branch))
-        .and_then(|worktree| secured(&worktree).map(|()| worktree));
-    if made.is_err() {
-        // The branch and the path were not there before, and the caller's lock keeps others of us away: what is
-        // there now is ours. The first error is the one to tell.
-        let take_back = || take_back(repository, path, branch, &before, made_branch_at);
-        // Once more for a git that was killed at it: nobody else would look for what it left.
-        let _told_by_the_first_error = take_back().or_else(|_| take_back());
+    let add = || {
+        repository
+            .git()
+            .config("branch.autoSetupMerge", "false")
+            .config("worktree.useRelativePaths", "false")
+            .args(["worktree", "add", "--quiet", "--no-checkout", "--no-guess-remote"])
+            .args(made_branch_at.map(|_| "--no-track"))
+            .args(words)
+            // If we are killed it goes on, and nobody else of ours may add meanwhile: two fail by each other.
+            .holding(lock)
+            .output("add a worktree")
+            .and_then(|_| found_at(repository, path, branch))
+            .and_then(|worktree| secured(&worktree).map(|()| worktree))
+    };
+    // The branch and the path were not there before, and the caller's lock keeps others of us away: what is there now is
+    // ours. The first error is the one to tell.
+    let take_back = || twice(|| take_back(repository, path, branch, &before, made_branch_at)).ok();
+    let first = add();
+    let Err(error) = &first else { return first };
+    take_back();
+    if !repair::clear_unreadable(repository.common_dir(), path, error)? {
+        return first;
     }
-    made
+    take_back();
+    add().inspect_err(|_| {
+        take_back();
+    })
+}
+
+/// Does `work`, and once more if it failed: a git may have been killed at it (by a system that is out of memory), and nobody else
+/// would see to what is left.
+fn twice<T>(work: impl Fn() -> Result<T>) -> Result<T> {
+    work().or_else(|_| work())
 }
 
 /// Brings to the disk what makes a directory a worktree, which git does not: after a power cut these files would be there and
@@ -156,7 +184,7 @@ fn take_back(
     }
     disk::remove_empty(&common_dir.join("worktrees"))?;
     let Some(commit) = made_branch_at else { return Ok(()) };
-    super::repair::unlock_branch(common_dir, branch)?;
+    repair::unlock_branch(common_dir, branch)?;
     delete_branch(&repository.env, common_dir, branch, commit)
 }
 
@@ -338,6 +366,10 @@ pub(super) fn by_git(env: &GitEnv, worktree: &Worktree) -> Result<ByGit> {
 ///
 /// With any file in the worktree nothing is removed. The caller holds the repository's lock.
 pub fn undo_add(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&CommitId>) -> Result<Undone> {
+    twice(|| undo(env, worktree, made_branch_at))
+}
+
+fn undo(env: &GitEnv, worktree: &Worktree, made_branch_at: Option<&CommitId>) -> Result<Undone> {
     if !remove_pristine(&worktree.path)? {
         return Ok(Undone::KeptFiles);
     }

@@ -18,6 +18,7 @@ use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
+use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process, runtime};
 use std::path::Path;
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -158,7 +159,9 @@ pub fn create(
         let guard = house.alone_in(&project)?;
         let spec = reserve(house, repository, commit, base_name, order, project)?;
         let record = places.record(&spec.project, spec.id);
-        let made = begin(house, repository, commit, &spec, &record, order, || joined(settings));
+        let made = begin(house, &Site { repository, lock: &guard, commit }, &spec, &record, order, || {
+            joined(settings)
+        });
         drop(guard);
         match made {
             Ok(pen) => Ok((spec, record, pen)),
@@ -258,17 +261,25 @@ fn reserve(
     Err(Error::NoName(order.name.clone()).into())
 }
 
+/// Where a worktree is added.
+struct Site<'a> {
+    repository: &'a Repository,
+    /// That of the project.
+    lock: &'a Lock,
+    commit: &'a CommitId,
+}
+
 /// Puts the agent on record and adds its worktree. Takes back what it made if it fails. That the worktree is made is
 /// written to the journal, and not yet synced.
 fn begin(
     house: &House,
-    repository: &Repository,
-    commit: &CommitId,
+    site: &Site<'_>,
     spec: &Spec,
     record: &Record,
     order: &Order,
     settings: impl FnOnce() -> Result<ConfigSnapshot>,
 ) -> Result<Pen> {
+    let Site { repository, lock, commit } = site;
     file::make_dirs(&record.0)?;
     thread::scope(|scope| {
         let asked = aside(scope, || {
@@ -291,7 +302,7 @@ fn begin(
             // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
             let environment =
                 aside(scope, || Ok(file::replace(&record.env(), &order.environment.to_bytes())?))?;
-            let worktree = git::worktree::add(repository, &spec.worktree, &spec.branch, commit)?;
+            let worktree = git::worktree::add(repository, lock, &spec.worktree, &spec.branch, commit)?;
             if let Err(error) = joined(environment) {
                 // Not even a keeper to take it back: that is for us to do, and the first error is the one to tell.
                 git::worktree::undo_add(&house.git()?, &worktree, Some(commit)).ok();

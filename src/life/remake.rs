@@ -8,6 +8,7 @@ use crate::model::agent::Agent;
 use crate::model::entry::{Entry, HeadAt, Spec};
 use crate::model::places::Record;
 use crate::tools::file;
+use crate::tools::lock::Lock;
 use std::path::Path;
 
 /// The repository of an agent, by whatever checkout of it there is. The one that its `run` was called in may be gone, or
@@ -67,10 +68,11 @@ fn wanted(agent: &Agent, head: &HeadAt, tip: Option<&str>, saved_at: Option<Comm
 }
 
 /// Makes the worktree that the agent's record names, with HEAD at `head` and the agent's branch at `tip`, and puts it on
-/// record. The caller holds the lock of the project. Doing it again is harmless until somebody has worked there. Returns
+/// record. `lock` is that of the project. Doing it again is harmless until somebody has worked there. Returns
 /// what is not as it was.
 pub(super) fn remake(
     repository: &Repository,
+    lock: &Lock,
     pen: &mut Pen,
     record: &Record,
     head: &HeadAt,
@@ -92,8 +94,9 @@ pub(super) fn remake(
     if let Some(parent) = spec.worktree.parent() {
         file::make_dirs(parent)?;
     }
-    let make =
-        |target: &Target| restore::restore(repository, &config, &spec.worktree, target, source.as_ref());
+    let make = |target: &Target| {
+        restore::restore(repository, lock, &config, &spec.worktree, target, source.as_ref())
+    };
     let worktree = make(&target).or_else(|error| {
         // A branch that the agent had gone to is not ours: it may have moved, or be checked out elsewhere by now.
         let elsewhere = target.branch.as_ref() != Some(&spec.branch);

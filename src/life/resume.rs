@@ -190,7 +190,7 @@ fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktre
 fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let spec: Spec = pen.agent.spec.clone();
     let repository = repository(house, &spec)?;
-    let _guard = house.alone_in(&spec.project)?;
+    let guard = house.alone_in(&spec.project)?;
     let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
         doing: "read the commit to start from",
         answer: spec.base.clone(),
@@ -203,7 +203,7 @@ fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
         if let Some(parent) = spec.worktree.parent() {
             file::make_dirs(parent)?;
         }
-        git::worktree::add(&repository, &spec.worktree, &spec.branch, &commit)?
+        git::worktree::add(&repository, &guard, &spec.worktree, &spec.branch, &commit)?
     };
     Ok(pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?)
 }

@@ -107,7 +107,7 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
     // Made, and only that not said: somebody may have worked in it since.
     if !matches!(pen.agent.removal, Some(Removal::Restoring { .. })) || pen.agent.worktree.is_none() {
         let (was_at, tip) = settle(house, &repository, pen)?;
-        note = remake(&repository, pen, record, &was_at, tip.as_deref())?;
+        note = remake(&repository, &guard, pen, record, &was_at, tip.as_deref())?;
     }
     drop(guard);
     pen.write(Entry::Restored)?;

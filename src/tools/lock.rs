@@ -68,8 +68,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug)]
 #[must_use = "a lock that is dropped at once protects nothing"]
 pub struct Lock {
-    #[expect(dead_code, reason = "held for its lock; the kernel lets go when it is closed")]
+    // The kernel lets go when it is closed.
     file: File,
+}
+
+impl Lock {
+    /// The same lock once more, for a program that we start: it is held until that has ended as well, whatever happens to us.
+    pub(super) fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
 }
 
 /// Who holds a lock.

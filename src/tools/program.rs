@@ -6,12 +6,14 @@
 //! and descendants that moved to a process group of their own (the keeper fences those).
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
+use super::lock::Lock;
 use super::{crash, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -132,6 +134,7 @@ pub struct Program {
     path: PathBuf,
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
+    holds: Option<io::Result<File>>,
     limit: Duration,
     cap: usize,
 }
@@ -145,6 +148,7 @@ impl Program {
             path: program,
             cwd: None,
             stdin: None,
+            holds: None,
             limit: Duration::from_secs(30),
             cap: 64 << 20,
         }
@@ -199,6 +203,14 @@ impl Program {
         self
     }
 
+    /// Has it, and all that it starts, hold `lock` for as long as they run, also when we are gone. For one that reads no standard
+    /// input, which is where it holds it.
+    #[must_use]
+    pub fn holding(mut self, lock: &Lock) -> Self {
+        self.holds = Some(lock.share());
+        self
+    }
+
     /// How long it may take, from start to exit.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -222,11 +234,12 @@ impl Program {
         if let Some(dir) = &self.cwd {
             self.command.current_dir(dir);
         }
-        self.command
-            .process_group(0)
-            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let stdin = match self.holds.take() {
+            Some(lock) => Stdio::from(lock.map_err(|source| self.io(source))?),
+            None if self.stdin.is_some() => Stdio::piped(),
+            None => Stdio::null(),
+        };
+        self.command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         crash::point(|| format!("before {}", self.called()));
         let mut child = Group(self.command.spawn().map_err(|source| self.did_not_start(source))?);
         let watched = self.watch(&mut child.0, deadline);
@@ -454,6 +467,27 @@ mod tests {
 
     fn sh(script: &str) -> Program {
         Program::new("/bin/sh").args(["-c", script])
+    }
+
+    #[test]
+    fn what_it_holds_is_held_until_it_has_ended_whatever_happens_to_us() {
+        use crate::tools::lock;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, go_on) = (dir.path().join("lock"), dir.path().join("go-on"));
+        rustix::fs::mknodat(rustix::fs::CWD, &go_on, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        let held = lock::exclusive(&path, Duration::from_secs(9)).unwrap();
+        // Whoever started it is gone; it goes on, in what it has started.
+        let script = format!("exec 3<&0; (read x <{}) >/dev/null 2>&1 &", go_on.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::from(held.share().unwrap())).status().unwrap();
+        drop((command, held));
+        assert!(lock::try_exclusive(&path).unwrap().is_none());
+        std::fs::write(&go_on, "x\n").unwrap();
+        drop(lock::exclusive(&path, Duration::from_mins(1)).unwrap());
+        let held = lock::exclusive(&path, Duration::from_secs(9)).unwrap();
+        let out = Program::new("sh").args(["-c", "flock -n 0 && echo held"]).holding(&held).run().unwrap();
+        assert_eq!(out.stdout, b"held\n", "the same lock is taken again by whoever has it");
     }
 
     #[test]

@@ -485,7 +485,7 @@ fn a_worktree_of_a_bare_repository_and_of_a_partial_clone_save_too() {
         let tip = repository.head().unwrap().commit().unwrap().clone();
         let config = super::ConfigSnapshot::take(&repository).unwrap();
         let path = house.path("trees").join(name);
-        let tree = super::worktree::add(&repository, &path, "ai_orch/x", &tip).unwrap();
+        let tree = super::worktree::add(&repository, &house.lock(), &path, "ai_orch/x", &tip).unwrap();
         super::worktree::fill(&house.env(), &tree).unwrap();
         std::fs::write(tree.path.join("new"), "n").unwrap();
         let saved = commit_all(&house.env(), &tree, &config, "m").unwrap();

@@ -123,7 +123,7 @@ fn away_and_back(house: &House, tree: &Worktree, config: &super::ConfigSnapshot)
     remove::tree(&trash).unwrap();
     let repository = Repository::require(&env, &house.repo()).unwrap();
     let target = Target::from(&head);
-    restore(&repository, config, &tree.path, &target, Some(&late.commit)).unwrap();
+    restore(&repository, &house.lock(), config, &tree.path, &target, Some(&late.commit)).unwrap();
     assert!(tree.path.join("late").exists() && tree.path.join("ignored").exists());
     assert_eq!(std::fs::read_to_string(tree.path.join("y.known")).unwrap(), "Loud\n");
     super::super::rescue::list(&env, &tree.common_dir, "refs/ai_orch").unwrap();

@@ -54,7 +54,7 @@ fn a_linked_worktree_of_a_bare_repository_works() {
     assert_eq!(side.common_dir(), house.path("bare.git"));
     assert_eq!(side.head().unwrap().branch(), Some("main"));
     let tip = side.resolve("main").unwrap().unwrap();
-    let made = super::worktree::add(&side, &house.path("trees/x"), "ai_orch/x", &tip).unwrap();
+    let made = super::worktree::add(&side, &house.lock(), &house.path("trees/x"), "ai_orch/x", &tip).unwrap();
     super::worktree::fill(&house.env(), &made).unwrap();
     super::worktree::verify(&house.env(), &made).unwrap();
 }
@@ -126,6 +126,7 @@ fn branch_names_that_clash_are_found_packed_or_not() {
         }
         let error = super::worktree::add(
             &house.repository(),
+            &house.lock(),
             &house.path("trees/x"),
             "ai_orch/x",
             &house.tip("HEAD"),
@@ -163,7 +164,8 @@ fn unborn_shallow_and_partial_repositories_open() {
     let partial = Repository::require(&house.env(), &house.path("partial")).unwrap();
     let tip = partial.head().unwrap().commit().unwrap().clone();
     // Filling fetches what is missing; the commands that look never do.
-    let made = super::worktree::add(&partial, &house.path("trees/p"), "ai_orch/p", &tip).unwrap();
+    let made =
+        super::worktree::add(&partial, &house.lock(), &house.path("trees/p"), "ai_orch/p", &tip).unwrap();
     super::worktree::fill(&house.env(), &made).unwrap();
     assert_eq!(std::fs::read_to_string(house.path("trees/p/dir/b.txt")).unwrap(), "b\n");
 }

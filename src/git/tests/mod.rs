@@ -29,6 +29,11 @@ pub(super) fn git_program() -> PathBuf {
 }
 
 impl House {
+    /// The lock of the repository.
+    pub(super) fn lock(&self) -> crate::tools::lock::Lock {
+        crate::tools::lock::exclusive(&self.path("lock"), std::time::Duration::from_mins(1)).unwrap()
+    }
+
     /// With an empty repository `repo` on branch `main`, made with these further arguments of `git init`.
     pub(super) fn empty(init: &[&str]) -> Self {
         let house = Self { dir: tempfile::tempdir().unwrap(), git: git_program() };
@@ -111,8 +116,14 @@ impl House {
     /// A filled worktree `trees/<name>` on branch `ai_orch/<name>`.
     pub(super) fn worktree(&self, name: &str) -> Worktree {
         let path = self.path("trees").join(name);
-        let made =
-            worktree::add(&self.repository(), &path, &format!("ai_orch/{name}"), &self.tip("HEAD")).unwrap();
+        let made = worktree::add(
+            &self.repository(),
+            &self.lock(),
+            &path,
+            &format!("ai_orch/{name}"),
+            &self.tip("HEAD"),
+        )
+        .unwrap();
         worktree::fill(&self.env(), &made).unwrap();
         worktree::verify(&self.env(), &made).unwrap();
         made

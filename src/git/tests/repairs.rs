@@ -15,7 +15,8 @@ fn repair(house: &House) -> super::super::Result<Option<Worktree>> {
 /// Repairs, adds if need be, and looks that it is a worktree like any other.
 fn mended(house: &House) -> Worktree {
     let made = repair(house).unwrap().unwrap_or_else(|| {
-        worktree::add(&house.repository(), &house.path("trees/x"), BRANCH, &house.tip("main")).unwrap()
+        worktree::add(&house.repository(), &house.lock(), &house.path("trees/x"), BRANCH, &house.tip("main"))
+            .unwrap()
     });
     worktree::fill(&house.env(), &made).unwrap();
     worktree::verify(&house.env(), &made).unwrap();

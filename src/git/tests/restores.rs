@@ -73,9 +73,9 @@ fn away_and_back(house: &House, tree: &Worktree) -> Worktree {
     let target = Target::from(&head);
     let rescue = saved.map(|saved| saved.commit);
     let repository = Repository::require(&env, &house.repo()).unwrap();
-    let made = restore(&repository, &config, &tree.path, &target, rescue.as_ref()).unwrap();
+    let made = restore(&repository, &house.lock(), &config, &tree.path, &target, rescue.as_ref()).unwrap();
     let first = picture(house, &made);
-    let twice = restore(&repository, &config, &tree.path, &target, rescue.as_ref()).unwrap();
+    let twice = restore(&repository, &house.lock(), &config, &tree.path, &target, rescue.as_ref()).unwrap();
     assert_eq!((&made, first), (&twice, picture(house, &twice)));
     assert_eq!(worktree::head(&env, &made).unwrap(), head);
     house.run(&house.repo(), &["fsck", "--no-dangling", "--no-progress"]);
@@ -368,7 +368,8 @@ fn a_branch_that_is_elsewhere_stays() {
     remove::admin(&tree).unwrap();
     let moved = house.commit("more");
     house.run(&house.repo(), &["update-ref", "refs/heads/ai_orch/x", moved.as_str()]);
-    let back = |path: &Path| restore(&house.repository(), &config, path, &Target::from(&head), None);
+    let back =
+        |path: &Path| restore(&house.repository(), &house.lock(), &config, path, &Target::from(&head), None);
     assert_eq!(back(&tree.path).unwrap_err().code(), "branch_exists");
     house.run(&house.repo(), &["update-ref", "refs/heads/ai_orch/x", head.commit().unwrap().as_str()]);
     std::fs::create_dir(&tree.path).unwrap();
@@ -481,6 +482,14 @@ fn an_unknown_commit_is_an_error() {
     let bad = CommitId::parse(&"1".repeat(40)).unwrap();
     let target = Target { branch: Some("ai_orch/x".into()), tip: Some(house.tip("main")) };
     assert!(
-        restore(&house.repository(), &house.config(), &house.path("trees/x"), &target, Some(&bad)).is_err()
+        restore(
+            &house.repository(),
+            &house.lock(),
+            &house.config(),
+            &house.path("trees/x"),
+            &target,
+            Some(&bad)
+        )
+        .is_err()
     );
 }

@@ -101,7 +101,8 @@ fn paths_with_odd_bytes_work() {
     for name in ["with space", "qu'ot\"es", "new\nline", "-dash", "é #(x) $HOME"] {
         let house = House::new();
         let path = house.path("trees").join(name);
-        let made = worktree::add(&house.repository(), &path, "ai_orch/x", &house.tip("HEAD")).unwrap();
+        let made = worktree::add(&house.repository(), &house.lock(), &path, "ai_orch/x", &house.tip("HEAD"))
+            .unwrap();
         worktree::fill(&house.env(), &made).unwrap();
         worktree::verify(&house.env(), &made).unwrap();
         assert_eq!(std::fs::read_to_string(path.join("dir/b.txt")).unwrap(), "b\n");
@@ -122,7 +123,9 @@ fn fifty_at_once_with_the_fill_outside_the_lock() {
             let (lock, tip, env, house) = (&lock, &tip, &env, &house);
             scope.spawn(move || {
                 let path = house.path(&format!("trees/{n}"));
-                let made = worktree::add(&lock.lock().unwrap(), &path, &format!("ai_orch/{n}"), tip).unwrap();
+                let made =
+                    worktree::add(&lock.lock().unwrap(), &house.lock(), &path, &format!("ai_orch/{n}"), tip)
+                        .unwrap();
                 worktree::fill(env, &made).unwrap();
                 worktree::verify(env, &made).unwrap();
             });
@@ -142,7 +145,7 @@ fn taking_back_leaves_no_trace() {
     let before = house.users_state();
     let path = house.path("trees/x");
     let base = house.tip("HEAD");
-    let made = worktree::add(&house.repository(), &path, "ai_orch/x", &base).unwrap();
+    let made = worktree::add(&house.repository(), &house.lock(), &path, "ai_orch/x", &base).unwrap();
     assert!(path.join(".git").exists() && made.admin_dir.exists());
     assert_eq!(worktree::undo_add(&house.env(), &made, Some(&base)).unwrap(), Undone::All);
     assert!(!path.exists() && !made.admin_dir.exists());
@@ -156,7 +159,8 @@ fn taking_back_leaves_no_trace() {
 fn taking_back_keeps_files_and_moved_branches() {
     let house = House::new();
     let base = house.tip("HEAD");
-    let made = worktree::add(&house.repository(), &house.path("trees/x"), "ai_orch/x", &base).unwrap();
+    let made = worktree::add(&house.repository(), &house.lock(), &house.path("trees/x"), "ai_orch/x", &base)
+        .unwrap();
     std::fs::write(made.path.join("work"), "w").unwrap();
     assert_eq!(worktree::undo_add(&house.env(), &made, Some(&base)).unwrap(), Undone::KeptFiles);
     worktree::verify(&house.env(), &made).unwrap();
@@ -173,13 +177,15 @@ fn a_failed_add_is_taken_back() {
     let before = house.users_state();
     let bad = super::CommitId::parse(&"1".repeat(40)).unwrap();
     let path = house.path("trees/x");
-    assert!(worktree::add(&house.repository(), &path, "ai_orch/x", &bad).is_err());
+    assert!(worktree::add(&house.repository(), &house.lock(), &path, "ai_orch/x", &bad).is_err());
     assert!(!path.exists() && !house.repo().join(".git/worktrees").exists());
     assert_eq!(house.users_state(), before);
     // What is in the way is not ours and stays.
     std::fs::create_dir(&path).unwrap();
     assert_eq!(
-        worktree::add(&house.repository(), &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err().code(),
+        worktree::add(&house.repository(), &house.lock(), &path, "ai_orch/x", &house.tip("HEAD"))
+            .unwrap_err()
+            .code(),
         "path_taken"
     );
     assert!(path.exists());
@@ -189,10 +195,13 @@ fn a_failed_add_is_taken_back() {
 fn an_existing_branch_can_be_taken_unless_it_is_checked_out() {
     let house = House::new();
     house.run(&house.repo(), &["branch", "topic"]);
-    let made = worktree::add_existing(&house.repository(), &house.path("trees/t"), "topic").unwrap();
+    let made =
+        worktree::add_existing(&house.repository(), &house.lock(), &house.path("trees/t"), "topic").unwrap();
     worktree::fill(&house.env(), &made).unwrap();
     worktree::verify(&house.env(), &made).unwrap();
-    assert!(worktree::add_existing(&house.repository(), &house.path("trees/m"), "main").is_err());
+    assert!(
+        worktree::add_existing(&house.repository(), &house.lock(), &house.path("trees/m"), "main").is_err()
+    );
     assert!(!house.path("trees/m").exists());
 }
 
@@ -232,11 +241,55 @@ fn an_add_that_takes_too_long_is_ended_and_taken_back() {
     let env = super::GitEnv::new(slow, vars, house.path("scratch")).limits(second, second);
     let repository = super::Repository::require(&env, &house.repo()).unwrap();
     let path = house.path("trees/x");
-    let error = worktree::add(&repository, &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err();
+    let error =
+        worktree::add(&repository, &house.lock(), &path, "ai_orch/x", &house.tip("HEAD")).unwrap_err();
     assert_eq!(error.code(), "program_timed_out");
     assert!(!path.exists() && !house.repo().join(".git/worktrees").exists());
     assert!(repository.branch("ai_orch/x").unwrap().is_none());
     assert_eq!(house.users_state(), before);
+}
+
+#[test]
+fn what_a_killed_git_left_of_another_add_is_in_nobodys_way() {
+    let house = House::new();
+    let cut_off = |path: &std::path::Path| {
+        house.run(&house.repo(), &["worktree", "add", "-q", "--detach", path.to_str().unwrap()]);
+        let admin = house.repo().join(".git/worktrees").join(path.file_name().unwrap());
+        std::fs::write(admin.join("commondir"), "").unwrap();
+        std::fs::write(admin.join("locked"), "initializing").unwrap();
+        for name in path.read_dir().unwrap().flatten().filter(|entry| entry.file_name() != ".git") {
+            std::fs::remove_file(name.path()).or_else(|_| std::fs::remove_dir_all(name.path())).unwrap();
+        }
+        admin
+    };
+    let add = |name: &str| {
+        let path = house.path("trees").join(name);
+        let branch = format!("ai_orch/{name}");
+        worktree::add(&house.repository(), &house.lock(), &path, &branch, &house.tip("HEAD"))
+    };
+    for name in ["y", "y7"] {
+        let left = cut_off(&house.path("trees").join(name));
+        add(&format!("after-{name}")).unwrap();
+        assert!(!left.exists() && !house.path("trees").join(name).exists());
+    }
+    // Of the user, who may know more about it.
+    let foreign = cut_off(&house.path("home/z"));
+    assert!(add("x").unwrap_err().to_string().contains("commondir"));
+    assert!(foreign.exists() && house.path("home/z").exists() && !house.path("trees/x").exists());
+}
+
+#[test]
+fn that_somebody_killed_git_is_no_answer() {
+    let house = House::new();
+    let git = house.path("killed-git");
+    std::fs::write(&git, "#!/bin/sh\nkill -9 $$\n").unwrap();
+    std::fs::set_permissions(&git, PermissionsExt::from_mode(0o755)).unwrap();
+    let env = super::GitEnv::new(git, house.vars(), house.path("scratch"));
+    let path = house.path("trees/x");
+    let made = worktree::add(&house.repository(), &house.lock(), &path, "ai_orch/x", &house.tip("HEAD"));
+    let made = made.unwrap();
+    assert!(worktree::undo_add(&env, &made, Some(&house.tip("HEAD"))).is_err());
+    assert_eq!(house.repository().branch("ai_orch/x").unwrap(), Some(house.tip("HEAD")));
 }
 
 #[test]
@@ -264,7 +317,7 @@ fn an_add_whose_git_is_killed_at_any_of_its_steps_is_taken_back() {
             let env = super::GitEnv::new(deadly, house.vars(), house.path("scratch"));
             let repository = super::Repository::require(&env, &house.repo()).unwrap();
             let path = house.path("trees/x");
-            let made = worktree::add(&repository, &path, "ai_orch/x", &house.tip("HEAD"));
+            let made = worktree::add(&repository, &house.lock(), &path, "ai_orch/x", &house.tip("HEAD"));
             if made.is_ok() {
                 break;
             }
