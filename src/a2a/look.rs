@@ -140,6 +140,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         role: known.role,
         context_id: known.context_id,
         parent: known.parent,
+        parent_name: known.asked_by,
         may_start: None,
     };
     // Nobody: a creator that lives would be waited for.
@@ -171,6 +172,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         role: None,
         context_id: None,
         parent: None,
+        asked_by: None,
         project: named.project.clone(),
         checkout: PathBuf::new(),
         branch: String::new(),

@@ -252,6 +252,7 @@ fn reserve(
             role: order.role.clone(),
             context_id: order.context_id.clone(),
             parent: order.child.as_ref().map(|child| child.parent),
+            parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
         });
     }

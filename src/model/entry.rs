@@ -102,6 +102,9 @@ pub struct Spec {
     /// The agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
+    /// What that one was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<Session>,
     /// What it may start; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may_start: Option<MayStart>,

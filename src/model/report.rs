@@ -158,6 +158,9 @@ pub struct AgentReport {
     /// The agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
+    /// Who asked for what it does now, where that is an agent: the name that it had then. Absent: the person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<Session>,
     /// The repository's directory name in our state.
     pub project: Project,
     /// The checkout that `run` was called in.

@@ -237,7 +237,12 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted, environment: &Environm
         role: wanted.role,
         context_id: Some(parent.context().to_string()),
         may_start,
-        child: Some(ChildOf { parent: parent.id, id, base_name: wanted.base_name }),
+        child: Some(ChildOf {
+            parent: parent.id,
+            parent_name: parent.session.clone(),
+            id,
+            base_name: wanted.base_name,
+        }),
         ..Run::default()
     }
 }

@@ -244,6 +244,7 @@ mod tests {
                 role: None,
                 context_id: None,
                 parent: None,
+                parent_name: None,
                 may_start: None,
             },
             created: moment(),

@@ -45,6 +45,7 @@ pub fn own_task(report: &AgentReport) -> Task {
         message.context_id = Some(context.clone());
         message
     };
+    let asked_by = report.asked_by.clone().map_or(Party::User, Party::Worker);
     let meta = WorkMeta {
         kind: Kind::Agent,
         title: report.title.clone(),
@@ -52,7 +53,7 @@ pub fn own_task(report: &AgentReport) -> Task {
         depends_on: Vec::new(),
         on_failed_dependency: OnFailed::default(),
         role: report.role.as_ref().map(ToString::to_string),
-        created_by: Party::User,
+        created_by: asked_by.clone(),
         created: report.created,
         owner: Some(Party::Worker(report.session.clone())),
         generation: u64::from(report.round),
@@ -80,9 +81,14 @@ pub fn own_task(report: &AgentReport) -> Task {
             timestamp: report.updated,
         },
         artifacts: result.into_iter().collect(),
-        history: vec![about(Role::User, "task", &report.title)],
+        history: vec![about(said_by(&asked_by), "task", &report.title)],
         metadata: meta.wrapped(),
     }
+}
+
+/// The role in which whoever asks speaks, as for the tasks that can be claimed.
+fn said_by(asker: &Party) -> Role {
+    if *asker == Party::User { Role::User } else { Role::Agent }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::model::agent::{Agent, Attempt, Removal, State};
 use crate::model::entry::{Changes, Ending};
 use crate::model::failure::{Class, Failure};
+use crate::model::ids::Session;
 use crate::model::report::{AgentReport, AttemptReport, Remark, VERSION, ValidationReport};
 
 /// What was found about an agent's keeper.
@@ -99,6 +100,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         role: agent.spec.role.clone(),
         context_id: Some(agent.spec.context()),
         parent: agent.spec.parent,
+        asked_by: asked_by(agent, agent.task_round),
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
         branch: agent.spec.branch.clone(),
@@ -114,6 +116,13 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// The name of the agent that asked for what `agent` does in a round with the task of `task_round`. Only its first task can come from
+/// an agent. Of a child whose record does not tell the name, the id stands for it.
+fn asked_by(agent: &Agent, task_round: u32) -> Option<Session> {
+    let parent = agent.spec.parent.filter(|_| task_round == 1)?;
+    agent.spec.parent_name.clone().or_else(|| parent.to_string().parse().ok())
 }
 
 fn interruption(agent: &Agent) -> Failure {

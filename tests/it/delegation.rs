@@ -15,6 +15,21 @@ fn listed(house: &House) -> Vec<Value> {
     list["agents"].as_array().unwrap().clone()
 }
 
+fn json(house: &House, words: &[&str]) -> Value {
+    serde_json::from_str(&house.ok([words, &["--json"]].concat())).unwrap()
+}
+
+/// The own task of an agent, as `task show` tells it.
+fn task_of(house: &House, agent: &Value) -> Value {
+    json(house, &["task", "show", agent["agent"]["id"].as_str().unwrap()])["task"].clone()
+}
+
+/// Who asked for it, and in which role that spoke.
+fn asked(task: &Value) -> (&str, &str) {
+    let meta = task["metadata"].as_object().unwrap().values().next().unwrap();
+    (meta["createdBy"].as_str().unwrap(), task["history"][0]["role"].as_str().unwrap())
+}
+
 /// Two children, what they did merged, and the news of their ends.
 const LEADER: &str = r#"
 set -e
@@ -64,6 +79,19 @@ fn an_agent_starts_two_others_and_takes_their_branches() {
     let children: Vec<&str> =
         lead["children"].as_array().unwrap().iter().map(|child| child["session"].as_str().unwrap()).collect();
     assert_eq!(children, ["left", "right"]);
+    assert_eq!(asked(&task_of(&house, &lead)), ("user", "ROLE_USER"));
+    let task = task_of(&house, &left);
+    assert_eq!(asked(&task), ("lead", "ROLE_AGENT"));
+    let copy = house.path("root").join(left["agent"]["project"].as_str().unwrap()).join("tasks");
+    let copy = fs::read(copy.join(format!("{}.json", left["agent"]["id"].as_str().unwrap()))).unwrap();
+    assert_eq!(asked(&serde_json::from_slice(&copy).unwrap()), ("lead", "ROLE_AGENT"));
+    // What the person asks of it afterwards is the person's.
+    house.ok(["resume", "left", "echo more > more.txt"]);
+    house.ok(["wait", "left"]);
+    let tasks = json(&house, &["task", "list", "--owner", "left"])["tasks"].as_array().unwrap().clone();
+    let mut asked: Vec<&str> = tasks.iter().map(|task| asked(task).0).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["lead", "user"]);
     let news = file_of(&house, "lead", "news.txt");
     assert!(news.contains("The agent left that you started is done"), "{news}");
     assert!(news.contains("git merge ai_orch/left"), "{news}");
