@@ -164,6 +164,8 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         remarks: vec![Remark::Damaged { why: error.to_string() }],
         failure: None,
         round: 1,
+        began: None,
+        rounds: Vec::new(),
         cli: "?".to_owned(),
         chain: Vec::new(),
         attempts: Vec::new(),

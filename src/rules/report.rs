@@ -1,10 +1,10 @@
 //! What is said of an agent, from what its journal tells and what was found when looking.
 
-use crate::model::agent::{Agent, Attempt, Removal, State};
-use crate::model::entry::{Changes, Ending};
+use crate::model::agent::{Agent, Attempt, Conclusion, EarlierRound, Removal, State};
+use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Session;
-use crate::model::report::{AgentReport, AttemptReport, Remark, VERSION, ValidationReport};
+use crate::model::report::{AgentReport, AttemptReport, Remark, RoundReport, VERSION, ValidationReport};
 
 /// What was found about an agent's keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         remarks,
         failure,
         round: agent.round,
+        began: (agent.round > 1).then_some(agent.began),
+        rounds: agent.earlier.iter().map(|round| earlier(agent, round)).collect(),
         cli: agent.cli().to_owned(),
         chain: agent.spec.chain.clone(),
         attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),
@@ -116,6 +118,29 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// The report about a round that another one came after.
+fn earlier(agent: &Agent, round: &EarlierRound) -> RoundReport {
+    let told = |conclusion: &Conclusion| RoundReport {
+        n: round.round,
+        title: round.title.clone(),
+        state: conclusion.state.into(),
+        failure: conclusion.failure.clone(),
+        changes: conclusion.changes.clone(),
+        began: round.began,
+        ended: conclusion.at,
+        asked_by: asked_by(agent, round.task_round),
+    };
+    let why = "it was interrupted, and another task came instead";
+    // Nobody goes on with it any more, and whoever waits for it must know.
+    let given_up = Conclusion {
+        at: round.until,
+        state: Final::Killed,
+        failure: Some(Failure::new(Class::Interrupted, why)),
+        changes: None,
+    };
+    told(round.conclusion.as_ref().unwrap_or(&given_up))
 }
 
 /// The name of the agent that asked for what `agent` does in a round with the task of `task_round`. Only its first task can come from
