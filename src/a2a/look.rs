@@ -183,6 +183,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         worktree: places.worktree(&named.project, &named.session),
         changes: None,
         not_committed: None,
+        crossed: Vec::new(),
         usage: None,
         created,
         updated: created,

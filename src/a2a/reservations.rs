@@ -12,7 +12,6 @@ use crate::model::glob::Glob;
 use crate::model::ids::{Moment, Party, Project};
 use crate::model::places::Places;
 use crate::model::reservation::{Lease, Reservation, ReservationEntry, ReservationRecord, Term, VERSION};
-use crate::rules::glob;
 use crate::rules::refusal::Refusal;
 use crate::rules::reservations::{self as rules, Book, Holds, Wish};
 use crate::rules::work;
@@ -130,15 +129,11 @@ impl Reservations {
         Ok(self.live(&book)?.into_iter().cloned().collect())
     }
 
-    /// What others than `by` have of the files at `paths`, each with the first of these paths.
-    pub fn held_by_others<'p>(&self, by: &Party, paths: &'p [String]) -> Result<Vec<(&'p str, Reservation)>> {
-        let all = self.list()?;
-        let theirs = all.into_iter().filter(|theirs| theirs.by != *by);
-        let found = theirs.filter_map(|theirs| {
-            let path = paths.iter().find(|path| glob::matches(&theirs.glob, path))?;
-            Some((path.as_str(), theirs))
-        });
-        Ok(found.collect())
+    /// All that others than `by` have reserved now.
+    pub fn of_others(&self, by: &Party) -> Result<Vec<Reservation>> {
+        let mut all = self.list()?;
+        all.retain(|theirs| theirs.by != *by);
+        Ok(all)
     }
 
     /// Puts the damaged journal aside, and everything of it that can still be believed in its place; where the old one is. `None` if

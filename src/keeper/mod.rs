@@ -15,7 +15,7 @@ use crate::model::failure::{Class, Failure};
 use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::rules::next::{self, Step};
-use crate::rules::wording::Tone;
+use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process, runtime, thread};
@@ -286,6 +286,11 @@ impl Keeper {
         let entry = self.aside(move || Ok(work::rescue(&house, &agent, &record, n))).await?;
         if let Entry::Rescued { why: Some(why), .. } = &entry {
             self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not saved: {why}"), 300));
+        }
+        if let Entry::Rescued { crossed, .. } = &entry {
+            for one in crossed {
+                self.view.line(Tone::Bad, &wording::crossed(one, false));
+            }
         }
         Ok(self.pen.write(entry)?)
     }

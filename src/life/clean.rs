@@ -495,7 +495,7 @@ fn note(pen: &mut Pen, saved: Option<&rescue::Saved>) -> Result<()> {
     let Some(saved) = saved else { return Ok(()) };
     let n = pen.agent.last_attempt().map_or(0, |a| a.n);
     let (name, commit) = (Some(saved.name.clone()), Some(saved.commit.as_str().to_owned()));
-    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None })?)
+    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None, crossed: Vec::new() })?)
 }
 
 /// Where HEAD is. Of a worktree that git does not know any more nothing can be found out, and its branch has to do.

@@ -5,6 +5,7 @@ use super::entry::{Changes, Ending, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{Moment, ProcessId};
+use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -164,6 +165,8 @@ pub struct Rescue {
     pub commit: Option<String>,
     /// Why it could not be saved.
     pub why: Option<String>,
+    /// What others had reserved then of the files that the agent had changed.
+    pub crossed: Vec<Crossed>,
 }
 
 /// How far the removal of a worktree, or its return, has gone.

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::profile::Permissions;
 use super::report::ErrorBody;
+use super::reservation::Crossed;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -350,6 +351,9 @@ pub enum Entry {
         /// Why it could not be saved. The worktree stays, so nothing is lost by that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+        /// What others had reserved at that moment of the files that the agent has changed since its base.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        crossed: Vec<Crossed>,
     },
     /// Somebody asked for it to go on: a keeper is about to start.
     Resumed {

@@ -6,6 +6,7 @@ use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
+use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -213,6 +214,9 @@ pub struct AgentReport {
     /// Why something that the agent left was not committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_committed: Option<String>,
+    /// What others had reserved of the files that it changed, as that was at the end of each attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crossed: Vec<Crossed>,
     /// Tokens and cost of the ended attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

@@ -405,7 +405,14 @@ mod tests {
             tried(&mut a, ending);
             a.attempts[0].process = Some(ProcessId { pid: 2, start: 2, boot: "b".into() });
             assert_eq!(next(&a), Step::Rescue { n: 1 });
-            a.rescues.push(Rescue { n: 1, removal: false, name: None, commit: None, why: None });
+            a.rescues.push(Rescue {
+                n: 1,
+                removal: false,
+                name: None,
+                commit: None,
+                why: None,
+                crossed: Vec::new(),
+            });
             assert_ne!(next(&a), Step::Rescue { n: 1 });
         }
         let mut a = agent(&["x", "y"]);

@@ -120,12 +120,13 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
-        Entry::Rescued { n, removal, name, commit, why } => agent.rescues.push(Rescue {
+        Entry::Rescued { n, removal, name, commit, why, crossed } => agent.rescues.push(Rescue {
             n: *n,
             removal: *removal,
             name: name.clone(),
             commit: commit.clone(),
             why: why.clone(),
+            crossed: crossed.clone(),
         }),
         Entry::Resumed { by, round } => {
             agent.creator = by.clone();

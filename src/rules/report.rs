@@ -5,6 +5,7 @@ use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Session;
 use crate::model::report::{AgentReport, AttemptReport, Remark, RoundReport, VERSION, ValidationReport};
+use crate::model::reservation::Crossed;
 
 /// What was found about an agent's keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         worktree: agent.spec.worktree.clone(),
         changes: changes.or_else(|| conclusion.and_then(|c| c.changes.clone())),
         not_committed: agent.commits.iter().rev().find_map(|c| c.skipped.clone()),
+        crossed: crossed(agent),
         usage: agent.usage(),
         created: agent.created,
         updated: agent.updated,
@@ -118,6 +120,18 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// What was found at the ends of all attempts; of the same reservation what was found last.
+fn crossed(agent: &Agent) -> Vec<Crossed> {
+    let mut all: Vec<Crossed> = Vec::new();
+    for found in agent.rescues.iter().flat_map(|rescue| &rescue.crossed) {
+        match all.iter_mut().find(|known| known.by == found.by && known.glob == found.glob) {
+            Some(known) => known.clone_from(found),
+            None => all.push(found.clone()),
+        }
+    }
+    all
 }
 
 /// The report about a round that another one came after.

@@ -107,6 +107,54 @@ fn agents_and_a_person_agree_on_files() {
 }
 
 #[test]
+fn who_changed_what_others_had_reserved_is_told_so_ever_after() {
+    let house = House::new();
+    let one = Agent::start(&house, "one");
+    one.ok(&house, &["reserve", "src/**", "--why", "the tokenizer"]);
+    ok(&house, &["reserve", "--exclusive", "README.md"]);
+    ok(&house, &["reserve", "other"]);
+    let script = "mkdir src; echo a > src/a; echo b > src/b; git mv README.md moved; ai_orch reserve --json mine > mine";
+    let told = house.ok(["run", "--agent-cli", "sh", "--name", "two", script]);
+    let words = [
+        "README.md was reserved by user for itself alone, as README.md",
+        "src/a and 1 more were reserved by one, as src/** (the tokenizer)",
+    ];
+    for words in words {
+        assert!(told.contains(words), "{told}");
+    }
+    // It is true of what was, whatever becomes of the reservations, and of everything under /tmp.
+    house.ok(["kill", "one"]);
+    ok(&house, &["reserve", "--release"]);
+    assert!(!house.orch(["diff", "two"]).run().stderr.contains("reserved"), "nobody has anything now");
+    let shown = house.ok(["show", "two"]);
+    for words in words {
+        assert!(shown.contains(words), "{shown}");
+    }
+    let crossed = house.show("two")["agent"]["crossed"].clone();
+    let of = |n: usize| (crossed[n]["path"].clone(), crossed[n]["by"].clone(), crossed[n]["more"].clone());
+    assert_eq!(crossed.as_array().unwrap().len(), 2, "{crossed}");
+    assert_eq!(of(0), ("README.md".into(), "user".into(), 0.into()));
+    assert_eq!(of(1), ("src/a".into(), "one".into(), 1.into()));
+    // In the words of programs too; and nothing is said of who kept to what was agreed.
+    ok(&house, &["reserve", "src/a"]);
+    let run = ok(&house, &["run", "--agent-cli", "sh", "--name", "three", "mkdir src; echo a > src/a"]);
+    assert_eq!(run["agent"]["crossed"][0]["by"], "user", "{run}");
+    let run = ok(&house, &["run", "--agent-cli", "sh", "--name", "four", "echo x > src-a"]);
+    assert!(run["agent"].get("crossed").is_none(), "{run}");
+    // Of an attempt that died as well, whoever sees to what it left.
+    let five = Agent::start(&house, "five");
+    let tree = house.listed("five")["worktree"].as_str().unwrap().to_owned();
+    std::fs::create_dir(format!("{tree}/src")).unwrap();
+    std::fs::write(format!("{tree}/src/a"), "a").unwrap();
+    let keeper = house.show("five")["evidence"].to_string();
+    let pid = keeper.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.to_owned();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    drop(five);
+    house.ok(["kill", "five"]);
+    assert_eq!(house.show("five")["agent"]["crossed"][0]["path"], "src/a");
+}
+
+#[test]
 fn a_persons_reservation_ends_with_its_time_and_is_renewed_by_asking_again() {
     let house = House::new();
     let one = Agent::start(&house, "one");
