@@ -11,6 +11,7 @@ use crate::model::ids::{Moment, Party, TaskId};
 use crate::model::report::AgentReport;
 use crate::model::work::{Work, WorkMeta};
 use crate::rules::own_task::{earlier, id_of, own_task};
+use crate::rules::report::report;
 use std::path::PathBuf;
 
 /// A task, whosoever.
@@ -148,6 +149,17 @@ pub(super) fn find(office: &Office, id: TaskId) -> Result<Option<Own>> {
         return Ok(rounds(&named, &report).into_iter().find(|own| own.id == id));
     }
     Ok(all(office)?.tasks.into_iter().find(|own| own.id == id))
+}
+
+/// `own` as it is now. Of an agent that was cleaned meanwhile its record tells the end; of one that nothing is kept of any more, nothing
+/// is known that was not known before.
+pub(super) fn again(office: &Office, own: &Own) -> Result<Own> {
+    if let Some(now) = find(office, own.id)? {
+        return Ok(now);
+    }
+    let Some((agent, keeper)) = look::look_closely(&own.named.record)? else { return Ok(own.clone()) };
+    let now = rounds(&own.named, &report(&agent, &keeper, None)).into_iter().find(|now| now.id == own.id);
+    Ok(now.unwrap_or_else(|| own.clone()))
 }
 
 /// Whether `filter` takes it.

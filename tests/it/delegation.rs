@@ -269,3 +269,59 @@ fn a_death_between_the_request_and_the_child_makes_neither_two_nor_none() {
         assert_eq!(house.show("lead")["children"].as_array().unwrap().len(), 1, "{what}");
     }
 }
+
+#[test]
+fn a_parent_waits_for_the_task_of_its_child_by_the_id_on_the_board() {
+    let house = House::new();
+    let go = house.path("go");
+    // By the id that the start gave, by the end of it that the list shows, and after the end.
+    let script = format!(
+        r#"
+id=$(ai_orch task spawn --json --name kid "while [ ! -e '{0}' ]; do sleep 0.02; done; echo x > x" | sed 's/.*"task_id":"\([^"]*\)".*/\1/')
+short=$(ai_orch task list --owner kid | sed -n '2s/ .*//p')
+ai_orch task wait --timeout 1s $id; echo $? > early
+touch '{0}.waits'
+ai_orch task wait $id > whole.txt; echo $? >> whole.txt
+ai_orch task wait --json $short > short.json; echo $? > code
+"#,
+        go.display()
+    );
+    house.start(["--agent-cli", "sh", "--name", "lead", "--may-start", "1", &script]);
+    eventually("it is about to wait", || house.path("go.waits").exists().then_some(()));
+    fs::write(&go, "").unwrap();
+    house.ok(["wait", "lead"]);
+    assert_eq!(file_of(&house, "lead", "early"), "7", "it was at work");
+    let whole = file_of(&house, "lead", "whole.txt");
+    assert!(whole.contains("completed") && whole.ends_with("\n0"), "{whole}");
+    assert_eq!(file_of(&house, "lead", "code"), "0");
+    let told: Value = serde_json::from_str(&file_of(&house, "lead", "short.json")).unwrap();
+    assert_eq!(told["tasks"][0]["id"], house.show("kid")["agent"]["id"]);
+}
+
+#[test]
+fn whoever_waits_for_an_agent_that_ends_and_is_cleaned_at_once_is_told_the_end() {
+    let house = House::new();
+    let go = house.path("go");
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.02; done; exit 3", go.display());
+    house.start(["--agent-cli", "sh", "--name", "one", &script]);
+    let id = house.listed("one")["id"].as_str().unwrap().to_owned();
+    let waiting = house.orch(["task", "wait", &id]).spawn();
+    let pid = waiting.id().to_string();
+    eventually("it watches", || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let inotify = |target: std::path::PathBuf| target.to_string_lossy().contains("inotify");
+        open.flatten().find(|fd| fs::read_link(fd.path()).is_ok_and(inotify)).map(drop)
+    });
+    // It looks again when all is over.
+    let signal = |name: &str| {
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    fs::write(&go, "").unwrap();
+    assert_eq!(house.orch(["wait", "one"]).run().code, 1);
+    house.ok(["clean", "one"]);
+    signal("-CONT");
+    let done = waiting.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stdout).contains("failed"), "{done:?}");
+}
