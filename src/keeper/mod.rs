@@ -9,7 +9,7 @@ use crate::a2a::record::{self, Pen};
 use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
-use crate::life::{self, House, family, fence, work};
+use crate::life::{self, House, family, fence, half_started, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Party;
@@ -323,6 +323,7 @@ impl Keeper {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
                 }
+                self.settle_children().await?;
                 let places = &self.house.settings.places;
                 family::tell_parent(places, &self.pen.agent, Final::Killed, None, None);
                 self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
@@ -331,6 +332,13 @@ impl Keeper {
             Stop::Interrupted(why) => self.note_interruption(why),
         }
         Ok(())
+    }
+
+    /// Whoever was starting a child has been ended: the child is there, or it never was.
+    async fn settle_children(&mut self) -> life::Result<()> {
+        let (house, record, agent) = (self.house.clone(), self.record.clone(), self.pen.agent.clone());
+        let settled = self.aside(move || Ok(half_started::settle(&house, &record, &agent))).await?;
+        half_started::put_on_record(&mut self.pen, &self.record, settled)
     }
 
     fn note_interruption(&mut self, why: &str) {
