@@ -6,7 +6,7 @@
 use super::{House, Result, fence, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{board, cleaned};
+use crate::a2a::{board, cleaned, mail};
 use crate::git::changes::NestedKind;
 use crate::git::remove::{self, BranchFate};
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
@@ -364,6 +364,8 @@ fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
         house.tmux.end_with(&named.session)?;
         file::remove(&named.record.env())?;
         board::remove(places, &named.project, &named.session, named.id)?;
+        // As long as nobody else can have the name, who would read what was for this one.
+        mail::close_cleaned(places, &named.project, &named.session, named.id)?;
         names::free(places, &named.session)?;
     }
     trash_of(house, named.id)

@@ -6,7 +6,7 @@
 use super::{House, Result, session};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{names, root};
+use crate::a2a::{mail, names, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
 use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
@@ -229,6 +229,10 @@ fn reserve(
             || !(ours || names::reserve(&settings.places, &session, &project, id)?)
         {
             continue;
+        }
+        if let Err(error) = mail::clear_for(&settings.places, &project, &session) {
+            names::free(&settings.places, &session)?;
+            return Err(error.into());
         }
         return Ok(Spec {
             id,
