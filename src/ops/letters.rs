@@ -63,12 +63,9 @@ pub fn send(office: &Office, caller: &Caller, letter: &Letter) -> Result<Vec<Rec
     let (to, via) = readers(office, &from, &letter.to)?;
     let reply_to = id(letter.reply_to.as_deref())?;
     let role = if from == Party::User { Role::User } else { Role::Agent };
-    let named = |op: &String| format!("op-{op}");
-    let mut message = Message::text(
-        letter.op_id.as_ref().map_or_else(|| clock::new_id().to_string(), named),
-        role,
-        &letter.text,
-    );
+    let op = caller.operation(letter.op_id.clone());
+    let message_id = op.map_or_else(|| clock::new_id().to_string(), |op| format!("op-{op}"));
+    let mut message = Message::text(message_id, role, &letter.text);
     message.task_id.clone_from(&letter.task_id);
     let mut receipts = Vec::new();
     for to in to {

@@ -120,6 +120,26 @@ fn what_was_sent_to_one_that_is_no_agent_is_not_read_by_an_agent_of_its_name() {
     assert_eq!(dead(&house), [pair("to a worker", "it was for another one of that name")]);
 }
 
+#[test]
+fn what_two_agents_of_one_name_call_the_same_are_two_things() {
+    let house = House::new();
+    let script = "ai_orch task create --op-id one 'do it' > id.txt; ai_orch msg send --op-id two user 'it is created'; \
+                  ai_orch reserve --op-id three src/x; ai_orch reserve --list --json > held.json";
+    let run = || {
+        house.ok(["run", "--agent-cli", "sh", "--name", "a", script]);
+        let left = |file: &str| house.git(&["show", &format!("ai_orch/a:{file}")]);
+        let held: Value = serde_json::from_str(&left("held.json")).unwrap();
+        (left("id.txt"), held["reservations"][0]["by"].clone())
+    };
+    let first = run();
+    house.ok(["clean", "a"]);
+    house.git(&["branch", "-D", "ai_orch/a"]);
+    let second = run();
+    assert_ne!(first.0, second.0, "each has created a task");
+    assert_eq!((first.1, second.1), ("a".into(), "a".into()), "and has what it reserved");
+    assert_eq!(waiting(&house, "user"), ["it is created", "it is created"]);
+}
+
 /// The points that `words` passes at journals, inboxes, their copies and names, from the first that is named `from` on.
 fn points(house: &House, words: &[&str], from: &str) -> Vec<usize> {
     let log = house.path("points");
