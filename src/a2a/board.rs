@@ -2,6 +2,7 @@
 
 use super::Result;
 use super::feed::Feed;
+use crate::model::agent::State;
 use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
@@ -30,9 +31,9 @@ pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
     post_beside(&path(places, &report.project, &report.session), &json)?;
     let copies = places.copies(&report.project);
     for (n, task) in earlier(report) {
-        // They change no more; a wiped root has lost them.
+        // A wiped root has lost them; and what was interrupted is over as soon as another one begins.
         let copy = copies.task(id_of(report.id, n));
-        if !file::is_there(&copy)? {
+        if report.state == State::Starting || !file::is_there(&copy)? {
             post_beside(&copy, &serde_json::to_vec(&task)?)?;
         }
     }
