@@ -466,12 +466,20 @@ pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(e) => return Err(error(e)),
         };
+    listed(dir).map_err(error)
+}
+
+/// The names in an open directory; `None` if it was removed since it was opened: then it was empty.
+fn listed(dir: std::os::fd::OwnedFd) -> rustix::io::Result<Option<Vec<std::ffi::OsString>>> {
     // Small directories are listed for every claim, and this way in half the time that std takes.
     let mut buffer = [MaybeUninit::uninit(); NAMES];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(error)?;
+        let entry = match entry {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            entry => entry?,
+        };
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             names.push(OsStr::from_bytes(name).to_owned());
@@ -621,6 +629,11 @@ mod tests {
         assert_eq!(read(&dir.path().join("nothing")).unwrap(), None);
         assert!(read(dir.path()).is_err(), "a directory is not an absent file");
         assert_eq!(names(&dir.path().join("nothing")).unwrap(), None);
+        let gone = dir.path().join("gone");
+        fs::create_dir(&gone).unwrap();
+        let open = File::open(&gone).unwrap();
+        fs::remove_dir(&gone).unwrap();
+        assert_eq!(listed(open.into()).unwrap(), None, "others remove it while it is listed");
     }
 
     #[test]
