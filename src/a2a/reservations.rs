@@ -78,15 +78,18 @@ impl Reservations {
         let book = rules::fold(journal.records());
         let live = self.live(&book)?;
         let (globs, entry) = match done(&journal, by) {
-            Some(ReservationEntry::Reserved { globs, .. }) => (globs.clone(), None),
-            Some(_) => return Err(another(by)),
-            None => {
+            Some(ReservationEntry::Reserved { globs, term, .. }) if self.holds(&by.name, term)? => {
+                (globs.clone(), None)
+            }
+            // Not done, or by somebody who was gone since and does it again: nothing of it holds any more.
+            None | Some(ReservationEntry::Reserved { .. }) => {
                 may_change(&book)?;
                 rules::decide(&live, &by.name, wish)?;
                 let Wish { globs, why, exclusive } = wish.clone();
                 let term = self.term(pid, lease);
                 (globs.clone(), Some(ReservationEntry::Reserved { globs, why, exclusive, term }))
             }
+            Some(_) => return Err(another(by)),
         };
         let others = rules::overlapping(&live, &by.name, &globs).into_iter().cloned().collect();
         let book = self.write(journal, by, entry)?;
@@ -230,19 +233,16 @@ impl Reservations {
 
     /// What of `book` still holds.
     fn live<'b>(&self, book: &'b Book) -> Result<Vec<&'b Reservation>> {
-        let now = clock::boot_millis();
         // Asked once for each, however much it holds.
         let mut known: BTreeMap<(&Party, i32), bool> = BTreeMap::new();
         let mut live = Vec::new();
         for one in book.all.values() {
-            let holds = match rules::holds(&one.term, &self.boot, now) {
+            let holds = match rules::holds(&one.term, &self.boot, clock::boot_millis()) {
                 Holds::No => false,
                 Holds::Yes => true,
-                Holds::While(pid) => *match known.entry((&one.by, pid)) {
-                    Entry::Occupied(told) => told.into_mut(),
-                    Entry::Vacant(new) => {
-                        new.insert(worker::lives(&self.places, &self.project, &one.by, pid)?)
-                    }
+                Holds::While(pid) => match known.entry((&one.by, pid)) {
+                    Entry::Occupied(told) => *told.get(),
+                    Entry::Vacant(new) => *new.insert(self.lives(&one.by, pid)?),
                 },
             };
             if holds {
@@ -250,6 +250,19 @@ impl Reservations {
             }
         }
         Ok(live)
+    }
+
+    /// Whether what `by` has reserved for `term` still holds, unless it gave it back.
+    fn holds(&self, by: &Party, term: &Term) -> Result<bool> {
+        match rules::holds(term, &self.boot, clock::boot_millis()) {
+            Holds::No => Ok(false),
+            Holds::Yes => Ok(true),
+            Holds::While(pid) => self.lives(by, pid),
+        }
+    }
+
+    fn lives(&self, by: &Party, pid: i32) -> Result<bool> {
+        worker::lives(&self.places, &self.project, by, pid)
     }
 }
 

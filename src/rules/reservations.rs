@@ -59,9 +59,9 @@ pub fn fold(records: &[ReservationRecord]) -> Book {
     book
 }
 
-/// The record that the operation `op` by `by` is, if it was done.
+/// The record that the operation `op` by `by` is, if it was done: the last one, where it was done again because its time was over.
 pub fn done<'r>(records: &'r [ReservationRecord], by: &Party, op: &str) -> Option<&'r ReservationRecord> {
-    records.iter().find(|record| record.by == *by && record.op.as_deref() == Some(op))
+    records.iter().rfind(|record| record.by == *by && record.op.as_deref() == Some(op))
 }
 
 /// Whether a reservation still holds.

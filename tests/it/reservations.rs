@@ -11,7 +11,12 @@ impl Agent {
         let env = house.path(format!("env-{name}"));
         let script = format!("env -0 > '{0}.new'; mv '{0}.new' '{0}'; exec sleep 300", env.display());
         house.start(["--agent-cli", "sh", "--name", name, &script]);
-        let text = String::from_utf8(eventually("it runs", || std::fs::read(&env).ok())).unwrap();
+        Self::of(&env)
+    }
+
+    /// The one that writes its environment to this file.
+    fn of(env: &std::path::Path) -> Self {
+        let text = String::from_utf8(eventually("it runs", || std::fs::read(env).ok())).unwrap();
         let pairs = text.split('\0').filter_map(|v| v.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
@@ -189,6 +194,42 @@ fn a_persons_reservation_ends_with_its_time_and_is_renewed_by_asking_again() {
     );
     ok(&house, &["reserve", "b", "--exclusive"]);
     assert_eq!(ok(&house, &["reserve", "--list"])["reservations"][0]["exclusive"], true);
+}
+
+#[test]
+fn who_comes_back_and_does_the_same_again_has_it_again() {
+    let house = House::new();
+    let one = Agent::start(&house, "one");
+    let task = house.ok(["task", "create", "do it"]).trim().to_owned();
+    let reserve = ["reserve", "--exclusive", "src", "--op-id", "r1"];
+    let claim = ["task", "claim", &task, "--op-id", "c1"];
+    let owner = || {
+        let task = ok(&house, &["task", "show", &task])["task"].clone();
+        let meta = task["metadata"].as_object().unwrap().values().next().unwrap().clone();
+        (meta["owner"].as_str().map(str::to_owned), meta["generation"].as_u64().unwrap())
+    };
+    one.ok(&house, &reserve);
+    one.ok(&house, &claim);
+    assert_eq!((owner(), listed(&house)), ((Some("one".into()), 1), vec!["one src".into()]));
+    let evidence = house.show("one")["evidence"].to_string();
+    let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    eventually("its keeper is gone", || (house.listed("one")["state"] == "interrupted").then_some(()));
+    assert_eq!(listed(&house), [""; 0]);
+    let env = house.path("env-one");
+    std::fs::remove_file(&env).unwrap();
+    house.ok(["resume", "one"]);
+    let one = Agent::of(&env);
+    // What it calls the same is the same wish: what came of it the first time is over, so it comes true again.
+    assert_eq!(told(&one.ok(&house, &reserve)["reserved"]), ["one src"]);
+    assert_eq!(one.ok(&house, &claim)["task"]["id"], task.as_str());
+    assert_eq!((owner(), listed(&house)), ((Some("one".into()), 2), vec!["one src".into()]));
+    // And once more it is done once.
+    one.ok(&house, &["reserve", "--release", "src"]);
+    one.ok(&house, &reserve);
+    one.ok(&house, &["task", "complete", &task]);
+    assert_eq!(one.ok(&house, &claim)["task"]["status"]["state"], "TASK_STATE_WORKING", "as it was then");
+    assert_eq!((listed(&house), owner().1), (vec![], 2));
 }
 
 #[test]
