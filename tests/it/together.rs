@@ -112,6 +112,20 @@ fn what_is_sent_is_read_once_and_shown_as_data() {
 }
 
 #[test]
+fn one_whose_record_is_damaged_keeps_no_message_from_the_others_of_its_role() {
+    let house = House::new();
+    for name in ["one", "two"] {
+        house.start(["--agent-cli", "sh", "--name", name, "--role", "reviewer", "exec sleep 1000"]);
+    }
+    let journal = house.record("two").join("journal");
+    let text = std::fs::read_to_string(&journal).unwrap().replacen("reviewer", "REVIEWER", 1);
+    std::fs::write(&journal, text).unwrap();
+    let (code, sent) = json(&house, &["msg", "send", "role:reviewer", "hello"]);
+    assert_eq!((code, sent["receipts"].as_array().unwrap().len()), (0, 1), "{sent}");
+    assert_eq!(sent["receipts"][0]["to"], "one");
+}
+
+#[test]
 fn who_asks_to_be_told_is_told_once_that_it_was_read() {
     let house = House::new();
     house.start(["--agent-cli", "sh", "--name", "bob", "ai_orch msg read --wait 60s"]);
@@ -277,6 +291,7 @@ fn an_agents_own_work_is_a_task_and_each_round_another() {
     let (code, told) = json(&house, &["task", "wait", &given_up]);
     assert_eq!((code, &told["tasks"][0]["status"]["state"]), (1, &"TASK_STATE_CANCELED".into()), "{told}");
     assert_eq!(listed().len(), 4);
+    eventually("its copy says so too", || (sorted(own_tasks(&house)) == sorted(listed())).then_some(()));
     house.ok(["clean", "solo"]);
     assert!(own_tasks(&house).is_empty());
 }
@@ -299,6 +314,7 @@ fn an_agents_own_task_is_listed_and_waited_for_and_nobody_elses_to_change() {
             .map(|task| task["id"].as_str().unwrap().to_owned())
             .collect()
     };
+    eventually("it is at work", || (house.listed("solo")["state"] == "working").then_some(()));
     assert_eq!(ids(&[]), [own.clone(), shared.clone()], "the oldest first");
     assert_eq!(ids(&["--owner", "solo"]), [own.as_str()]);
     assert_eq!(ids(&["--context-id", "c-1", "--state", "working"]), [own.as_str()]);
