@@ -703,11 +703,12 @@ pub fn clear_for(places: &Places, project: &Project, session: &Session) -> Resul
     if lives {
         return Ok(());
     }
-    close_whole(places, project, session, None, "it was for another one of that name")
+    close_whole(places, project, session, None, "it was for another one of that name").map(drop)
 }
 
-/// Closes the inbox of `session`, which was the agent `of`, because that is cleaned. One that is damaged is put aside first.
-pub fn close_cleaned(places: &Places, project: &Project, session: &Session, of: AgentId) -> Result<()> {
+/// Closes the inbox of `session`, which was the agent `of`, because that is cleaned; how much it had not read. One that is damaged is put
+/// aside first.
+pub fn close_cleaned(places: &Places, project: &Project, session: &Session, of: AgentId) -> Result<usize> {
     close_whole(places, project, session, Some(of), "its reader was cleaned")
 }
 
@@ -717,13 +718,13 @@ fn close_whole(
     session: &Session,
     of: Option<AgentId>,
     reason: &str,
-) -> Result<()> {
+) -> Result<usize> {
     let (mail, reader) = (Mail::new(places, project), Party::Worker(session.clone()));
     match mail.close(&reader, of, reason) {
         Err(error) if error.is_damage() && mail.quarantine(&reader)?.is_some() => {
-            mail.close(&reader, of, reason).map(drop)
+            mail.close(&reader, of, reason)
         }
-        closed => closed.map(drop),
+        closed => closed,
     }
 }
 

@@ -354,10 +354,11 @@ fn is_its_name(house: &House, named: &Named) -> Result<bool> {
     Ok(names::find(&house.settings.places, &named.session)?.is_some_and(|owner| owner.id == named.id))
 }
 
-/// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it.
+/// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it, in words.
 fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
     let places = &house.settings.places;
     cleaned::add(places, &named.project, named.id)?;
+    let mut notes = Vec::new();
     // The session of that name is another agent's as soon as the name is.
     if is_its_name(house, named)? {
         house.tmux.kill_session(&named.session)?;
@@ -365,10 +366,15 @@ fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
         file::remove(&named.record.env())?;
         board::remove(places, &named.project, &named.session, named.id)?;
         // As long as nobody else can have the name, who would read what was for this one.
-        mail::close_cleaned(places, &named.project, &named.session, named.id)?;
+        let left = mail::close_cleaned(places, &named.project, &named.session, named.id)?;
+        if left > 0 {
+            let messages = if left == 1 { "message" } else { "messages" };
+            notes.push(format!("{left} {messages} that it had not read: ai_orch msg dead"));
+        }
         names::free(places, &named.session)?;
     }
-    trash_of(house, named.id)
+    notes.extend(trash_of(house, named.id)?);
+    Ok(notes)
 }
 
 /// Deletes the files of an agent whose worktree is away and saved. Returns what could not be deleted, in words.

@@ -49,7 +49,8 @@ fn what_a_cleaned_agent_had_not_read_is_nobodys_until_it_comes_back() {
     let done = "its reader is done";
     assert_eq!(dead(&house), [pair("hello", done), pair("look at this", done)]);
     assert!(waiting(&house, "user").is_empty(), "it can still be resumed");
-    house.ok(["clean", "a"]);
+    let cleaned = house.orch(["clean", "a"]).run();
+    assert!(cleaned.stderr.contains("2 messages that it had not read: ai_orch msg dead"), "{cleaned}");
     let cleaned = "its reader was cleaned";
     assert_eq!(dead(&house), [pair("hello", cleaned), pair("look at this", cleaned)]);
     // Who asked to be told is told, once, in the thread of its message.
