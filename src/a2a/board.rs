@@ -2,11 +2,12 @@
 
 use super::Result;
 use super::feed::Feed;
+use crate::model::agent::State;
 use crate::model::feed::Kind;
 use crate::model::ids::{AgentId, Project, Session};
 use crate::model::places::Places;
 use crate::model::report::AgentReport;
-use crate::rules::own_task::{id_of, own_task};
+use crate::rules::own_task::{earlier, id_of, own_task};
 use crate::tools::file;
 use std::path::{Path, PathBuf};
 
@@ -24,13 +25,20 @@ pub(super) fn card(places: &Places, project: &Project, session: &Session) -> Pat
     places.board(project, session).join(CARD)
 }
 
-/// Posts what is known about an agent, and its work as a task. Makes the directories if a cleaner took them.
+/// Posts what is known about an agent, and its work as tasks. Makes the directories if a cleaner took them.
 pub fn post(places: &Places, report: &AgentReport) -> Result<()> {
     let json = serde_json::to_vec(report)?;
     post_beside(&path(places, &report.project, &report.session), &json)?;
+    let copies = places.copies(&report.project);
+    for (n, task) in earlier(report) {
+        // A wiped root has lost them; and what was interrupted is over as soon as another one begins.
+        let copy = copies.task(id_of(report.id, n));
+        if report.state == State::Starting || !file::is_there(&copy)? {
+            post_beside(&copy, &serde_json::to_vec(&task)?)?;
+        }
+    }
     let task = own_task(report);
-    let copy = places.copies(&report.project).task(id_of(report.id, report.round));
-    Ok(post_beside(&copy, &serde_json::to_vec(&task)?)?)
+    Ok(post_beside(&copies.task(id_of(report.id, report.round)), &serde_json::to_vec(&task)?)?)
 }
 
 /// Posts a file of the board. Makes the directories if a cleaner took them.

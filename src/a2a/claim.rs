@@ -6,7 +6,7 @@ use crate::model::a2a::TaskState;
 use crate::model::ids::TaskId;
 use crate::model::work::Work;
 use crate::rules::refusal::Refusal;
-use crate::rules::work::{Request, Standing, Verdict, decide};
+use crate::rules::work::{self as rules, Request, Standing, Verdict, decide};
 use crate::tools::file;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,7 +71,16 @@ impl Tasks {
         let Hold::Task(held) = self.hold(id, Some(LIMIT))? else { return Err(Refusal::NoTask { id }.into()) };
         let open = self.open_dependencies(&held.work)?;
         let wish = Request::Claim { holder: holder(request, &self.boot), role: request.role.clone(), open };
-        self.change_held(*held, &request.by, wish)
+        // Whoever was gone meanwhile and claims by the same operation again does not have what that gave it.
+        let lost = as_then(&held, &request.by).is_some_and(|then| rules::lost(&held.work, then.generation));
+        if !lost {
+            return self.change_held(*held, &request.by, wish);
+        }
+        let by = &request.by;
+        match decide(&held.work, &by.name, wish)? {
+            Verdict::Already => Ok(held.work),
+            Verdict::Write(taken) => self.write(*held, &by.name, Some(&by.name), by.op.clone(), taken),
+        }
     }
 
     /// What the same operation has claimed, if the name still holds it.

@@ -140,6 +140,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         role: known.role,
         context_id: known.context_id,
         parent: known.parent,
+        parent_name: known.asked_by,
         may_start: None,
     };
     // Nobody: a creator that lives would be waited for.
@@ -163,6 +164,8 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         remarks: vec![Remark::Damaged { why: error.to_string() }],
         failure: None,
         round: 1,
+        began: None,
+        rounds: Vec::new(),
         cli: "?".to_owned(),
         chain: Vec::new(),
         attempts: Vec::new(),
@@ -171,6 +174,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         role: None,
         context_id: None,
         parent: None,
+        asked_by: None,
         project: named.project.clone(),
         checkout: PathBuf::new(),
         branch: String::new(),
@@ -179,6 +183,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         worktree: places.worktree(&named.project, &named.session),
         changes: None,
         not_committed: None,
+        crossed: Vec::new(),
         usage: None,
         created,
         updated: created,

@@ -11,10 +11,12 @@
 use super::feed::Feed;
 use super::watch::Watch;
 use super::{Result, look, names};
+use crate::model::a2a::{Message, Role};
 use crate::model::feed::Kind;
-use crate::model::ids::{Party, ProcessId, Project};
+use crate::model::ids::{AgentId, Party, ProcessId, Project, Session};
 use crate::model::mail::{
-    DeadLetter, Draft, Envelope, Given, How, Inbox, Letter, MailEntry, MailId, MailRecord, Receipt, VERSION,
+    DeadLetter, Draft, Envelope, Given, How, Inbox, Letter, MailEntry, MailId, MailRecord, Priority, Receipt,
+    VERSION,
 };
 use crate::model::places::{Copies, Places};
 use crate::rules::mail::{self as rules, Reader, Refused};
@@ -230,6 +232,111 @@ impl Mail {
         })
     }
 
+    /// Puts on record that the one who had the name `reader` is gone, and why. What it has not acknowledged is a dead letter from now on:
+    /// whoever has the name next does not get it, nor is it taken to know anything. `of` is the agent that it was: it can be
+    /// given back to that one. Whoever wanted to know that it was read is told. How many messages that are.
+    ///
+    /// To be called before anybody else gets the name. Doing it twice does it once.
+    pub fn close(&self, reader: &Party, of: Option<AgentId>, reason: &str) -> Result<usize> {
+        if !self.has_inbox(reader)? {
+            return Ok(0);
+        }
+        let path = self.places.inbox(&self.project, reader);
+        let mut told: BTreeSet<MailId> = BTreeSet::new();
+        loop {
+            // Told before it is on record: whoever dies in between tells it again, under the same id.
+            let waiting: Vec<Envelope> = self.looking(&path, |inbox| {
+                let untold = inbox.letters.values().filter(|letter| !told.contains(&letter.envelope.id));
+                untold.map(|letter| (*letter.envelope).clone()).collect()
+            })?;
+            for envelope in waiting {
+                told.insert(envelope.id);
+                if envelope.ack_required
+                    && envelope.from != *reader
+                    && let Err(error) = self.tell_dead(reader, &envelope, reason)
+                {
+                    // It is dead all the same.
+                    tracing::warn!(message = %envelope.id, %error, "its sender could not be told that nobody will read it");
+                }
+            }
+            let closed = self.at(reader, |desk| {
+                if desk.inbox.letters.values().any(|letter| !told.contains(&letter.envelope.id)) {
+                    return Ok(None);
+                }
+                if rules::is_fresh(desk.inbox) {
+                    return Ok(Some(0));
+                }
+                let left: Vec<(u64, MailId)> =
+                    desk.inbox.letters.values().map(|letter| (letter.seq, letter.envelope.id)).collect();
+                desk.write(MailEntry::Closed { of, reason: reason.to_owned() })?;
+                for (seq, id) in &left {
+                    self.withdraw(reader, *seq, *id);
+                }
+                Ok(Some(left.len()))
+            })?;
+            if let Some(count) = closed {
+                self.sync(reader)?;
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Tells the sender of `envelope` that nobody will read it.
+    fn tell_dead(&self, reader: &Party, envelope: &Envelope, reason: &str) -> Result<()> {
+        let words = format!("{reader} will not read this: {reason}");
+        let mut message = Message::text(format!("dead-{}", envelope.id), Role::Agent, words);
+        message.task_id.clone_from(&envelope.message.task_id);
+        let draft = Draft {
+            home: Some(self.project.clone()),
+            thread: Some(envelope.thread),
+            reply_to: Some(envelope.id),
+            priority: Priority::Low,
+            durable: true,
+            ..Draft::new(reader.clone(), envelope.from.clone(), message)
+        };
+        let home = home_of(&self.places, &self.project, &envelope.from)?;
+        Self::new(&self.places, &home).send(&draft).map(drop)
+    }
+
+    /// Delivers to `reader` what the agent `of`, which comes back under that name, had not acknowledged when it went; how many messages
+    /// that are. Doing it twice does it once.
+    pub fn give_back(&self, of: AgentId, reader: &Party) -> Result<usize> {
+        self.take_out(of, |envelope| {
+            let (id, from) = (envelope.id, envelope.from.clone());
+            let receipt = self.deliver(reader, Envelope { to: reader.clone(), ..envelope })?;
+            if let Some(seq) = receipt.seq {
+                self.feed.try_say(Kind::Message { inbox: reader.clone(), seq, id, from });
+            }
+            self.sync(reader)
+        })
+    }
+
+    /// Forgets what the agent `of` left, which will not come back; how many messages that were.
+    pub fn forget(&self, of: AgentId) -> Result<usize> {
+        self.take_out(of, |_| Ok(()))
+    }
+
+    /// Takes what the agent `of` left out of the inboxes that hold it, each message after `what` was done with it.
+    fn take_out(&self, of: AgentId, mut what: impl FnMut(Envelope) -> Result<()>) -> Result<usize> {
+        let mut count = 0;
+        for party in self.parties()? {
+            let path = self.places.inbox(&self.project, &party);
+            let left = match self.looking(&path, |inbox| rules::left_by(inbox, of)) {
+                Ok(left) if left.is_empty() => continue,
+                Ok(left) => left,
+                // One that cannot be read is told of by whoever reads it, and holds nobody up.
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            let ids: Vec<MailId> = left.iter().map(|envelope| envelope.id).collect();
+            count += ids.len();
+            left.into_iter().try_for_each(&mut what)?;
+            self.at(&party, |desk| desk.write(MailEntry::Moved { ids }).map(drop))?;
+            self.sync(&party)?;
+        }
+        Ok(count)
+    }
+
     /// The messages of all inboxes that nobody will read: because that is on record, or because their reader is at its end.
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
         let now = clock::now();
@@ -238,6 +345,14 @@ impl Mail {
             let ended = rules::nobody_reads(self.reader(&party)?);
             let path = self.places.inbox(&self.project, &party);
             found.extend(self.looking(&path, |inbox| {
+                let left = inbox.closed.iter().flat_map(|closed| {
+                    closed.letters.iter().map(|letter| DeadLetter {
+                        reason: closed.reason.clone(),
+                        age_ms: now.millis_since(letter.envelope.at),
+                        seq: letter.seq,
+                        envelope: (*letter.envelope).clone(),
+                    })
+                });
                 let dead = inbox.letters.values().filter_map(|letter| {
                     let on_record = letter.dead.as_ref().map(|(reason, _)| reason.clone());
                     Some(DeadLetter {
@@ -247,7 +362,7 @@ impl Mail {
                         envelope: (*letter.envelope).clone(),
                     })
                 });
-                dead.collect::<Vec<_>>()
+                left.chain(dead).collect::<Vec<_>>()
             })?);
         }
         Ok(found)
@@ -579,6 +694,38 @@ fn given(letter: &Letter, attempt: u32) -> Given {
 /// Whether what a process took is still in its hands. One that cannot be asked about may be at work.
 fn lives(process: &ProcessId) -> bool {
     process::is_alive(process).unwrap_or(true)
+}
+
+/// Makes sure that whoever gets the name `session` now finds nothing in its inbox that was for somebody else: one that was cleaned, while
+/// somebody sent to it, or a worker that is gone. A worker of that name that lives keeps what it has.
+pub fn clear_for(places: &Places, project: &Project, session: &Session) -> Result<()> {
+    let lives = matches!(lock::probe(&places.worker_lock(project, session))?, Some(Held::Yes(_)));
+    if lives {
+        return Ok(());
+    }
+    close_whole(places, project, session, None, "it was for another one of that name").map(drop)
+}
+
+/// Closes the inbox of `session`, which was the agent `of`, because that is cleaned; how much it had not read. One that is damaged is put
+/// aside first.
+pub fn close_cleaned(places: &Places, project: &Project, session: &Session, of: AgentId) -> Result<usize> {
+    close_whole(places, project, session, Some(of), "its reader was cleaned")
+}
+
+fn close_whole(
+    places: &Places,
+    project: &Project,
+    session: &Session,
+    of: Option<AgentId>,
+    reason: &str,
+) -> Result<usize> {
+    let (mail, reader) = (Mail::new(places, project), Party::Worker(session.clone()));
+    match mail.close(&reader, of, reason) {
+        Err(error) if error.is_damage() && mail.quarantine(&reader)?.is_some() => {
+            mail.close(&reader, of, reason)
+        }
+        closed => closed,
+    }
 }
 
 /// The project whose inbox of `party` is meant by somebody in `here`: that of the agent of this name, wherever it is, else `here` for

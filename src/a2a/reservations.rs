@@ -12,7 +12,6 @@ use crate::model::glob::Glob;
 use crate::model::ids::{Moment, Party, Project};
 use crate::model::places::Places;
 use crate::model::reservation::{Lease, Reservation, ReservationEntry, ReservationRecord, Term, VERSION};
-use crate::rules::glob;
 use crate::rules::refusal::Refusal;
 use crate::rules::reservations::{self as rules, Book, Holds, Wish};
 use crate::rules::work;
@@ -79,17 +78,18 @@ impl Reservations {
         let book = rules::fold(journal.records());
         let live = self.live(&book)?;
         let (globs, others, entry) = match done(&journal, by) {
-            Some(ReservationEntry::Reserved { globs, .. }) => {
+            Some(ReservationEntry::Reserved { globs, term, .. }) if self.holds(&by.name, term)? => {
                 (globs.clone(), rules::overlapping(&live, &by.name, globs), None)
             }
-            Some(_) => return Err(another(by)),
-            None => {
+            // Not done, or by somebody who was gone since and does it again: nothing of it holds any more.
+            None | Some(ReservationEntry::Reserved { .. }) => {
                 may_change(&book)?;
                 let others = rules::decide(&live, &by.name, wish)?;
                 let Wish { globs, why, exclusive } = wish.clone();
                 let term = self.term(pid, lease);
                 (globs.clone(), others, Some(ReservationEntry::Reserved { globs, why, exclusive, term }))
             }
+            Some(_) => return Err(another(by)),
         };
         let others = others.into_iter().cloned().collect();
         let book = self.write(journal, &book, by, entry)?;
@@ -127,15 +127,11 @@ impl Reservations {
         Ok(self.live(&book)?.into_iter().cloned().collect())
     }
 
-    /// What others than `by` have of the files at `paths`, each with the first of these paths.
-    pub fn held_by_others<'p>(&self, by: &Party, paths: &'p [String]) -> Result<Vec<(&'p str, Reservation)>> {
-        let all = self.list()?;
-        let theirs = all.into_iter().filter(|theirs| theirs.by != *by);
-        let found = theirs.filter_map(|theirs| {
-            let path = paths.iter().find(|path| glob::matches(&theirs.glob, path))?;
-            Some((path.as_str(), theirs))
-        });
-        Ok(found.collect())
+    /// All that others than `by` have reserved now.
+    pub fn of_others(&self, by: &Party) -> Result<Vec<Reservation>> {
+        let mut all = self.list()?;
+        all.retain(|theirs| theirs.by != *by);
+        Ok(all)
     }
 
     /// Puts the damaged journal aside, and everything of it that can still be believed in its place; where the old one is. `None` if
@@ -233,19 +229,16 @@ impl Reservations {
 
     /// What of `book` still holds.
     fn live<'b>(&self, book: &'b Book) -> Result<Vec<&'b Reservation>> {
-        let now = clock::boot_millis();
         // Asked once for each, however much it holds.
         let mut known: BTreeMap<(&Party, i32), bool> = BTreeMap::new();
         let mut live = Vec::new();
         for one in book.all.values() {
-            let holds = match rules::holds(&one.term, &self.boot, now) {
+            let holds = match rules::holds(&one.term, &self.boot, clock::boot_millis()) {
                 Holds::No => false,
                 Holds::Yes => true,
-                Holds::While(pid) => *match known.entry((&one.by, pid)) {
-                    Entry::Occupied(told) => told.into_mut(),
-                    Entry::Vacant(new) => {
-                        new.insert(worker::lives(&self.places, &self.project, &one.by, pid)?)
-                    }
+                Holds::While(pid) => match known.entry((&one.by, pid)) {
+                    Entry::Occupied(told) => *told.get(),
+                    Entry::Vacant(new) => *new.insert(self.lives(&one.by, pid)?),
                 },
             };
             if holds {
@@ -253,6 +246,19 @@ impl Reservations {
             }
         }
         Ok(live)
+    }
+
+    /// Whether what `by` has reserved for `term` still holds, unless it gave it back.
+    fn holds(&self, by: &Party, term: &Term) -> Result<bool> {
+        match rules::holds(term, &self.boot, clock::boot_millis()) {
+            Holds::No => Ok(false),
+            Holds::Yes => Ok(true),
+            Holds::While(pid) => self.lives(by, pid),
+        }
+    }
+
+    fn lives(&self, by: &Party, pid: i32) -> Result<bool> {
+        worker::lives(&self.places, &self.project, by, pid)
     }
 }
 

@@ -4,8 +4,8 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative, Remark, ShowReport,
-    VERSION, Verdict,
+    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative, Remark, RoundReport,
+    ShowReport, VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
@@ -270,6 +270,7 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     if let Some(why) = &report.not_committed {
         fields.push(("not committed", Shown(why).to_string()));
     }
+    fields.extend(report.crossed.iter().map(|one| ("reserved", wording::crossed(one, false))));
     fields.extend(attempts(report));
     for validation in &report.validations {
         let how = if validation.ok {
@@ -392,6 +393,8 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
     fields.push(("record", Shown(&report.record.to_string_lossy()).to_string()));
     fields.push(("id", agent.id.to_string()));
     fields.extend(report.evidence.iter().map(|e| ("because", format!("{}: {}", e.source, Shown(&e.says)))));
+    let before = |round: &RoundReport| format!("{} {}  {}", round.n, round.state, Shown(&round.title));
+    fields.extend(agent.rounds.iter().map(|round| ("before", before(round))));
     fields.extend(crate::model::text::lines(report.task.trim_end()).take(20).map(|l| ("task", l)));
     screen.fields(&fields);
 }

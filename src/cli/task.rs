@@ -244,9 +244,13 @@ fn show_own(screen: &mut Screen, own: &Own) {
     let (task, session) = (&own.task, &own.named.session);
     let state = task.status.state;
     screen.painted(colour(state), &Shown(&format!("{}  {state}", task.id)).to_string());
-    let mut fields = vec![("task", WorkMeta::of(task).map(|meta| meta.title).unwrap_or_default())];
+    let meta = WorkMeta::of(task);
+    let mut fields = vec![("task", meta.as_ref().map(|meta| meta.title.clone()).unwrap_or_default())];
     if let Some(message) = &task.status.message {
         fields.push(("said", message.plain()));
+    }
+    if let Some(meta) = meta {
+        fields.push(("by", format!("{}, {}", meta.created_by, meta.created)));
     }
     fields.push(("kind", format!("what the agent {session} does itself: ai_orch show {session}")));
     fields.push(("context", task.context_id.clone()));

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub struct FileDiff {
     /// Its path in the worktree, as it is: not safe for a terminal.
     pub path: PathBuf,
+    /// The path that it had in the base, if that was another one.
+    pub was_at: Option<PathBuf>,
     /// `added`, `modified`, `deleted`, `renamed`, `typechange`, or `conflicted`.
     pub status: &'static str,
     /// Lines that are new; `None` for a file that is not text.
@@ -31,6 +33,14 @@ pub struct Difference {
     pub truncated: bool,
     /// Uncommitted changes are left out, because libgit2 cannot open this repository.
     pub committed_only: bool,
+}
+
+impl Difference {
+    /// Every path that is not as it was, as text: of a file that was moved, both.
+    pub fn paths(&self) -> Vec<String> {
+        let paths = self.files.iter().flat_map(|file| [Some(&file.path), file.was_at.as_ref()]);
+        paths.flatten().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
 }
 
 /// The commits of `worktree` since `base`, newest first, at most `limit`.
@@ -102,19 +112,22 @@ fn files(diff: &Diff<'_>) -> Result<Vec<FileDiff>> {
             Delta::Unmodified | Delta::Ignored => continue,
             Delta::Modified | Delta::Unreadable => "modified",
         };
-        let path = delta
-            .new_file()
-            .path()
-            .or_else(|| delta.old_file().path())
-            .map(PathBuf::from)
-            .unwrap_or_default();
+        let (old, new) = (delta.old_file().path().map(PathBuf::from), delta.new_file().path());
+        let path = new.map(PathBuf::from).or_else(|| old.clone()).unwrap_or_default();
+        let was_at = old.filter(|old| status == "renamed" && *old != path);
         // A file that changed or vanished since the list was made has no lines to count now.
         let text = git2::Patch::from_diff(diff, index).ok().flatten();
         let lines = match text.filter(|t| !t.delta().flags().contains(git2::DiffFlags::BINARY)) {
             Some(text) => Some(text.line_stats().map_err(failed("compare a file"))?),
             None => None,
         };
-        files.push(FileDiff { path, status, insertions: lines.map(|l| l.1), deletions: lines.map(|l| l.2) });
+        files.push(FileDiff {
+            path,
+            was_at,
+            status,
+            insertions: lines.map(|l| l.1),
+            deletions: lines.map(|l| l.2),
+        });
     }
     Ok(files)
 }

@@ -9,13 +9,13 @@ use crate::a2a::record::{self, Pen};
 use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
-use crate::life::{self, House, family, fence, work};
+use crate::life::{self, House, family, fence, half_started, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::rules::next::{self, Step};
-use crate::rules::wording::Tone;
+use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::lock::Lock;
 use crate::tools::{clock, file, process, runtime, thread};
@@ -290,6 +290,11 @@ impl Keeper {
         if let Entry::Rescued { why: Some(why), .. } = &entry {
             self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not saved: {why}"), 300));
         }
+        if let Entry::Rescued { crossed, .. } = &entry {
+            for one in crossed {
+                self.view.line(Tone::Bad, &wording::crossed(one, false));
+            }
+        }
         Ok(self.pen.write(entry)?)
     }
 
@@ -321,6 +326,7 @@ impl Keeper {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
                 }
+                self.settle_children().await?;
                 let places = &self.house.settings.places;
                 family::tell_parent(places, &self.pen.agent, Final::Killed, None, None);
                 self.pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
@@ -329,6 +335,13 @@ impl Keeper {
             Stop::Interrupted(why) => self.note_interruption(why),
         }
         Ok(())
+    }
+
+    /// Whoever was starting a child has been ended: the child is there, or it never was.
+    async fn settle_children(&mut self) -> life::Result<()> {
+        let (house, record, agent) = (self.house.clone(), self.record.clone(), self.pen.agent.clone());
+        let settled = self.aside(move || Ok(half_started::settle(&house, &record, &agent))).await?;
+        half_started::put_on_record(&mut self.pen, &self.record, settled)
     }
 
     fn note_interruption(&mut self, why: &str) {

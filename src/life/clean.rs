@@ -6,7 +6,7 @@
 use super::{House, Result, fence, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{board, cleaned};
+use crate::a2a::{board, cleaned, mail};
 use crate::git::changes::NestedKind;
 use crate::git::remove::{self, BranchFate};
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
@@ -354,19 +354,27 @@ fn is_its_name(house: &House, named: &Named) -> Result<bool> {
     Ok(names::find(&house.settings.places, &named.session)?.is_some_and(|owner| owner.id == named.id))
 }
 
-/// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it.
+/// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it, in words.
 fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
     let places = &house.settings.places;
     cleaned::add(places, &named.project, named.id)?;
+    let mut notes = Vec::new();
     // The session of that name is another agent's as soon as the name is.
     if is_its_name(house, named)? {
         house.tmux.kill_session(&named.session)?;
         house.tmux.end_with(&named.session)?;
         file::remove(&named.record.env())?;
         board::remove(places, &named.project, &named.session, named.id)?;
+        // As long as nobody else can have the name, who would read what was for this one.
+        let left = mail::close_cleaned(places, &named.project, &named.session, named.id)?;
+        if left > 0 {
+            let messages = if left == 1 { "message" } else { "messages" };
+            notes.push(format!("{left} {messages} that it had not read: ai_orch msg dead"));
+        }
         names::free(places, &named.session)?;
     }
-    trash_of(house, named.id)
+    notes.extend(trash_of(house, named.id)?);
+    Ok(notes)
 }
 
 /// Deletes the files of an agent whose worktree is away and saved. Returns what could not be deleted, in words.
@@ -495,7 +503,7 @@ fn note(pen: &mut Pen, saved: Option<&rescue::Saved>) -> Result<()> {
     let Some(saved) = saved else { return Ok(()) };
     let n = pen.agent.last_attempt().map_or(0, |a| a.n);
     let (name, commit) = (Some(saved.name.clone()), Some(saved.commit.as_str().to_owned()));
-    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None })?)
+    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None, crossed: Vec::new() })?)
 }
 
 /// Where HEAD is. Of a worktree that git does not know any more nothing can be found out, and its branch has to do.

@@ -4,8 +4,9 @@
 //! seen by `ai_orch list`. If a step fails, what was made is taken back.
 
 use super::{House, Result, session};
+use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{names, root};
+use crate::a2a::{mail, names, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
 use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
@@ -232,6 +233,10 @@ fn reserve(
         {
             continue;
         }
+        if let Err(error) = mail::clear_for(&settings.places, &project, &session) {
+            names::free(&settings.places, &session)?;
+            return Err(error.into());
+        }
         return Ok(Spec {
             id,
             session,
@@ -255,6 +260,7 @@ fn reserve(
             role: order.role.clone(),
             context_id: order.context_id.clone(),
             parent: order.child.as_ref().map(|child| child.parent),
+            parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
         });
     }
@@ -339,7 +345,7 @@ fn start(house: &House, spec: &Spec, record: &Record, mut pen: Pen) -> Result<()
     });
     let started = made.and_then(|()| session::wait_for_keeper(house, &spec.session, record));
     if let Err(error) = started {
-        undo(house, spec, record, &error)?;
+        undo(house, record, &error)?;
         return Err(error);
     }
     Ok(())
@@ -347,7 +353,7 @@ fn start(house: &House, spec: &Spec, record: &Record, mut pen: Pen) -> Result<()
 
 /// Takes back a creation whose keeper never came to life. Whoever holds the keeper's lock decides, so if a keeper holds it
 /// after all, nothing is touched.
-fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Result<()> {
+fn undo(house: &House, record: &Record, error: &super::Error) -> Result<()> {
     let Ok(held) = record::take(record) else { return Ok(()) };
     let mut pen = Pen::open(record, &held)?;
     if pen.agent.keeper.is_some() {
@@ -358,16 +364,68 @@ fn undo(house: &House, spec: &Spec, record: &Record, error: &super::Error) -> Re
         file::remove(&record.env())?;
         return Ok(());
     }
+    unmake(house, record, &mut pen, &error.to_string())
+}
+
+/// Takes back what was made of an agent whose creator is gone, if that was before any keeper came to life: true, then it never was. An
+/// agent that has or had a keeper, or is at its end, is left as it is. The caller makes sure that nobody creates it.
+pub fn take_back(house: &House, named: &Named, why: &str) -> Result<bool> {
+    if record::load(&named.record)?.is_none() {
+        return give_name_back(house, named);
+    }
+    // A keeper that is about to come to life ends with its session, if it does not have the lock yet.
+    let Some(held) = record::try_take(&named.record)? else { return Ok(false) };
+    let mut pen = Pen::open(&named.record, &held)?;
+    if pen.agent.not_created.is_some() {
+        names::free(&house.settings.places, &named.session)?;
+        return Ok(true);
+    }
+    if pen.agent.was_kept || pen.agent.conclusion.is_some() {
+        return Ok(false);
+    }
+    unmake(house, &named.record, &mut pen, why)?;
+    Ok(true)
+}
+
+/// Gives a name back whose owner is not on record, because its creator died before that. False if it is on record by now, or not the
+/// owner any more.
+pub fn give_name_back(house: &House, named: &Named) -> Result<bool> {
+    let places = &house.settings.places;
+    let path = places.project_lock(&named.project);
+    file::make_dirs(path.parent().unwrap_or(&places.state))?;
+    // A creator at work has it until the agent is on record.
+    let _guard = house.alone_in(&named.project)?;
+    if record::load(&named.record)?.is_some() || names::find(places, &named.session)?.as_ref() != Some(named)
+    {
+        return Ok(false);
+    }
+    file::remove(&named.record.env())?;
+    names::free(places, &named.session)?;
+    Ok(true)
+}
+
+/// Removes all that was made of an agent without a keeper, and says why. `pen` shows that nobody can come to keep it.
+fn unmake(house: &House, record: &Record, pen: &mut Pen, why: &str) -> Result<()> {
+    let spec = pen.agent.spec.clone();
     house.tmux.kill_session(&spec.session).ok();
     // Nobody else would end a server that was started for this session.
     house.tmux.end_with(&spec.session).ok();
     file::remove(&record.env())?;
-    if let Some(worktree) = super::worktree(&pen.agent) {
-        let _guard = house.alone_in(&spec.project)?;
-        let base = CommitId::parse(&spec.base);
-        git::worktree::undo_add(&house.git()?, &worktree, base.as_ref())?;
+    let guard = house.alone_in(&spec.project)?;
+    let (env, base) = (house.git()?, CommitId::parse(&spec.base));
+    let worktree = match (super::worktree(&pen.agent), &base) {
+        (Some(worktree), _) => Some(worktree),
+        // Its creator may have died in the middle of adding it.
+        (None, Some(base)) => {
+            git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, base)?
+        }
+        (None, None) => None,
+    };
+    if let Some(worktree) = worktree {
+        git::worktree::undo_add(&env, &worktree, base.as_ref())?;
     }
-    pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, error.to_string()) })?;
+    drop(guard);
+    pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, why) })?;
     names::free(&house.settings.places, &spec.session)?;
     Ok(())
 }

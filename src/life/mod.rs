@@ -17,6 +17,7 @@ pub mod clean;
 pub mod create;
 pub mod family;
 pub mod fence;
+pub mod half_started;
 mod remake;
 pub mod resume;
 pub mod session;

@@ -2,13 +2,14 @@
 
 use super::remake::{remake, repository};
 use super::{House, Result, clean};
+use crate::a2a::mail::Mail;
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, cleaned, root};
 use crate::git::{BranchProblem, Repository};
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt, Spec};
-use crate::model::ids::{AgentId, Project, Session};
+use crate::model::ids::{AgentId, Party, Project, Session};
 use crate::model::places::Record;
 use crate::model::text::Shown;
 use crate::rules::naming;
@@ -110,6 +111,9 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
         note = remake(&repository, &guard, pen, record, &was_at, tip.as_deref())?;
     }
     drop(guard);
+    // Under the name that it has now, and before it is said to be back: whoever is cut off does it again.
+    let back = Party::Worker(pen.agent.spec.session.clone());
+    Mail::new(places, &spec.project).give_back(spec.id, &back)?;
     pen.write(Entry::Restored)?;
     let gone = Keeper::Gone { creator_alive: false, running: None };
     board::tell(places, &report(&pen.agent, &gone, None));

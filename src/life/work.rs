@@ -1,12 +1,15 @@
 //! An agent's work in its worktree: filled before it begins, looked at, committed when it is done.
 
 use super::{House, Result, worktree};
+use crate::a2a::reservations::Reservations;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::entry::{Changes, Entry};
+use crate::model::ids::Party;
 use crate::model::places::Record;
-use crate::rules::naming;
+use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
+use crate::rules::{naming, reservations};
 use crate::tools::file;
 use std::time::Duration;
 
@@ -99,7 +102,8 @@ pub fn found(house: &House, agent: &Agent) -> Found {
     found
 }
 
-/// Saves what attempt `n` of `agent` left in its worktree under a ref of its own, and says what is to be put on record.
+/// Saves what attempt `n` of `agent` left in its worktree under a ref of its own, and says what is to be put on record: that, and what
+/// others have reserved of it.
 /// Never fails: the worktree stays as it is, so what could not be saved is not lost.
 pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
     // Another git may just be at work in the repository. Under the lock that our own take, once more.
@@ -116,7 +120,26 @@ pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
             (None, None, Some(error.to_string()))
         }
     };
-    Entry::Rescued { n, removal: false, name, commit, why }
+    let crossed = crossed(house, agent).unwrap_or_else(|error| {
+        tracing::warn!(%error, n, "could not find out whether others had reserved what the agent changed");
+        Vec::new()
+    });
+    Entry::Rescued { n, removal: false, name, commit, why, crossed }
+}
+
+/// What others have reserved, at this moment, of the files that `agent` has changed since its base.
+fn crossed(house: &House, agent: &Agent) -> Result<Vec<Crossed>> {
+    let own = Party::Worker(agent.spec.session.clone());
+    let theirs = Reservations::open(&house.settings.places, &agent.spec.project)?.of_others(&own)?;
+    // Mostly nobody has reserved anything, and then nothing is compared.
+    if theirs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {
+        return Ok(Vec::new());
+    };
+    let difference = git::history::difference(&house.git()?, &worktree, &base, 0)?;
+    Ok(reservations::crossed(&theirs, &difference.paths()))
 }
 
 fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<(String, String)>> {

@@ -192,7 +192,7 @@ async fn carry_out(
             let limit = Duration::from_secs(seconds.unwrap_or(WAIT).min(WAIT).into());
             answer(&match ops::pause::pause(office, caller, &awaited, limit).await? {
                 Woken::Mail => json!({"came": "message"}),
-                Woken::Task => json!({"came": "task"}),
+                Woken::Task(state) => json!({"came": "task", "state": state.word()}),
                 Woken::Claimable(id) => json!({"came": "claimable", "task_id": id}),
                 Woken::Nothing => json!({"came": "nothing"}),
             })

@@ -5,6 +5,7 @@ use super::entry::{Changes, Ending, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{Moment, ProcessId};
+use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -164,6 +165,8 @@ pub struct Rescue {
     pub commit: Option<String>,
     /// Why it could not be saved.
     pub why: Option<String>,
+    /// What others had reserved then of the files that the agent had changed.
+    pub crossed: Vec<Crossed>,
 }
 
 /// How far the removal of a worktree, or its return, has gone.
@@ -196,19 +199,23 @@ pub enum Removal {
     },
 }
 
-/// What an agent was before a new round began, for when no keeper comes to begin it.
+/// A round that another one came after.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BeforeRound {
-    /// The end of the round before.
+pub struct EarlierRound {
+    /// Its end; `None` if it was interrupted, and never gone on with.
     pub conclusion: Option<Conclusion>,
     /// Its number.
     pub round: u32,
-    /// The newest round that had a task of its own.
+    /// The newest round up to it that had a task of its own.
     pub task_round: u32,
-    /// Its first attempt.
+    /// Its first attempt, as a place among those of the agent.
     pub round_from: usize,
     /// The beginning of its task.
     pub title: String,
+    /// When it began.
+    pub began: Moment,
+    /// When the next one was asked for.
+    pub until: Moment,
 }
 
 /// A run of the validation command.
@@ -272,8 +279,12 @@ pub struct Agent {
     pub task_round: u32,
     /// The first attempt of this round, as a place in `attempts`.
     pub round_from: usize,
-    /// What it was before the round that is about to begin.
-    pub before_round: Option<Box<BeforeRound>>,
+    /// When that began.
+    pub began: Moment,
+    /// The rounds before, oldest first.
+    pub earlier: Vec<EarlierRound>,
+    /// Whether the round it is in was asked for and no keeper has begun it: it is taken back if none comes.
+    pub not_begun: bool,
     /// What became of its worktree, if somebody cleaned it.
     pub removal: Option<Removal>,
     /// The last thing that happened was an interruption, and why.

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::profile::Permissions;
 use super::report::ErrorBody;
+use super::reservation::Crossed;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -102,6 +103,9 @@ pub struct Spec {
     /// The agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
+    /// What that one was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<Session>,
     /// What it may start; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may_start: Option<MayStart>,
@@ -347,6 +351,9 @@ pub enum Entry {
         /// Why it could not be saved. The worktree stays, so nothing is lost by that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+        /// What others had reserved at that moment of the files that the agent has changed since its base.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        crossed: Vec<Crossed>,
     },
     /// Somebody asked for it to go on: a keeper is about to start.
     Resumed {

@@ -5,7 +5,7 @@
 //! as it is understood.
 
 use super::a2a::Message;
-use super::ids::{Moment, Party, ProcessId, Project, path};
+use super::ids::{AgentId, Moment, Party, ProcessId, Project, path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -181,6 +181,20 @@ pub enum MailEntry {
         /// Why.
         reason: String,
     },
+    /// The one that had this name is gone. What it did not acknowledge is nobody's, and whoever has the name next is another one, who
+    /// gets none of it and knows nothing of what this one got.
+    Closed {
+        /// The agent, if it is one: it may come back for what was not acknowledged.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<AgentId>,
+        /// Why.
+        reason: String,
+    },
+    /// Messages of one that was gone are delivered anew, where it reads now, or it is gone for good.
+    Moved {
+        /// Which.
+        ids: Vec<MailId>,
+    },
     /// Messages that were here and acknowledged: to know them again.
     Kept {
         /// Which, oldest first.
@@ -227,6 +241,7 @@ struct Line {
     attempt: Option<u32>,
     how: Option<How>,
     reason: Option<String>,
+    of: Option<AgentId>,
     why: Option<String>,
     kept: Option<path::Form>,
 }
@@ -239,6 +254,8 @@ impl Line {
             "taken" => MailEntry::Taken { ids: self.ids?, by: self.by?, attempt: self.attempt },
             "acked" => MailEntry::Acked { ids: self.ids?, how: self.how? },
             "dead" => MailEntry::Dead { ids: self.ids?, reason: self.reason? },
+            "closed" => MailEntry::Closed { of: self.of, reason: self.reason? },
+            "moved" => MailEntry::Moved { ids: self.ids? },
             "kept" => MailEntry::Kept { ids: self.ids? },
             "quarantined" => MailEntry::Quarantined { why: self.why?, kept: self.kept?.into() },
             _ => return None,
@@ -312,6 +329,21 @@ pub struct Letter {
     pub bytes: u64,
 }
 
+/// What one that is gone did not acknowledge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Closed {
+    /// The place in the inbox of the record that says so.
+    pub seq: u64,
+    /// Since when.
+    pub at: Moment,
+    /// Who it was, if an agent.
+    pub of: Option<AgentId>,
+    /// Why it is gone.
+    pub reason: String,
+    /// Its messages, in the order in which they came.
+    pub letters: Vec<Letter>,
+}
+
 /// An inbox, as its records tell it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inbox {
@@ -319,6 +351,8 @@ pub struct Inbox {
     pub letters: BTreeMap<u64, Letter>,
     /// Where each of them is.
     pub places: HashMap<MailId, u64>,
+    /// What those did not acknowledge that had the name before, oldest first.
+    pub closed: Vec<Closed>,
     /// What is acknowledged, oldest first, as far as it is kept.
     pub known: VecDeque<MailId>,
     /// The same, to find one.
@@ -449,6 +483,9 @@ mod tests {
             json!({"v": 1, "seq": 5, "at": AT, "entry": "acked", "ids": [ID, ID], "how": "next_call"}),
             json!({"v": 1, "seq": 6, "at": AT, "entry": "dead", "ids": [ID], "reason": "done"}),
             json!({"v": 1, "seq": 7, "at": AT, "entry": "kept", "ids": []}),
+            json!({"v": 1, "seq": 7, "at": AT, "entry": "closed", "of": ID, "reason": "cleaned"}),
+            json!({"v": 1, "seq": 7, "at": AT, "entry": "closed", "reason": "gone"}),
+            json!({"v": 1, "seq": 7, "at": AT, "entry": "moved", "ids": [ID]}),
             json!({"v": 1, "seq": 8, "at": AT, "entry": "quarantined", "why": "x", "kept": "/y"}),
         ] {
             let record = read(&value).unwrap();

@@ -6,6 +6,7 @@ use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
+use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -106,6 +107,30 @@ pub struct ValidationReport {
     pub output: String,
 }
 
+/// A task that an agent had before the one that it has now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RoundReport {
+    /// Its number, from 1.
+    pub n: u32,
+    /// The beginning of it.
+    pub title: String,
+    /// How it ended.
+    pub state: State,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What was on the branch then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// When it was asked for.
+    pub began: Moment,
+    /// When it ended.
+    pub ended: Moment,
+    /// Who asked for it, where that is an agent: the name that it had then. Absent: the person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<Session>,
+}
+
 /// What an agent does at this moment. Only the board has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Activity {
@@ -138,6 +163,12 @@ pub struct AgentReport {
     /// Which of its tasks it is at, from 1: one that has ended and is given more to do begins another.
     #[serde(default = "first_round")]
     pub round: u32,
+    /// When that was asked for; absent: when it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Moment>,
+    /// Its tasks before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<RoundReport>,
     /// The agent CLI that works, or worked last.
     pub cli: String,
     /// The whole chain.
@@ -158,6 +189,9 @@ pub struct AgentReport {
     /// The agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<AgentId>,
+    /// Who asked for what it does now, where that is an agent: the name that it had then. Absent: the person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<Session>,
     /// The repository's directory name in our state.
     pub project: Project,
     /// The checkout that `run` was called in.
@@ -180,6 +214,9 @@ pub struct AgentReport {
     /// Why something that the agent left was not committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_committed: Option<String>,
+    /// What others had reserved of the files that it changed, as that was at the end of each attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crossed: Vec<Crossed>,
     /// Tokens and cost of the ended attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

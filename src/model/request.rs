@@ -3,7 +3,7 @@
 use super::agent::State;
 use super::delegation::MayStart;
 use super::feed::Cursor;
-use super::ids::AgentId;
+use super::ids::{AgentId, Session};
 use super::profile::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,6 +53,8 @@ pub struct Run {
 pub struct ChildOf {
     /// The agent that asked for it.
     pub parent: AgentId,
+    /// The name of that one.
+    pub parent_name: Session,
     /// Its own id, which is on record with its parent.
     pub id: AgentId,
     /// What the commit is called that it starts from.

@@ -150,3 +150,22 @@ impl From<Reservation> for Reserved {
         Self { glob, by, exclusive, why, since, until: term.lease.map(|lease| lease.until) }
     }
 }
+
+/// Files that somebody changed while another one had them reserved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Crossed {
+    /// The first of them, made printable by whoever shows it.
+    pub path: String,
+    /// How many others there are.
+    #[serde(default)]
+    pub more: u32,
+    /// Who had them reserved.
+    pub by: Party,
+    /// As what.
+    pub glob: Glob,
+    /// Whether for itself alone.
+    pub exclusive: bool,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}

@@ -33,6 +33,14 @@ impl Caller {
         }
     }
 
+    /// What it calls something that it does, so that doing it twice does it once. An agent's is its own: another one may have had its name
+    /// before, and called something else so.
+    pub fn operation(&self, op: Option<String>) -> Option<String> {
+        let Who::Agent(me) = &self.who else { return op };
+        // An empty one stays, to be refused.
+        op.map(|op| if op.is_empty() { op } else { format!("{}/{op}", me.named.id) })
+    }
+
     /// The name that messages and tasks know it by.
     pub fn party(&self) -> Party {
         self.who.party()

@@ -1,6 +1,7 @@
 //! `clean`: ended agents lose worktree, session and name, and their branch if nothing is lost by that. Saved first.
 
 use super::{Result, guard};
+use crate::a2a::mail::Mail;
 use crate::a2a::names::{self, Named};
 use crate::a2a::{cleaned, look, record};
 use crate::git::remove::{BranchFate, KeptBecause};
@@ -129,6 +130,7 @@ fn forget(house: &House, request: &Clean) -> Result<Vec<ForgottenReport>> {
             for (name, commit) in &refs {
                 rescue::delete(&env, &agent.spec.common_dir, name, commit).map_err(life::Error::from)?;
             }
+            Mail::new(places, &agent.spec.project).forget(cleaned.id)?;
             cleaned::remove(places, cleaned.id)?;
             crate::git::remove::tree(&cleaned.record.0).map_err(life::Error::from)?;
         }

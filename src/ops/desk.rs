@@ -76,13 +76,11 @@ pub fn look(office: &Office, text: &str) -> Result<Found> {
     })
 }
 
-/// `task` as it is now. One of an agent that was cleaned meanwhile stays as it was.
+/// `task` as it is now.
 pub(super) fn again(office: &Office, task: &Found) -> Result<Found> {
     Ok(match task {
         Found::Shared(work) => Found::Shared(Box::new(office.tasks.get(work.spec.id)?)),
-        Found::Own(own) => {
-            own::find(office, own.id)?.map_or_else(|| task.clone(), |own| Found::Own(Box::new(own)))
-        }
+        Found::Own(own) => Found::Own(Box::new(own::again(office, own)?)),
     })
 }
 

@@ -8,6 +8,7 @@ use crate::life::{self, House};
 use crate::model::ids::Party;
 use crate::model::report::{CommitLine, DiffReport, FileChange, VERSION};
 use crate::model::text::Shown;
+use crate::rules::{reservations, wording};
 use crate::tools::file;
 
 /// How much of a patch is shown, in bytes.
@@ -56,16 +57,14 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
     if difference.committed_only {
         notes.push("only what is committed is shown".to_owned());
     }
-    let paths: Vec<String> =
-        difference.files.iter().map(|file| file.path.to_string_lossy().into_owned()).collect();
     // As it stands now: what was given back meanwhile is in nobody's way any more.
-    let reserved = Reservations::open(&house.settings.places, &named.project)
-        .and_then(|all| all.held_by_others(&Party::Worker(spec.session.clone()), &paths));
-    match reserved {
-        Ok(reserved) => notes.extend(reserved.iter().map(|(path, theirs)| {
-            let alone = if theirs.exclusive { " for itself alone" } else { "" };
-            format!("{} is reserved by {}{alone}, as {}", Shown(path), theirs.by, theirs.glob)
-        })),
+    let theirs = Reservations::open(&house.settings.places, &named.project)
+        .and_then(|all| all.of_others(&Party::Worker(spec.session.clone())));
+    match theirs {
+        Ok(theirs) => {
+            let crossed = reservations::crossed(&theirs, &difference.paths());
+            notes.extend(crossed.iter().map(|one| wording::crossed(one, true)));
+        }
         Err(error) => notes.push(format!("what others have reserved is not known: {error}")),
     }
     let report = DiffReport {

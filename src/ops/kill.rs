@@ -1,10 +1,10 @@
 //! `kill`: stop an agent so that nothing of it is left running, and leave its worktree and branch as they are.
 
-use super::{Error, Result, guard, spawn};
+use super::{Error, Result, guard};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{self, board, look};
-use crate::life::{self, House, family, fence, work};
+use crate::life::{self, House, create, family, fence, half_started, work};
 use crate::model::agent::{Agent, State};
 use crate::model::entry::{Entry, Final};
 use crate::model::ids::{AgentId, ProcessId};
@@ -98,7 +98,6 @@ pub fn kill_tree(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> 
             }
             done.push(named.id);
             reports.push(told(named.session.as_str(), one(house, &named)));
-            spawn::finish(&named)?;
             todo.extend(children(house, named.id)?.into_iter().rev());
         }
     }
@@ -207,18 +206,24 @@ fn put_on_record(
         }
         Err(error) => return Err(error.into()),
     };
-    if pen.agent.conclusion.is_none() {
+    let ends = pen.agent.conclusion.is_none();
+    if ends {
         killed.ended.extend(pids(fence::fence(&mut pen)?));
         if let Some(n) = next::unsaved(&pen.agent) {
             let saved = work::rescue(house, &pen.agent, &named.record, n);
             pen.write(saved)?;
         }
+    } else if !fence::left_running(&pen.agent)?.is_empty() {
+        killed.ended.extend(pids(fence::fence(&mut pen)?));
+    }
+    // Its keeper may have died in the middle of starting a child, or of settling what became of one.
+    let settled = half_started::settle(house, &named.record, &pen.agent);
+    half_started::put_on_record(&mut pen, &named.record, settled)?;
+    if ends {
         family::tell_parent(places, &pen.agent, Final::Killed, None, None);
         pen.write(Entry::Ended { state: Final::Killed, failure: None, changes: None })?;
         let gone = Keeper::Gone { creator_alive: false, running: None };
         board::tell(places, &report(&pen.agent, &gone, None));
-    } else if !fence::left_running(&pen.agent)?.is_empty() {
-        killed.ended.extend(pids(fence::fence(&mut pen)?));
     }
     killed.state = pen.agent.conclusion.as_ref().map_or(State::Unknown, |c| c.state.into());
     // The environment that a keeper never came to read may hold secrets. A directory there is none of ours.
@@ -241,20 +246,13 @@ fn never_began(house: &House, named: &Named) -> Result<bool> {
 
 /// Gives a name back whose creator died before anything was on record. One that is still at work is waited for.
 fn only_a_name(house: &House, named: &Named) -> Result<Killed> {
-    let places = &house.settings.places;
-    let path = places.project_lock(&named.project);
-    file::make_dirs(path.parent().unwrap_or(&places.state))?;
-    let guard = lock::exclusive(&path, KEEPER_LIMIT)?;
-    if record::load(&named.record)?.is_some() {
-        drop(guard);
-        return one(house, named);
-    }
-    // Its creator may have failed and given the name back, and another agent may have it now.
-    if names::find(places, &named.session)?.as_ref() != Some(named) {
+    if !create::give_name_back(house, named)? {
+        if record::load(&named.record)?.is_some() {
+            return one(house, named);
+        }
+        // Its creator may have failed and given the name back, and another agent may have it now.
         return Err(crate::a2a::Error::NoAgent { name: named.session.to_string(), near: Vec::new() }.into());
     }
-    file::remove(&named.record.env())?;
-    names::free(places, &named.session)?;
     Ok(Killed { state: State::Killed, was_running: false, ended: Vec::new(), notes: Vec::new() })
 }
 

@@ -63,12 +63,9 @@ pub fn send(office: &Office, caller: &Caller, letter: &Letter) -> Result<Vec<Rec
     let (to, via) = readers(office, &from, &letter.to)?;
     let reply_to = id(letter.reply_to.as_deref())?;
     let role = if from == Party::User { Role::User } else { Role::Agent };
-    let named = |op: &String| format!("op-{op}");
-    let mut message = Message::text(
-        letter.op_id.as_ref().map_or_else(|| clock::new_id().to_string(), named),
-        role,
-        &letter.text,
-    );
+    let op = caller.operation(letter.op_id.clone());
+    let message_id = op.map_or_else(|| clock::new_id().to_string(), |op| format!("op-{op}"));
+    let mut message = Message::text(message_id, role, &letter.text);
     message.task_id.clone_from(&letter.task_id);
     let mut receipts = Vec::new();
     for to in to {
@@ -124,7 +121,8 @@ fn readers(office: &Office, from: &Party, to: &str) -> Result<(Vec<Party>, Optio
     };
     let mut members = Vec::new();
     for named in registry::live(&office.places, &office.project)? {
-        let Some(agent) = record::load(&named.record)? else { continue };
+        // What one whose record cannot be read is there for nobody knows; the others are reached all the same.
+        let Ok(Some(agent)) = record::load(&named.record) else { continue };
         members.push(Member {
             party: Party::Worker(named.session),
             roles: agent.spec.role.iter().map(ToString::to_string).collect(),

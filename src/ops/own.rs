@@ -10,7 +10,8 @@ use crate::model::agent::State;
 use crate::model::ids::{Moment, Party, TaskId};
 use crate::model::report::AgentReport;
 use crate::model::work::{Work, WorkMeta};
-use crate::rules::own_task::{id_of, own_task};
+use crate::rules::own_task::{earlier, id_of, own_task};
+use crate::rules::report::report;
 use std::path::PathBuf;
 
 /// A task, whosoever.
@@ -113,13 +114,12 @@ pub(super) struct Agents {
     pub(super) unreadable: Vec<a2a::Error>,
 }
 
-/// The own tasks of all agents of the repository. Earlier rounds are told by what was posted of them: they have ended, and the copies
-/// are all there is of them as tasks.
+/// The own tasks of all agents of the repository.
 pub(super) fn all(office: &Office) -> Result<Agents> {
     let mut agents = Agents::default();
     for named in names::all(&office.places)?.into_iter().filter(|named| named.project == office.project) {
         match look::look(&office.places, &named) {
-            Ok(Some(report)) => agents.tasks.extend(rounds(office, &named, &report)?),
+            Ok(Some(report)) => agents.tasks.extend(rounds(&named, &report)),
             Ok(None) => {}
             Err(error) => agents.unreadable.push(error),
         }
@@ -127,17 +127,17 @@ pub(super) fn all(office: &Office) -> Result<Agents> {
     Ok(agents)
 }
 
-fn rounds(office: &Office, named: &Named, report: &AgentReport) -> Result<Vec<Own>> {
-    let mut found = Vec::new();
-    for round in 1..report.round {
-        let id = id_of(report.id, round);
-        let own = |task| Own { id, task, named: named.clone(), interrupted: false };
-        found.extend(office.tasks.posted(id)?.map(own));
-    }
-    let interrupted = report.state == State::Interrupted;
-    let id = id_of(report.id, report.round);
-    found.push(Own { id, task: own_task(report), named: named.clone(), interrupted });
-    Ok(found)
+/// The tasks that an agent has and had.
+fn rounds(named: &Named, report: &AgentReport) -> Vec<Own> {
+    let own = |n: u32, task: Task, interrupted: bool| Own {
+        id: id_of(report.id, n),
+        task,
+        named: named.clone(),
+        interrupted,
+    };
+    let before = earlier(report).map(|(n, task)| own(n, task, false));
+    let now = own(report.round, own_task(report), report.state == State::Interrupted);
+    before.chain([now]).collect()
 }
 
 /// The own task `id`, if it is one.
@@ -146,9 +146,20 @@ pub(super) fn find(office: &Office, id: TaskId) -> Result<Option<Own>> {
     let by_id = names::all(&office.places)?.into_iter().find(|named| named.id.0 == id.0);
     if let Some(named) = by_id.filter(|named| named.project == office.project) {
         let Some(report) = look::look(&office.places, &named)? else { return Ok(None) };
-        return Ok(rounds(office, &named, &report)?.into_iter().find(|own| own.id == id));
+        return Ok(rounds(&named, &report).into_iter().find(|own| own.id == id));
     }
     Ok(all(office)?.tasks.into_iter().find(|own| own.id == id))
+}
+
+/// `own` as it is now. Of an agent that was cleaned meanwhile its record tells the end; of one that nothing is kept of any more, nothing
+/// is known that was not known before.
+pub(super) fn again(office: &Office, own: &Own) -> Result<Own> {
+    if let Some(now) = find(office, own.id)? {
+        return Ok(now);
+    }
+    let Some((agent, keeper)) = look::look_closely(&own.named.record)? else { return Ok(own.clone()) };
+    let now = rounds(&own.named, &report(&agent, &keeper, None)).into_iter().find(|now| now.id == own.id);
+    Ok(now.unwrap_or_else(|| own.clone()))
 }
 
 /// Whether `filter` takes it.

@@ -3,10 +3,12 @@
 
 use super::caller::Caller;
 use super::desk::LOOK;
+use super::keepers::Keepers;
 use super::office::Office;
 use super::own::Found;
 use super::{Result, desk};
 use crate::a2a::watch::Watch;
+use crate::model::a2a::TaskState;
 use crate::model::ids::TaskId;
 use crate::tools::clock;
 use std::time::Duration;
@@ -25,8 +27,8 @@ pub struct Awaited {
 pub enum Woken {
     /// A message waits to be read.
     Mail,
-    /// The task changed.
-    Task,
+    /// The task changed, or is at its end and will not: where it stands.
+    Task(TaskState),
     /// This one can be claimed.
     Claimable(TaskId),
     /// Nothing happened in the time.
@@ -45,19 +47,30 @@ pub async fn pause(office: &Office, caller: &Caller, awaited: &Awaited, limit: D
         watch = Watch::every(LOOK);
     }
     let role = caller.role();
-    let look = || -> Result<Option<Woken>> {
+    let mut look = || -> Result<Option<Woken>> {
         // Made again, if somebody wiped the root.
         bell()?;
         if office.unread(caller)? > 0 {
             return Ok(Some(Woken::Mail));
         }
-        if let Some(task) = &awaited.task
-            && desk::again(office, task)? != *task
-        {
-            return Ok(Some(Woken::Task));
+        if let Some(task) = &awaited.task {
+            let now = desk::again(office, task)?;
+            if now != *task || now.state().is_terminal() {
+                return Ok(Some(Woken::Task(now.state())));
+            }
         }
         let claimable = if awaited.claimable { office.tasks.claimable(role.as_deref())? } else { None };
         Ok(claimable.map(Woken::Claimable))
     };
-    Ok(watch.until(&dirs, deadline, look).await?.unwrap_or(Woken::Nothing))
+    let mut keepers = Keepers::default();
+    loop {
+        // That an agent has lost its keeper changes no file.
+        if let Some(Found::Own(own)) = &awaited.task {
+            keepers.listen(&own.named);
+        }
+        tokio::select! {
+            woken = watch.until(&dirs, deadline, &mut look) => return Ok(woken?.unwrap_or(Woken::Nothing)),
+            () = keepers.ended() => {}
+        }
+    }
 }

@@ -70,7 +70,7 @@ fn told(reservations: Vec<Reservation>) -> Vec<Reserved> {
 }
 
 fn by(caller: &Caller, op: Option<String>) -> By {
-    By { name: caller.party(), op }
+    By { name: caller.party(), op: caller.operation(op) }
 }
 
 fn parsed(globs: &[String]) -> Result<Vec<Glob>> {

@@ -237,16 +237,12 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted, environment: &Environm
         role: wanted.role,
         context_id: Some(parent.context().to_string()),
         may_start,
-        child: Some(ChildOf { parent: parent.id, id, base_name: wanted.base_name }),
+        child: Some(ChildOf {
+            parent: parent.id,
+            parent_name: parent.session.clone(),
+            id,
+            base_name: wanted.base_name,
+        }),
         ..Run::default()
     }
-}
-
-/// Waits for the end of starts that the keeper of an agent at its end has left at work: no child of it appears after this.
-pub(super) fn finish(named: &Named) -> Result<()> {
-    let Some(agent) = record::load(&named.record).ok().flatten() else { return Ok(()) };
-    for child in agent.children.iter().filter(|child| child.start == Start::Begun) {
-        drop(lock::exclusive(&named.record.start_lock(child.id), START_LIMIT)?);
-    }
-    Ok(())
 }

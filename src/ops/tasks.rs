@@ -97,7 +97,7 @@ pub fn create(office: &Office, caller: &Caller, new: &NewTask) -> Result<Work> {
         None => own_context(caller),
     };
     let by = by(caller, new.op_id.clone());
-    let id = new.op_id.as_deref().map_or_else(|| TaskId(clock::new_id()), |op| id_for(&by.name, op));
+    let id = by.op.as_deref().map_or_else(|| TaskId(clock::new_id()), |op| id_for(&by.name, op));
     let mut spec = TaskSpec::text(id, context, &new.text);
     if by.name != Party::User {
         spec.message.role = Role::Agent;
@@ -306,7 +306,7 @@ pub fn deliver(office: &Office, caller: &Caller, id: &str, artifact: Artifact, u
 }
 
 fn by(caller: &Caller, op: Option<String>) -> By {
-    By { name: caller.party(), op }
+    By { name: caller.party(), op: caller.operation(op) }
 }
 
 fn said(by: &By, text: &str) -> Message {

@@ -2,8 +2,10 @@
 
 use crate::model::a2a::Message;
 use crate::model::agent::State;
-use crate::model::ids::{Moment, Party, ProcessId};
-use crate::model::mail::{Draft, Given, Inbox, Letter, MailEntry, MailId, MailRecord, Trust, VERSION, Via};
+use crate::model::ids::{AgentId, Moment, Party, ProcessId};
+use crate::model::mail::{
+    Closed, Draft, Envelope, Given, Inbox, Letter, MailEntry, MailId, MailRecord, Trust, VERSION, Via,
+};
 use crate::model::text;
 use crate::rules::naming::id_from;
 use crate::rules::naming::short_hash;
@@ -145,6 +147,33 @@ pub fn fold(inbox: &mut Inbox, record: MailRecord, bytes: u64) {
         }
         MailEntry::Dead { ids, reason } => {
             for_each(inbox, &ids, |letter| letter.dead = Some((reason.clone(), at)));
+        }
+        MailEntry::Closed { of, reason } => {
+            let letters: Vec<Letter> = std::mem::take(&mut inbox.letters).into_values().collect();
+            inbox.places.clear();
+            inbox.known.clear();
+            inbox.known_set.clear();
+            inbox.threads.clear();
+            inbox.origins.clear();
+            if !letters.is_empty() {
+                // Behind all of them, whoever cannot count.
+                let seq = if seq > inbox.seq { seq } else { inbox.seq + 1 };
+                inbox.seq = seq;
+                inbox.closed.push(Closed { seq, at, of, reason, letters });
+                spent = 0;
+            }
+        }
+        MailEntry::Moved { ids } => {
+            for closed in &mut inbox.closed {
+                closed.letters.retain(|letter| {
+                    let stays = !ids.contains(&letter.envelope.id);
+                    if !stays {
+                        spent += letter.bytes;
+                    }
+                    stays
+                });
+            }
+            inbox.closed.retain(|closed| !closed.letters.is_empty());
         }
         MailEntry::Kept { ids } => {
             spent = 0;
@@ -321,16 +350,35 @@ pub fn is_due(inbox: &Inbox) -> bool {
     inbox.spent >= SPENT && !inbox.newer
 }
 
-/// The records that tell of `inbox` and of nothing else: what is not acknowledged in its old place, then what became of it,
+/// Whether nobody who had the name of this inbox left anything in it that the next one could be given, or be taken to know.
+pub fn is_fresh(inbox: &Inbox) -> bool {
+    inbox.letters.is_empty() && inbox.known.is_empty() && inbox.threads.is_empty() && inbox.origins.is_empty()
+}
+
+/// Those of the messages in `inbox` that `of` did not acknowledge before it was gone.
+pub fn left_by(inbox: &Inbox, of: AgentId) -> Vec<Envelope> {
+    let closed = inbox.closed.iter().filter(|closed| closed.of == Some(of));
+    closed.flat_map(|closed| &closed.letters).map(|letter| (*letter.envelope).clone()).collect()
+}
+
+/// The records that tell of `inbox` and of nothing else: what those left that had the name before, what is not acknowledged in its old place, then what became of it,
 /// then the ids of what was acknowledged.
 pub fn compact(inbox: &Inbox, now: Moment) -> Vec<MailRecord> {
     let mut records: Vec<MailRecord> = Vec::new();
     let mut taken: BTreeMap<(i32, u64, u32), (ProcessId, Vec<MailId>)> = BTreeMap::new();
     let mut dead: BTreeMap<(Moment, String), Vec<MailId>> = BTreeMap::new();
+    let delivered = |letter: &Letter| {
+        let entry = MailEntry::Delivered { envelope: letter.envelope.clone() };
+        MailRecord { v: VERSION, seq: letter.seq, at: letter.envelope.at, entry }
+    };
+    for Closed { seq, at, of, reason, letters } in &inbox.closed {
+        records.extend(letters.iter().map(delivered));
+        let entry = MailEntry::Closed { of: *of, reason: reason.clone() };
+        records.push(MailRecord { v: VERSION, seq: *seq, at: *at, entry });
+    }
     for letter in inbox.letters.values() {
         let id = letter.envelope.id;
-        let entry = MailEntry::Delivered { envelope: letter.envelope.clone() };
-        records.push(MailRecord { v: VERSION, seq: letter.seq, at: letter.envelope.at, entry });
+        records.push(delivered(letter));
         if let Some(by) = &letter.taken {
             let group = taken.entry((by.pid, by.start, letter.attempts));
             group.or_insert_with(|| (by.clone(), Vec::new())).1.push(id);
@@ -489,6 +537,33 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_the_name_next_is_another_one() {
+        let delivered = |n: u8| MailEntry::Delivered { envelope: envelope(n, "a", Priority::Normal) };
+        let id = |n| envelope(n, "a", Priority::Normal).id;
+        let of = AgentId(Uuid::from_u128(7));
+        let closed = |of| MailEntry::Closed { of, reason: "cleaned".to_owned() };
+        let mut inbox = replay([
+            record(1, delivered(1)),
+            record(2, delivered(2)),
+            record(3, MailEntry::Acked { ids: vec![id(2)], how: How::Said }),
+            record(4, closed(Some(of))),
+        ]);
+        assert!(unread(&inbox, None, |_| true).is_empty() && is_fresh(&inbox));
+        assert!(!is_known(&inbox, id(1)) && !is_known(&inbox, id(2)), "the next one got neither");
+        assert_eq!(left_by(&inbox, of).len(), 1);
+        fold(&mut inbox, record(5, delivered(1)).0, 100);
+        assert_eq!((inbox.letters.len(), inbox.letters[&5].envelope.id), (1, id(1)));
+        let again = replay(compact(&inbox, at(5)).into_iter().map(|r| (r, 100)));
+        assert_eq!((left_by(&again, of), again.letters.len()), (left_by(&inbox, of), 1));
+        fold(&mut inbox, record(6, closed(None)).0, 100);
+        assert_eq!((inbox.closed.len(), left_by(&inbox, of).len()), (2, 1), "nobody's are not its");
+        fold(&mut inbox, record(7, MailEntry::Moved { ids: vec![id(1)] }).0, 100);
+        assert!(inbox.closed.is_empty());
+        fold(&mut inbox, record(8, closed(Some(of))).0, 100);
+        assert!(inbox.closed.is_empty(), "there was nothing to leave");
+    }
+
+    #[test]
     fn limits() {
         let bytes = |draft: &Draft| serde_json::to_vec(&draft.message).unwrap().len();
         let good = draft("a", "hi");
@@ -634,9 +709,22 @@ mod tests {
             2 => ids().prop_map(|ids| MailEntry::Acked { ids, how: How::Said }),
             1 => ids().prop_map(|ids| MailEntry::Dead { ids, reason: "r".to_owned() }),
             1 => ids().prop_map(|ids| MailEntry::Kept { ids }),
+            1 => prop::option::of(0u128..2).prop_map(|of| {
+                MailEntry::Closed { of: of.map(|of| AgentId(Uuid::from_u128(of))), reason: "r".to_owned() }
+            }),
+            1 => ids().prop_map(|ids| MailEntry::Moved { ids }),
             1 => Just(MailEntry::Unknown),
         ];
         prop::collection::vec(one, 0..40)
+    }
+
+    /// What those left who had the name before: where each message was, and whose it was.
+    fn left(inbox: &Inbox) -> Vec<(u64, Option<AgentId>, u64, MailId)> {
+        let of = |closed: &Closed| {
+            let (seq, of) = (closed.seq, closed.of);
+            closed.letters.iter().map(move |l| (seq, of, l.seq, l.envelope.id)).collect::<Vec<_>>()
+        };
+        inbox.closed.iter().flat_map(of).collect()
     }
 
     /// What a reader can tell of an inbox.
@@ -651,6 +739,9 @@ mod tests {
             let mut inbox = Inbox::default();
             let (mut seq, mut known) = (0, BTreeSet::new());
             for (n, entry) in entries.into_iter().enumerate() {
+                if matches!(entry, MailEntry::Closed { .. }) {
+                    known.clear();
+                }
                 let acked = if let MailEntry::Acked { ids, .. } = &entry { ids.clone() } else { Vec::new() };
                 fold(&mut inbox, record(n as u64 + 1, entry).0, 100);
                 prop_assert!(inbox.seq > seq, "seq grows");
@@ -682,6 +773,7 @@ mod tests {
             let again = replay(compacted.into_iter().map(|r| (r, 100)));
             prop_assert_eq!(told(&again), told(&inbox));
             prop_assert_eq!(&again.known, &inbox.known);
+            prop_assert_eq!(left(&again), left(&inbox));
             prop_assert!(again.seq > inbox.seq);
         }
 

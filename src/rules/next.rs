@@ -244,6 +244,7 @@ mod tests {
                 role: None,
                 context_id: None,
                 parent: None,
+                parent_name: None,
                 may_start: None,
             },
             created: moment(),
@@ -260,7 +261,9 @@ mod tests {
             round: 1,
             task_round: 1,
             round_from: 0,
-            before_round: None,
+            began: moment(),
+            earlier: Vec::new(),
+            not_begun: false,
             removal: None,
             interrupted: None,
             not_created: None,
@@ -402,7 +405,14 @@ mod tests {
             tried(&mut a, ending);
             a.attempts[0].process = Some(ProcessId { pid: 2, start: 2, boot: "b".into() });
             assert_eq!(next(&a), Step::Rescue { n: 1 });
-            a.rescues.push(Rescue { n: 1, removal: false, name: None, commit: None, why: None });
+            a.rescues.push(Rescue {
+                n: 1,
+                removal: false,
+                name: None,
+                commit: None,
+                why: None,
+                crossed: Vec::new(),
+            });
             assert_ne!(next(&a), Step::Rescue { n: 1 });
         }
         let mut a = agent(&["x", "y"]);

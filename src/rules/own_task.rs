@@ -4,7 +4,7 @@ use crate::model::a2a::{Artifact, Message, Part, Role, Task, TaskState, TaskStat
 use crate::model::agent::State;
 use crate::model::failure::Class;
 use crate::model::ids::{AgentId, Party, TaskId};
-use crate::model::report::AgentReport;
+use crate::model::report::{AgentReport, RoundReport};
 use crate::model::work::{Kind, OnFailed, PRIORITY, WorkMeta};
 use crate::rules::naming::id_from;
 use serde_json::{Map, json};
@@ -18,14 +18,14 @@ pub fn id_of(id: AgentId, round: u32) -> TaskId {
     TaskId(id_from(&[b"round", id.0.as_bytes(), &round.to_le_bytes()]))
 }
 
-/// Where the task of an agent in `state` stands. What could not be found out stays what it was: work.
-pub fn state_of(report: &AgentReport) -> TaskState {
-    match report.state {
+/// Where the task of an agent stands that is in the state of `round`. What could not be found out stays what it was: work.
+fn state_of(round: &RoundReport) -> TaskState {
+    match round.state {
         State::Queued | State::Starting => TaskState::Submitted,
         State::Working | State::Idle | State::Limited | State::Interrupted | State::Unknown => {
             TaskState::Working
         }
-        State::Waiting if report.failure.as_ref().is_some_and(|f| f.class == Class::Auth) => {
+        State::Waiting if round.failure.as_ref().is_some_and(|f| f.class == Class::Auth) => {
             TaskState::AuthRequired
         }
         State::Waiting => TaskState::InputRequired,
@@ -35,9 +35,33 @@ pub fn state_of(report: &AgentReport) -> TaskState {
     }
 }
 
-/// The task of the agent that `report` is about.
+/// The task that the agent of `report` has now.
 pub fn own_task(report: &AgentReport) -> Task {
-    let id = id_of(report.id, report.round);
+    task(report, &present(report))
+}
+
+/// The tasks that it had before, oldest first, each with the number of its round.
+pub fn earlier(report: &AgentReport) -> impl Iterator<Item = (u32, Task)> {
+    report.rounds.iter().map(|round| (round.n, task(report, round)))
+}
+
+/// The round that the agent is in, told as those before it.
+fn present(report: &AgentReport) -> RoundReport {
+    RoundReport {
+        n: report.round,
+        title: report.title.clone(),
+        state: report.state,
+        failure: report.failure.clone(),
+        changes: report.changes.clone(),
+        began: report.began.unwrap_or(report.created),
+        // So far.
+        ended: report.updated,
+        asked_by: report.asked_by.clone(),
+    }
+}
+
+fn task(report: &AgentReport, round: &RoundReport) -> Task {
+    let id = id_of(report.id, round.n);
     let context = report.context_id.as_ref().map_or_else(|| report.id.to_string(), ToString::to_string);
     let about = |role: Role, what: &str, text: &str| {
         let mut message = Message::text(format!("{id}/{what}"), role, text);
@@ -45,22 +69,24 @@ pub fn own_task(report: &AgentReport) -> Task {
         message.context_id = Some(context.clone());
         message
     };
+    let asked_by = round.asked_by.clone().map_or(Party::User, Party::Worker);
+    let asks = if asked_by == Party::User { Role::User } else { Role::Agent };
     let meta = WorkMeta {
         kind: Kind::Agent,
-        title: report.title.clone(),
+        title: round.title.clone(),
         priority: PRIORITY,
         depends_on: Vec::new(),
         on_failed_dependency: OnFailed::default(),
         role: report.role.as_ref().map(ToString::to_string),
-        created_by: Party::User,
-        created: report.created,
+        created_by: asked_by,
+        created: round.began,
         owner: Some(Party::Worker(report.session.clone())),
-        generation: u64::from(report.round),
+        generation: u64::from(round.n),
         lease_ms: None,
-        rev: u64::try_from(report.updated.as_millis()).unwrap_or(0),
+        rev: u64::try_from(round.ended.as_millis()).unwrap_or(0),
         requeued_after: None,
     };
-    let result = report.changes.as_ref().filter(|changes| !changes.is_empty()).map(|changes| Artifact {
+    let result = round.changes.as_ref().filter(|changes| !changes.is_empty()).map(|changes| Artifact {
         artifact_id: "branch".to_owned(),
         parts: vec![Part {
             data: Some(json!({"branch": report.branch, "base": report.base, "changes": changes})),
@@ -75,12 +101,12 @@ pub fn own_task(report: &AgentReport) -> Task {
         id: id.to_string(),
         context_id: context.clone(),
         status: TaskStatus {
-            state: state_of(report),
-            message: report.failure.as_ref().map(|failure| about(Role::Agent, "failure", &failure.message)),
-            timestamp: report.updated,
+            state: state_of(round),
+            message: round.failure.as_ref().map(|failure| about(Role::Agent, "failure", &failure.message)),
+            timestamp: round.ended,
         },
         artifacts: result.into_iter().collect(),
-        history: vec![about(Role::User, "task", &report.title)],
+        history: vec![about(asks, "task", &round.title)],
         metadata: meta.wrapped(),
     }
 }
@@ -116,5 +142,23 @@ mod tests {
         assert_ne!(first.id, second.id);
         assert_eq!(second.id, own_task(&report).id);
         assert_eq!(first.context_id, second.context_id);
+        let (before, now) = (report.created, report.updated);
+        report.began = Some(now);
+        report.rounds = vec![RoundReport {
+            n: 1,
+            title: "the first".to_owned(),
+            state: State::Failed,
+            failure: None,
+            changes: None,
+            began: before,
+            ended: now,
+            asked_by: Some("lead".parse().unwrap()),
+        }];
+        let [(1, told)] = &earlier(&report).collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!((&told.id, told.status.state), (&first.id, TaskState::Failed));
+        let meta = WorkMeta::of(told).unwrap();
+        assert_eq!((meta.title.as_str(), meta.created), ("the first", before));
+        assert_eq!((meta.created_by.as_str(), told.history[0].role), ("lead", Role::Agent));
+        assert_eq!(WorkMeta::of(&own_task(&report)).unwrap().created, now);
     }
 }

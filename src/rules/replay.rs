@@ -1,7 +1,7 @@
 //! From a journal to the agent it tells of.
 
 use crate::model::agent::{
-    Agent, Attempt, BeforeRound, Committed, Conclusion, Ended, Removal, Rescue, Validation,
+    Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Removal, Rescue, Validation,
 };
 use crate::model::delegation::{Child, Start};
 use crate::model::entry::{self, Entry, HeadAt, Record};
@@ -40,7 +40,9 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         round: 1,
         task_round: 1,
         round_from: 0,
-        before_round: None,
+        began: first.at,
+        earlier: Vec::new(),
+        not_begun: false,
         removal: None,
         interrupted: None,
         not_created: None,
@@ -65,7 +67,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
         Entry::WorktreeMade { path, admin_dir } => agent.worktree = Some((path.clone(), admin_dir.clone())),
         Entry::Started { keeper } => {
             agent.keeper = Some(keeper.clone());
-            agent.before_round = None;
+            agent.not_begun = false;
             agent.was_kept = true;
             agent.interrupted = None;
         }
@@ -118,12 +120,13 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
-        Entry::Rescued { n, removal, name, commit, why } => agent.rescues.push(Rescue {
+        Entry::Rescued { n, removal, name, commit, why, crossed } => agent.rescues.push(Rescue {
             n: *n,
             removal: *removal,
             name: name.clone(),
             commit: commit.clone(),
             why: why.clone(),
+            crossed: crossed.clone(),
         }),
         Entry::Resumed { by, round } => {
             agent.creator = by.clone();
@@ -132,14 +135,17 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             // What could not be saved then is tried again.
             agent.rescues.retain(|r| r.why.is_none());
             if let Some(round) = round {
-                agent.before_round = Some(Box::new(BeforeRound {
-                    conclusion: agent.conclusion.clone(),
+                agent.earlier.push(EarlierRound {
+                    conclusion: agent.conclusion.take(),
                     round: agent.round,
                     task_round: agent.task_round,
                     round_from: agent.round_from,
                     title: agent.spec.title.clone(),
-                }));
-                agent.conclusion = None;
+                    began: agent.began,
+                    until: record.at,
+                });
+                agent.not_begun = true;
+                agent.began = record.at;
                 agent.round = round.n;
                 agent.round_from = agent.attempts.len();
                 if let Some(title) = &round.title {
@@ -148,16 +154,20 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 }
             }
         }
-        Entry::NotResumed { why } => match agent.before_round.take() {
-            Some(before) => {
-                agent.conclusion = before.conclusion;
-                agent.round = before.round;
-                agent.task_round = before.task_round;
-                agent.round_from = before.round_from;
-                agent.spec.title = before.title;
+        Entry::NotResumed { why } => {
+            let before = if std::mem::take(&mut agent.not_begun) { agent.earlier.pop() } else { None };
+            match before {
+                Some(before) => {
+                    agent.conclusion = before.conclusion;
+                    agent.round = before.round;
+                    agent.task_round = before.task_round;
+                    agent.round_from = before.round_from;
+                    agent.spec.title = before.title;
+                    agent.began = before.began;
+                }
+                None => agent.interrupted = Some(why.clone()),
             }
-            None => agent.interrupted = Some(why.clone()),
-        },
+        }
         Entry::Cleaning { trash, head } => {
             agent.removal = Some(Removal::Cleaning { trash: trash.clone(), head: head.clone() });
         }

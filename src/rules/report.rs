@@ -1,9 +1,11 @@
 //! What is said of an agent, from what its journal tells and what was found when looking.
 
-use crate::model::agent::{Agent, Attempt, Removal, State};
-use crate::model::entry::{Changes, Ending};
+use crate::model::agent::{Agent, Attempt, Conclusion, EarlierRound, Removal, State};
+use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
-use crate::model::report::{AgentReport, AttemptReport, Remark, VERSION, ValidationReport};
+use crate::model::ids::Session;
+use crate::model::report::{AgentReport, AttemptReport, Remark, RoundReport, VERSION, ValidationReport};
+use crate::model::reservation::Crossed;
 
 /// What was found about an agent's keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         remarks,
         failure,
         round: agent.round,
+        began: (agent.round > 1).then_some(agent.began),
+        rounds: agent.earlier.iter().map(|round| earlier(agent, round)).collect(),
         cli: agent.cli().to_owned(),
         chain: agent.spec.chain.clone(),
         attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),
@@ -99,6 +103,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         role: agent.spec.role.clone(),
         context_id: Some(agent.spec.context()),
         parent: agent.spec.parent,
+        asked_by: asked_by(agent, agent.task_round),
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
         branch: agent.spec.branch.clone(),
@@ -107,6 +112,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         worktree: agent.spec.worktree.clone(),
         changes: changes.or_else(|| conclusion.and_then(|c| c.changes.clone())),
         not_committed: agent.commits.iter().rev().find_map(|c| c.skipped.clone()),
+        crossed: crossed(agent),
         usage: agent.usage(),
         created: agent.created,
         updated: agent.updated,
@@ -114,6 +120,48 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// What was found at the ends of all attempts; of the same reservation what was found last.
+fn crossed(agent: &Agent) -> Vec<Crossed> {
+    let mut all: Vec<Crossed> = Vec::new();
+    for found in agent.rescues.iter().flat_map(|rescue| &rescue.crossed) {
+        match all.iter_mut().find(|known| known.by == found.by && known.glob == found.glob) {
+            Some(known) => known.clone_from(found),
+            None => all.push(found.clone()),
+        }
+    }
+    all
+}
+
+/// The report about a round that another one came after.
+fn earlier(agent: &Agent, round: &EarlierRound) -> RoundReport {
+    let told = |conclusion: &Conclusion| RoundReport {
+        n: round.round,
+        title: round.title.clone(),
+        state: conclusion.state.into(),
+        failure: conclusion.failure.clone(),
+        changes: conclusion.changes.clone(),
+        began: round.began,
+        ended: conclusion.at,
+        asked_by: asked_by(agent, round.task_round),
+    };
+    let why = "it was interrupted, and another task came instead";
+    // Nobody goes on with it any more, and whoever waits for it must know.
+    let given_up = Conclusion {
+        at: round.until,
+        state: Final::Killed,
+        failure: Some(Failure::new(Class::Interrupted, why)),
+        changes: None,
+    };
+    told(round.conclusion.as_ref().unwrap_or(&given_up))
+}
+
+/// The name of the agent that asked for what `agent` does in a round with the task of `task_round`. Only its first task can come from
+/// an agent. Of a child whose record does not tell the name, the id stands for it.
+fn asked_by(agent: &Agent, task_round: u32) -> Option<Session> {
+    let parent = agent.spec.parent.filter(|_| task_round == 1)?;
+    agent.spec.parent_name.clone().or_else(|| parent.to_string().parse().ok())
 }
 
 fn interruption(agent: &Agent) -> Failure {

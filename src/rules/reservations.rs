@@ -1,16 +1,18 @@
 //! Reservations of files: from their journal to who holds what, and what may be reserved beside it.
 
-use super::glob::overlap;
+use super::glob::{matches, overlap};
 use super::refusal::{Refusal, Taken};
 use crate::model::glob::Glob;
 use crate::model::ids::Party;
-use crate::model::reservation::{Reservation, ReservationEntry, ReservationRecord, Term, VERSION};
+use crate::model::reservation::{Crossed, Reservation, ReservationEntry, ReservationRecord, Term, VERSION};
 use std::collections::BTreeMap;
 
 /// The most patterns of one call.
 pub const GLOBS_MAX: usize = 256;
 /// The most that the patterns of one holder may come to, so that comparing takes no time worth mentioning.
 pub const SIZE_MAX: usize = 16 << 10;
+/// The most reservations of others that are put on record with an attempt that changed some of their files.
+pub const CROSSED_MAX: usize = 100;
 /// The most bytes of a reason.
 pub const WHY_MAX: usize = 1000;
 
@@ -57,9 +59,9 @@ pub fn fold(records: &[ReservationRecord]) -> Book {
     book
 }
 
-/// The record that the operation `op` by `by` is, if it was done.
+/// The record that the operation `op` by `by` is, if it was done: the last one, where it was done again because its time was over.
 pub fn done<'r>(records: &'r [ReservationRecord], by: &Party, op: &str) -> Option<&'r ReservationRecord> {
-    records.iter().find(|record| record.by == *by && record.op.as_deref() == Some(op))
+    records.iter().rfind(|record| record.by == *by && record.op.as_deref() == Some(op))
 }
 
 /// Whether a reservation still holds.
@@ -123,6 +125,23 @@ pub fn decide<'l>(
 pub fn overlapping<'l>(live: &[&'l Reservation], by: &Party, globs: &[Glob]) -> Vec<&'l Reservation> {
     let theirs = live.iter().filter(|theirs| theirs.by != *by);
     theirs.filter(|theirs| globs.iter().any(|glob| overlap(glob, &theirs.glob))).copied().collect()
+}
+
+/// What `theirs` have of the files at `paths`: each of theirs that any of these is of, up to [`CROSSED_MAX`].
+pub fn crossed(theirs: &[Reservation], paths: &[String]) -> Vec<Crossed> {
+    let of = |one: &Reservation| {
+        let mut within = paths.iter().filter(|path| matches(&one.glob, path));
+        let path = within.next()?.clone();
+        Some(Crossed {
+            path,
+            more: u32::try_from(within.count()).unwrap_or(u32::MAX),
+            by: one.by.clone(),
+            glob: one.glob.clone(),
+            exclusive: one.exclusive,
+            why: one.why.clone(),
+        })
+    };
+    theirs.iter().filter_map(of).take(CROSSED_MAX).collect()
 }
 
 fn check(live: &[&Reservation], by: &Party, wish: &Wish) -> Result<(), Refusal> {

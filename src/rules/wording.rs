@@ -1,6 +1,7 @@
 //! What an agent does, in one line for people: the same words in the pane, in `run`, in `logs` and on the board.
 
 use crate::model::event::{Event, Usage};
+use crate::model::reservation::Crossed;
 use crate::model::text::{Shown, fit};
 use std::time::Duration;
 
@@ -51,6 +52,24 @@ impl Tone {
             Self::Note => "33",
         }
     }
+}
+
+/// That files were changed which somebody else has reserved, or had if it is not so `now`; harmless for a terminal.
+pub fn crossed(crossed: &Crossed, now: bool) -> String {
+    let (files, are) = match (crossed.more, now) {
+        (0, true) => (String::new(), "is"),
+        (0, false) => (String::new(), "was"),
+        (more, true) => (format!(" and {more} more"), "are"),
+        (more, false) => (format!(" and {more} more"), "were"),
+    };
+    let alone = if crossed.exclusive { " for itself alone" } else { "" };
+    let why = crossed.why.as_ref().map(|why| format!(" ({})", Shown(why))).unwrap_or_default();
+    format!(
+        "{}{files} {are} reserved by {}{alone}, as {}{why}",
+        Shown(&crossed.path),
+        crossed.by,
+        crossed.glob
+    )
 }
 
 /// The lines that tell of `event`, harmless for a terminal; none for events that say nothing to people.

@@ -138,9 +138,14 @@ fn note_op(work: &mut Work, record: &TaskRecord) {
     }
 }
 
-/// The record that the operation `op` by `by` is, if it was done.
+/// The record that the operation `op` by `by` is, if it was done: the last one, where it was a claim that was lost and made again.
 pub fn done(work: &Work, by: &Party, op: &str) -> Option<u64> {
-    work.done.iter().find(|done| done.op == op && done.by.as_ref() == Some(by)).map(|done| done.rev)
+    work.done.iter().rfind(|done| done.op == op && done.by.as_ref() == Some(by)).map(|done| done.rev)
+}
+
+/// Whether the claim of this generation was taken from its holder, and nobody has made another one since.
+pub fn lost(work: &Work, generation: u64) -> bool {
+    work.state == TaskState::Submitted && work.requeued_after.is_some() && work.generation == generation
 }
 
 /// What somebody asks about a task that exists.

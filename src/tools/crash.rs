@@ -1,8 +1,8 @@
 //! Places at which a process can be made to die, so that `shell/sweep` can die at each: debug builds only.
 //!
 //! A process counts the points that it passes. With `AI_ORCH_CRASH_LOG` naming a file it writes each to it, as a line
-//! `role pid n what`; with `AI_ORCH_CRASH=role:n` it kills itself at its n-th point if that is its role. A release build
-//! holds nothing of this.
+//! `role pid n what`; with `AI_ORCH_CRASH=role:n` it kills itself at its n-th point if that is its role, with
+//! `AI_ORCH_CRASH=role:n:stop` it stops there, to be killed by others or to go on. A release build holds nothing of this.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Signal, getpid, kill_process};
@@ -23,8 +23,8 @@ static PASSED: AtomicU32 = AtomicU32::new(0);
 /// What the two variables say.
 struct Orders {
     log: Option<OwnedFd>,
-    /// The role and the number of the point to die at.
-    die: Option<(String, u32)>,
+    /// The role, the number of the point, and the signal that the process sends itself there.
+    die: Option<(String, u32, Signal)>,
 }
 
 impl Orders {
@@ -38,7 +38,9 @@ impl Orders {
         let log = log.and_then(|path| openat(CWD, Path::new(&path), flags, Mode::RUSR | Mode::WUSR).ok());
         let die = die.and_then(|text| {
             let (role, n) = text.to_str()?.split_once(':')?;
-            Some((role.to_owned(), n.parse().ok()?))
+            let (n, signal) =
+                n.strip_suffix(":stop").map_or((n, Signal::KILL), |number| (number, Signal::STOP));
+            Some((role.to_owned(), n.parse().ok()?, signal))
         });
         Some(Self { log, die })
     }
@@ -63,8 +65,8 @@ pub fn point<T: Display>(what: impl FnOnce() -> T) {
             // In one piece, because others write to it as well. Without it the sweep notices that a line is missing.
             rustix::io::write(log, line.as_bytes()).ok();
         }
-        if orders.die.as_ref().is_some_and(|(whose, at)| whose == role && *at == n) {
-            kill_process(getpid(), Signal::KILL).ok();
+        if let Some((_, _, signal)) = orders.die.as_ref().filter(|(whose, at, _)| whose == role && *at == n) {
+            kill_process(getpid(), *signal).ok();
         }
     }
 }

@@ -378,6 +378,18 @@ pub fn has_open(path: &std::path::Path) -> Result<bool> {
 /// The running descendants of this process, children first. A sub-reaper's descendants are all that its children ever
 /// started, daemons included.
 pub fn descendants() -> Result<Vec<ProcessId>> {
+    below(i32::try_from(std::process::id()).unwrap_or(0))
+}
+
+/// `process` and its running descendants; nobody once it has ended, for nothing tells then whose they were.
+pub fn family(process: &ProcessId) -> Result<Vec<ProcessId>> {
+    if !is_alive(process)? {
+        return Ok(Vec::new());
+    }
+    Ok([process.clone()].into_iter().chain(below(process.pid)?).collect())
+}
+
+fn below(ancestor: i32) -> Result<Vec<ProcessId>> {
     let boot = boot()?;
     let mut all = Vec::new();
     for pid in pids()? {
@@ -385,7 +397,7 @@ pub fn descendants() -> Result<Vec<ProcessId>> {
             all.push((pid, s));
         }
     }
-    let mut wanted = vec![i32::try_from(std::process::id()).unwrap_or(0)];
+    let mut wanted = vec![ancestor];
     let mut found = Vec::new();
     let mut next = 0;
     while let Some(parent) = wanted.get(next).copied() {

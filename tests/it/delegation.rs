@@ -15,6 +15,21 @@ fn listed(house: &House) -> Vec<Value> {
     list["agents"].as_array().unwrap().clone()
 }
 
+fn json(house: &House, words: &[&str]) -> Value {
+    serde_json::from_str(&house.ok([words, &["--json"]].concat())).unwrap()
+}
+
+/// The own task of an agent, as `task show` tells it.
+fn task_of(house: &House, agent: &Value) -> Value {
+    json(house, &["task", "show", agent["agent"]["id"].as_str().unwrap()])["task"].clone()
+}
+
+/// Who asked for it, and in which role that spoke.
+fn asked(task: &Value) -> (&str, &str) {
+    let meta = task["metadata"].as_object().unwrap().values().next().unwrap();
+    (meta["createdBy"].as_str().unwrap(), task["history"][0]["role"].as_str().unwrap())
+}
+
 /// Two children, what they did merged, and the news of their ends.
 const LEADER: &str = r#"
 set -e
@@ -64,6 +79,19 @@ fn an_agent_starts_two_others_and_takes_their_branches() {
     let children: Vec<&str> =
         lead["children"].as_array().unwrap().iter().map(|child| child["session"].as_str().unwrap()).collect();
     assert_eq!(children, ["left", "right"]);
+    assert_eq!(asked(&task_of(&house, &lead)), ("user", "ROLE_USER"));
+    let task = task_of(&house, &left);
+    assert_eq!(asked(&task), ("lead", "ROLE_AGENT"));
+    let copy = house.path("root").join(left["agent"]["project"].as_str().unwrap()).join("tasks");
+    let copy = fs::read(copy.join(format!("{}.json", left["agent"]["id"].as_str().unwrap()))).unwrap();
+    assert_eq!(asked(&serde_json::from_slice(&copy).unwrap()), ("lead", "ROLE_AGENT"));
+    // What the person asks of it afterwards is the person's.
+    house.ok(["resume", "left", "echo more > more.txt"]);
+    house.ok(["wait", "left"]);
+    let tasks = json(&house, &["task", "list", "--owner", "left"])["tasks"].as_array().unwrap().clone();
+    let mut asked: Vec<&str> = tasks.iter().map(|task| asked(task).0).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["lead", "user"]);
     let news = file_of(&house, "lead", "news.txt");
     assert!(news.contains("The agent left that you started is done"), "{news}");
     assert!(news.contains("git merge ai_orch/left"), "{news}");
@@ -188,7 +216,7 @@ fn what_may_be_started_is_handed_down_and_kill_takes_the_whole_tree() {
 
 /// The number of the point `what` of the processes `role` that `run` passes, with the log of points in the house.
 fn point(log: &str, role: &str, what: &str) -> u32 {
-    let line = log.lines().find(|line| line.starts_with(&format!("{role} ")) && line.ends_with(what));
+    let line = log.lines().find(|line| line.starts_with(&format!("{role} ")) && line.contains(what));
     let line = line.unwrap_or_else(|| panic!("{role} passes {what}: {log}"));
     line.split(' ').nth(2).unwrap().parse().unwrap()
 }
@@ -240,4 +268,190 @@ fn a_death_between_the_request_and_the_child_makes_neither_two_nor_none() {
         assert_eq!(file_of(&house, "lead", "x.txt"), "x", "{what}");
         assert_eq!(house.show("lead")["children"].as_array().unwrap().len(), 1, "{what}");
     }
+}
+
+/// Starts a lead whose first child is stopped in the middle of being started, at the point `n` of whoever starts it.
+fn stopped_in_a_start(house: &House, n: u32) {
+    let run = ["run", "-d", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS];
+    let at = format!("spawn:{n}:stop");
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0);
+    eventually("the start is stopped", || {
+        let starts = |pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        };
+        let all = house.processes();
+        all.iter().find(|(_, words)| words.contains(" __spawn ")).and_then(|(pid, _)| starts(*pid))
+    });
+}
+
+/// Whether the child of a lead that was killed is there. What there is of it is told truly, or there is nothing.
+fn child_after_the_kill(house: &House, what: &str) -> bool {
+    assert_eq!(house.listed("lead")["state"], "killed", "{what}");
+    let lead = house.show("lead");
+    assert_eq!(lead["children"].as_array().unwrap().len(), 1, "{what}: {lead}");
+    let not_started = lead["children"][0]["error"]["code"].as_str();
+    let is_there = listed(house).iter().any(|agent| agent["session"] == "child");
+    if is_there {
+        assert_eq!(not_started, None, "{what}: {lead}");
+        house.ok(["wait", "child"]);
+        assert_eq!(file_of(house, "child", "x.txt"), "x", "{what}");
+    } else {
+        assert_eq!(not_started, Some("too_late"), "{what}: {lead}");
+        assert!(!house.git(&["branch", "--list"]).contains("child"), "{what}");
+        assert!(!house.git(&["worktree", "list"]).contains("child"), "{what}");
+        // Nobody ever had the name.
+        assert_eq!(house.start(["--agent-cli", "sh", "--name", "child", "true"]), "child", "{what}");
+        house.ok(["wait", "child"]);
+    }
+    let left = fs::read_dir(house.record("lead").join("spawn")).unwrap().flatten();
+    assert!(left.into_iter().all(|file| file.path().extension().is_some_and(|end| end == "lock")), "{what}");
+    is_there
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
+    let log = {
+        let house = House::new();
+        let log = house.path("points");
+        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
+        assert_eq!(run.env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+        fs::read_to_string(log).unwrap()
+    };
+    let (mut there, mut never) = (0, 0);
+    let mut count = |is_there: bool| if is_there { there += 1 } else { never += 1 };
+    for what in [
+        "before the child is made",
+        "link names/child",
+        "before journal created",
+        "after journal created",
+        "before bin/git worktree add",
+        "after bin/git worktree add",
+        "after journal worktree_made",
+        "after the child is made",
+    ] {
+        let house = House::new();
+        stopped_in_a_start(&house, point(&log, "spawn", what));
+        house.ok(["kill", "lead"]);
+        count(child_after_the_kill(&house, what));
+    }
+    assert!(there >= 1 && never >= 5, "{there} {never}");
+    // The same where the keeper died before anybody typed kill: whoever starts the child dies with it.
+    for what in ["link names/child", "after journal created", "after journal worktree_made"] {
+        let house = House::new();
+        stopped_in_a_start(&house, point(&log, "spawn", what));
+        let evidence = house.show("lead")["evidence"].to_string();
+        let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+        assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        house.ok(["kill", "lead"]);
+        assert!(!child_after_the_kill(&house, what), "{what}");
+    }
+    // And where it died before it began, or when all was done and not yet said.
+    for (what, is_there) in [("after journal child_begun", false), ("before journal child_started", true)] {
+        let house = House::new();
+        let at = format!("keeper:{}", point(&log, "keeper", what));
+        let run = ["run", "-d", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS];
+        assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0, "{what}");
+        eventually("its keeper is gone", || (house.listed("lead")["state"] == "interrupted").then_some(()));
+        house.ok(["kill", "lead"]);
+        if is_there {
+            // Its keeper dies at the same point, if it passes as many.
+            assert_eq!(house.show("lead")["children"][0]["session"], "child", "{what}");
+        } else {
+            assert!(!child_after_the_kill(&house, what), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_kill_of_the_parent_that_is_cut_off_is_gone_on_with() {
+    let log = {
+        let house = House::new();
+        let log = house.path("points");
+        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
+        assert_eq!(run.env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+        fs::read_to_string(log).unwrap()
+    };
+    let n = point(&log, "spawn", "after journal worktree_made");
+    // The keeper is dead, so it is the verb that takes the child back, and dies at each step of that.
+    let interrupted = || {
+        let house = House::new();
+        stopped_in_a_start(&house, n);
+        let evidence = house.show("lead")["evidence"].to_string();
+        let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.to_owned();
+        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        house
+    };
+    let house = interrupted();
+    let points = house.path("points");
+    assert_eq!(house.orch(["kill", "lead"]).env("AI_ORCH_CRASH_LOG", &points).run().code, 0);
+    let log = fs::read_to_string(points).unwrap();
+    for what in [
+        "before journal not_created",
+        "after journal not_created",
+        "before journal child_not_started",
+        "before journal ended",
+    ] {
+        let house = interrupted();
+        let at = format!("kill:{}", point(&log, "kill", what));
+        assert_eq!(house.orch(["kill", "lead"]).env("AI_ORCH_CRASH", &at).run().code, 137, "{what}");
+        house.ok(["kill", "lead"]);
+        assert!(!child_after_the_kill(&house, what), "{what}");
+    }
+}
+
+#[test]
+fn a_parent_waits_for_the_task_of_its_child_by_the_id_on_the_board() {
+    let house = House::new();
+    let go = house.path("go");
+    // By the id that the start gave, by the end of it that the list shows, and after the end.
+    let script = format!(
+        r#"
+id=$(ai_orch task spawn --json --name kid "while [ ! -e '{0}' ]; do sleep 0.02; done; echo x > x" | sed 's/.*"task_id":"\([^"]*\)".*/\1/')
+short=$(ai_orch task list --owner kid | sed -n '2s/ .*//p')
+ai_orch task wait --timeout 1s $id; echo $? > early
+touch '{0}.waits'
+ai_orch task wait $id > whole.txt; echo $? >> whole.txt
+ai_orch task wait --json $short > short.json; echo $? > code
+"#,
+        go.display()
+    );
+    house.start(["--agent-cli", "sh", "--name", "lead", "--may-start", "1", &script]);
+    eventually("it is about to wait", || house.path("go.waits").exists().then_some(()));
+    fs::write(&go, "").unwrap();
+    house.ok(["wait", "lead"]);
+    assert_eq!(file_of(&house, "lead", "early"), "7", "it was at work");
+    let whole = file_of(&house, "lead", "whole.txt");
+    assert!(whole.contains("completed") && whole.ends_with("\n0"), "{whole}");
+    assert_eq!(file_of(&house, "lead", "code"), "0");
+    let told: Value = serde_json::from_str(&file_of(&house, "lead", "short.json")).unwrap();
+    assert_eq!(told["tasks"][0]["id"], house.show("kid")["agent"]["id"]);
+}
+
+#[test]
+fn whoever_waits_for_an_agent_that_ends_and_is_cleaned_at_once_is_told_the_end() {
+    let house = House::new();
+    let go = house.path("go");
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.02; done; exit 3", go.display());
+    house.start(["--agent-cli", "sh", "--name", "one", &script]);
+    let id = house.listed("one")["id"].as_str().unwrap().to_owned();
+    let waiting = house.orch(["task", "wait", &id]).spawn();
+    let pid = waiting.id().to_string();
+    eventually("it watches", || {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let inotify = |target: std::path::PathBuf| target.to_string_lossy().contains("inotify");
+        open.flatten().find(|fd| fs::read_link(fd.path()).is_ok_and(inotify)).map(drop)
+    });
+    // It looks again when all is over.
+    let signal = |name: &str| {
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    fs::write(&go, "").unwrap();
+    assert_eq!(house.orch(["wait", "one"]).run().code, 1);
+    house.ok(["clean", "one"]);
+    signal("-CONT");
+    let done = waiting.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stdout).contains("failed"), "{done:?}");
 }

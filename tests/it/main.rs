@@ -31,6 +31,7 @@ mod house;
 mod identity;
 mod keeper;
 mod layers;
+mod letters;
 mod mcp;
 mod pane;
 mod planted;

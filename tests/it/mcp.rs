@@ -304,6 +304,11 @@ fn an_agent_starts_another_by_its_tool_and_is_told_of_its_end() {
     let (came, _) = agent.call("wait", &json!({}));
     assert_eq!(came["came"], "message", "{came}");
     let (read, _) = agent.call("read_inbox", &json!({}));
+    // Its own task is one to wait for as well: what has ended does not change, and nobody waits for that.
+    eventually("it is at its end", || (house.listed("two")["state"] == "done").then_some(()));
+    agent.call("ack", &json!({"ids": []}));
+    let (came, _) = agent.call("wait", &json!({"task_id": started["task_id"]}));
+    assert_eq!((&came["came"], &came["state"]), (&json!("task"), &json!("completed")), "{came}");
     let message = &read["messages"][0];
     assert_eq!((&message["from"], &message["task_id"]), (&json!("two"), &started["task_id"]), "{read}");
     assert!(message["text"].as_str().unwrap().contains("git merge ai_orch/two"), "{read}");
@@ -314,4 +319,46 @@ fn an_agent_starts_another_by_its_tool_and_is_told_of_its_end() {
     agent.end();
     let (refused, wrong) = Client::person(&house).call("spawn_task", &json!({"prompt": "true"}));
     assert!(wrong && refused["error"]["code"] == "only_agents", "{refused}");
+}
+
+#[test]
+fn who_waits_for_the_task_of_a_child_is_woken_by_its_end_and_by_the_death_of_its_keeper() {
+    let house = House::new();
+    let (_, environment) = agent_with(&house, "one", &["--may-start", "2"]);
+    let mut agent = Client::agent(&house, &environment);
+    let go = house.path("go");
+    let until_go = format!("while [ ! -e '{}' ]; do sleep 0.02; done", go.display());
+    let mut start = |prompt: &str, name: &str| {
+        let (started, wrong) = agent.call("spawn_task", &json!({"prompt": prompt, "name": name}));
+        assert!(!wrong, "{started}");
+        // From here on nothing happens to it until it ends.
+        eventually("it is at work", || (house.listed(name)["state"] == "working").then_some(()));
+        started["task_id"].clone()
+    };
+    // In this order: an end sends news, which would wake whoever waits afterwards.
+    let tasks = [start("exec sleep 1000", "dies"), start(&until_go, "ends")];
+    let mut client = agent;
+    for (n, task) in tasks.iter().enumerate() {
+        let (waiting, server) = (json!({"task_id": task, "seconds": 25}), client.server.id());
+        let began = std::time::Instant::now();
+        let waiting = std::thread::spawn(move || (client.call("wait", &waiting).0, client));
+        eventually("it watches", || {
+            let open = std::fs::read_dir(format!("/proc/{server}/fd")).ok()?;
+            let inotify = |target: std::path::PathBuf| target.to_string_lossy().contains("inotify");
+            open.flatten().find(|fd| std::fs::read_link(fd.path()).is_ok_and(inotify)).map(drop)
+        });
+        if n == 1 {
+            std::fs::write(&go, "").unwrap();
+        } else {
+            let evidence = house.show("dies")["evidence"].to_string();
+            let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+            assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        }
+        let (came, back) = waiting.join().unwrap();
+        client = back;
+        assert!(began.elapsed().as_secs() < 15, "{came}");
+        // The news of its end may be there before the end.
+        assert!(came["came"] == "task" || (n == 1 && came["came"] == "message"), "{came}");
+    }
+    client.end();
 }

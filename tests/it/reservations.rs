@@ -11,7 +11,12 @@ impl Agent {
         let env = house.path(format!("env-{name}"));
         let script = format!("env -0 > '{0}.new'; mv '{0}.new' '{0}'; exec sleep 300", env.display());
         house.start(["--agent-cli", "sh", "--name", name, &script]);
-        let text = String::from_utf8(eventually("it runs", || std::fs::read(&env).ok())).unwrap();
+        Self::of(&env)
+    }
+
+    /// The one that writes its environment to this file.
+    fn of(env: &std::path::Path) -> Self {
+        let text = String::from_utf8(eventually("it runs", || std::fs::read(env).ok())).unwrap();
         let pairs = text.split('\0').filter_map(|v| v.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
@@ -107,6 +112,54 @@ fn agents_and_a_person_agree_on_files() {
 }
 
 #[test]
+fn who_changed_what_others_had_reserved_is_told_so_ever_after() {
+    let house = House::new();
+    let one = Agent::start(&house, "one");
+    one.ok(&house, &["reserve", "src/**", "--why", "the tokenizer"]);
+    ok(&house, &["reserve", "--exclusive", "README.md"]);
+    ok(&house, &["reserve", "other"]);
+    let script = "mkdir src; echo a > src/a; echo b > src/b; git mv README.md moved; ai_orch reserve --json mine > mine";
+    let told = house.ok(["run", "--agent-cli", "sh", "--name", "two", script]);
+    let words = [
+        "README.md was reserved by user for itself alone, as README.md",
+        "src/a and 1 more were reserved by one, as src/** (the tokenizer)",
+    ];
+    for words in words {
+        assert!(told.contains(words), "{told}");
+    }
+    // It is true of what was, whatever becomes of the reservations, and of everything under /tmp.
+    house.ok(["kill", "one"]);
+    ok(&house, &["reserve", "--release"]);
+    assert!(!house.orch(["diff", "two"]).run().stderr.contains("reserved"), "nobody has anything now");
+    let shown = house.ok(["show", "two"]);
+    for words in words {
+        assert!(shown.contains(words), "{shown}");
+    }
+    let crossed = house.show("two")["agent"]["crossed"].clone();
+    let of = |n: usize| (crossed[n]["path"].clone(), crossed[n]["by"].clone(), crossed[n]["more"].clone());
+    assert_eq!(crossed.as_array().unwrap().len(), 2, "{crossed}");
+    assert_eq!(of(0), ("README.md".into(), "user".into(), 0.into()));
+    assert_eq!(of(1), ("src/a".into(), "one".into(), 1.into()));
+    // In the words of programs too; and nothing is said of who kept to what was agreed.
+    ok(&house, &["reserve", "src/a"]);
+    let run = ok(&house, &["run", "--agent-cli", "sh", "--name", "three", "mkdir src; echo a > src/a"]);
+    assert_eq!(run["agent"]["crossed"][0]["by"], "user", "{run}");
+    let run = ok(&house, &["run", "--agent-cli", "sh", "--name", "four", "echo x > src-a"]);
+    assert!(run["agent"].get("crossed").is_none(), "{run}");
+    // Of an attempt that died as well, whoever sees to what it left.
+    let five = Agent::start(&house, "five");
+    let tree = house.listed("five")["worktree"].as_str().unwrap().to_owned();
+    std::fs::create_dir(format!("{tree}/src")).unwrap();
+    std::fs::write(format!("{tree}/src/a"), "a").unwrap();
+    let keeper = house.show("five")["evidence"].to_string();
+    let pid = keeper.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.to_owned();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    drop(five);
+    house.ok(["kill", "five"]);
+    assert_eq!(house.show("five")["agent"]["crossed"][0]["path"], "src/a");
+}
+
+#[test]
 fn a_persons_reservation_ends_with_its_time_and_is_renewed_by_asking_again() {
     let house = House::new();
     let one = Agent::start(&house, "one");
@@ -141,6 +194,42 @@ fn a_persons_reservation_ends_with_its_time_and_is_renewed_by_asking_again() {
     );
     ok(&house, &["reserve", "b", "--exclusive"]);
     assert_eq!(ok(&house, &["reserve", "--list"])["reservations"][0]["exclusive"], true);
+}
+
+#[test]
+fn who_comes_back_and_does_the_same_again_has_it_again() {
+    let house = House::new();
+    let one = Agent::start(&house, "one");
+    let task = house.ok(["task", "create", "do it"]).trim().to_owned();
+    let reserve = ["reserve", "--exclusive", "src", "--op-id", "r1"];
+    let claim = ["task", "claim", &task, "--op-id", "c1"];
+    let owner = || {
+        let task = ok(&house, &["task", "show", &task])["task"].clone();
+        let meta = task["metadata"].as_object().unwrap().values().next().unwrap().clone();
+        (meta["owner"].as_str().map(str::to_owned), meta["generation"].as_u64().unwrap())
+    };
+    one.ok(&house, &reserve);
+    one.ok(&house, &claim);
+    assert_eq!((owner(), listed(&house)), ((Some("one".into()), 1), vec!["one src".into()]));
+    let evidence = house.show("one")["evidence"].to_string();
+    let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    eventually("its keeper is gone", || (house.listed("one")["state"] == "interrupted").then_some(()));
+    assert_eq!(listed(&house), [""; 0]);
+    let env = house.path("env-one");
+    std::fs::remove_file(&env).unwrap();
+    house.ok(["resume", "one"]);
+    let one = Agent::of(&env);
+    // What it calls the same is the same wish: what came of it the first time is over, so it comes true again.
+    assert_eq!(told(&one.ok(&house, &reserve)["reserved"]), ["one src"]);
+    assert_eq!(one.ok(&house, &claim)["task"]["id"], task.as_str());
+    assert_eq!((owner(), listed(&house)), ((Some("one".into()), 2), vec!["one src".into()]));
+    // And once more it is done once.
+    one.ok(&house, &["reserve", "--release", "src"]);
+    one.ok(&house, &reserve);
+    one.ok(&house, &["task", "complete", &task]);
+    assert_eq!(one.ok(&house, &claim)["task"]["status"]["state"], "TASK_STATE_WORKING", "as it was then");
+    assert_eq!((listed(&house), owner().1), (vec![], 2));
 }
 
 #[test]

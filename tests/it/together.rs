@@ -112,6 +112,20 @@ fn what_is_sent_is_read_once_and_shown_as_data() {
 }
 
 #[test]
+fn one_whose_record_is_damaged_keeps_no_message_from_the_others_of_its_role() {
+    let house = House::new();
+    for name in ["one", "two"] {
+        house.start(["--agent-cli", "sh", "--name", name, "--role", "reviewer", "exec sleep 1000"]);
+    }
+    let journal = house.record("two").join("journal");
+    let text = std::fs::read_to_string(&journal).unwrap().replacen("reviewer", "REVIEWER", 1);
+    std::fs::write(&journal, text).unwrap();
+    let (code, sent) = json(&house, &["msg", "send", "role:reviewer", "hello"]);
+    assert_eq!((code, sent["receipts"].as_array().unwrap().len()), (0, 1), "{sent}");
+    assert_eq!(sent["receipts"][0]["to"], "one");
+}
+
+#[test]
 fn who_asks_to_be_told_is_told_once_that_it_was_read() {
     let house = House::new();
     house.start(["--agent-cli", "sh", "--name", "bob", "ai_orch msg read --wait 60s"]);
@@ -218,6 +232,8 @@ fn own_tasks(house: &House) -> Vec<Value> {
     let root = house.path("root");
     let projects = std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path().join("tasks"));
     let files = projects.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    // What begins with a dot is being written.
+    let files = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
     files.map(|file| serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap()).collect()
 }
 
@@ -243,6 +259,39 @@ fn an_agents_own_work_is_a_task_and_each_round_another() {
     house.ok(["wait", "solo"]);
     let tasks = ended(2);
     assert!(tasks.iter().all(|task| task["contextId"] == "c-1"), "what has ended stays so: {tasks:?}");
+    // Whoever wipes the root takes copies, and no task.
+    let sorted = |mut tasks: Vec<Value>| {
+        tasks.sort_by_key(|task| task["id"].as_str().unwrap().to_owned());
+        tasks
+    };
+    let listed = || json(&house, &["task", "list"]).1["tasks"].as_array().unwrap().clone();
+    let before = listed();
+    assert_eq!(sorted(before.clone()), sorted(tasks.clone()), "the copies say what the list says");
+    let said = |task: &Value| task["history"][0]["parts"][0]["text"].as_str().unwrap().to_owned();
+    assert_eq!(before.iter().map(said).collect::<Vec<_>>(), ["echo one > one", "echo two > two"]);
+    for entry in std::fs::read_dir(house.path("root")).unwrap().flatten().filter(|e| e.path().is_dir()) {
+        std::fs::remove_dir_all(entry.path()).unwrap();
+    }
+    assert_eq!(listed(), before);
+    assert_eq!(json(&house, &["task", "wait", first["id"].as_str().unwrap()]).0, 0);
+    assert!(house.ok(["show", "solo"]).contains("1 done  echo one > one"));
+    // The next post brings back the copies of all.
+    let go = house.path("go");
+    let third = format!("while [ ! -e '{}' ]; do sleep 0.02; done", go.display());
+    house.ok(["resume", "solo", &third]);
+    eventually("all copies are back", || (sorted(own_tasks(&house)) == sorted(listed())).then_some(()));
+    // One that is interrupted and given another task is not waited for any more.
+    let evidence = house.show("solo")["evidence"].to_string();
+    let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    let given_up = listed()[2]["id"].as_str().unwrap().to_owned();
+    eventually("it is interrupted", || (house.listed("solo")["state"] == "interrupted").then_some(()));
+    house.ok(["resume", "solo", "echo four > four"]);
+    house.ok(["wait", "solo"]);
+    let (code, told) = json(&house, &["task", "wait", &given_up]);
+    assert_eq!((code, &told["tasks"][0]["status"]["state"]), (1, &"TASK_STATE_CANCELED".into()), "{told}");
+    assert_eq!(listed().len(), 4);
+    eventually("its copy says so too", || (sorted(own_tasks(&house)) == sorted(listed())).then_some(()));
     house.ok(["clean", "solo"]);
     assert!(own_tasks(&house).is_empty());
 }
@@ -265,6 +314,7 @@ fn an_agents_own_task_is_listed_and_waited_for_and_nobody_elses_to_change() {
             .map(|task| task["id"].as_str().unwrap().to_owned())
             .collect()
     };
+    eventually("it is at work", || (house.listed("solo")["state"] == "working").then_some(()));
     assert_eq!(ids(&[]), [own.clone(), shared.clone()], "the oldest first");
     assert_eq!(ids(&["--owner", "solo"]), [own.as_str()]);
     assert_eq!(ids(&["--context-id", "c-1", "--state", "working"]), [own.as_str()]);
