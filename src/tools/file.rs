@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -466,12 +467,21 @@ pub fn names(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>> {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(e) => return Err(error(e)),
         };
+    listed(dir).map_err(error)
+}
+
+/// The names in the open directory `dir`; `None` if it was removed since.
+fn listed(dir: impl AsFd) -> rustix::io::Result<Option<Vec<std::ffi::OsString>>> {
     // Small directories are listed for every claim, and this way in half the time that std takes.
     let mut buffer = [MaybeUninit::uninit(); NAMES];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut names = Vec::new();
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(error)?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(e),
+        };
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             names.push(OsStr::from_bytes(name).to_owned());
@@ -621,6 +631,11 @@ mod tests {
         assert_eq!(read(&dir.path().join("nothing")).unwrap(), None);
         assert!(read(dir.path()).is_err(), "a directory is not an absent file");
         assert_eq!(names(&dir.path().join("nothing")).unwrap(), None);
+        let going = dir.path().join("going");
+        fs::create_dir(&going).unwrap();
+        let open = File::open(&going).unwrap();
+        fs::remove_dir(&going).unwrap();
+        assert_eq!(listed(open).unwrap(), None, "removed between being opened and being listed");
     }
 
     #[test]
