@@ -368,7 +368,7 @@ pub fn sweep(calls: bool) {
         if calls {
             let world = base.copy_to(&dir.path().join(format!("{act}-traced")));
             assert!(command(&world, act, &Death::Listed).output().unwrap().status.success(), "{act}");
-            let all = traces(&world).into_iter().flat_map(|trace| syscalls::injections(&trace));
+            let all = traces(&world).into_iter().flat_map(|trace| syscalls::injections(&trace, None));
             deaths.extend(all.filter(|i| i.k > WARM).map(|i| {
                 let name = format!("{i} {}", i.what);
                 (Death::Call(i), name)

@@ -18,6 +18,7 @@ mod case;
 mod check;
 mod dice;
 mod engine;
+mod family;
 #[path = "../it/house.rs"]
 #[allow(dead_code, reason = "the sweep uses a part of it")]
 mod house;

@@ -142,7 +142,7 @@ fn deaths(traced: bool) -> Vec<(&'static Scene, Death)> {
         if traced {
             let Played { wrong, passed, .. } = play(scene, &Death::None, true);
             assert!(wrong.is_empty(), "{}: {wrong:#?}", scene.name);
-            let calls = syscalls::injections(&of_actor(&passed));
+            let calls = syscalls::injections(&of_actor(&passed), None);
             assert!(calls.len() > 20, "the calls of {} are seen: {calls:?}", scene.name);
             all.extend(calls.into_iter().map(|call| (scene, Death::Call(call))));
         }
