@@ -431,7 +431,7 @@ impl Mail {
         }
         // Something that is no file cannot be locked, and nobody else can write to it either.
         let guard = lock::guard(&path, LIMIT);
-        let mut salvaged = journal::salvage::<MailRecord>(&path);
+        let mut salvaged = journal::salvage::<MailRecord>(&path)?;
         // What the journal lost may have its copy, and had its place; at worst it was read before.
         let copied = self.copied(reader)?.into_iter();
         salvaged.extend(copied.filter(

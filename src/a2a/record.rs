@@ -75,7 +75,7 @@ impl Pen {
         created: impl FnOnce() -> entry::Record,
     ) -> Result<(Self, Option<PathBuf>)> {
         let path = record.journal();
-        let mut records = journal::salvage::<entry::Record>(&path);
+        let mut records = journal::salvage::<entry::Record>(&path)?;
         let begins = records.iter().position(|r| matches!(r.entry, Entry::Created { .. }));
         match begins {
             Some(at) => drop(records.drain(..at)),

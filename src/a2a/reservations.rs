@@ -143,7 +143,7 @@ impl Reservations {
         }
         // Something that is no file cannot be locked, and nobody else can write to it either.
         let guard = lock::guard(&self.path, LIMIT);
-        let mut records = journal::salvage::<ReservationRecord>(&self.path);
+        let mut records = journal::salvage::<ReservationRecord>(&self.path)?;
         let kept = file::put_aside(&self.path)?;
         let rev = rules::fold(&records).rev + 1;
         let entry = ReservationEntry::Quarantined {

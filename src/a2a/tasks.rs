@@ -559,7 +559,7 @@ impl Tasks {
     fn quarantine(&self, id: TaskId, by: &Party, why: &str) -> Result<()> {
         let path = self.places.task(&self.project, id);
         let lock = crate::tools::lock::guard(&path, LIMIT)?;
-        let mut records = journal::salvage::<TaskRecord>(&path);
+        let mut records = journal::salvage::<TaskRecord>(&path).map_err(|e| of_journal(id, e))?;
         let begins = records.iter().position(|record| matches!(record.entry, TaskEntry::Created { .. }));
         match begins {
             Some(at) => drop(records.drain(..at)),

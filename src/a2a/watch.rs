@@ -27,15 +27,20 @@ struct Shared {
 }
 
 impl Shared {
-    fn hear(&self, event: notify::Result<Event>) {
-        match event.map(|event| event.kind) {
+    fn hear(&self, event: &notify::Result<Event>) {
+        let gone = match event {
+            // The kernel had more to tell than it could keep: that a directory is gone may have been among it.
+            Ok(event) if event.need_rescan() => true,
             // Reading a file is an event too, and ours: answering it would ring for ever.
-            Ok(EventKind::Access(_)) => return,
-            Ok(EventKind::Remove(RemoveKind::Folder | RemoveKind::Other | RemoveKind::Any)) => {
-                self.gone.store(true, Ordering::Release);
+            Ok(Event { kind: EventKind::Access(_), .. }) => return,
+            Ok(Event { kind: EventKind::Remove(kind), .. }) => {
+                matches!(kind, RemoveKind::Folder | RemoveKind::Other | RemoveKind::Any)
             }
-            // An error, or more than the kernel could tell of, rings as well.
-            _ => {}
+            // An error rings as well.
+            Ok(_) | Err(_) => false,
+        };
+        if gone {
+            self.gone.store(true, Ordering::Release);
         }
         self.bell.notify_one();
     }
@@ -158,7 +163,7 @@ struct Watching {
 fn open(shared: &Arc<Shared>) -> Option<RecommendedWatcher> {
     let ear = Arc::clone(shared);
     let holders = Arc::strong_count(shared);
-    let watcher = notify::recommended_watcher(move |event| ear.hear(event)).ok()?;
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| ear.hear(&event)).ok()?;
     // Its thread holds the other end of the bell; the library does not say that it could not start it, and panics when such
     // a watcher is used, or dropped.
     if Arc::strong_count(shared) < holders {
@@ -219,7 +224,7 @@ mod tests {
     #[test]
     fn that_somebody_reads_rings_nothing() {
         let shared = Shared::default();
-        shared.hear(Ok(Event::new(EventKind::Access(notify::event::AccessKind::Open(
+        shared.hear(&Ok(Event::new(EventKind::Access(notify::event::AccessKind::Open(
             notify::event::AccessMode::Any,
         )))));
         within(async |_| {
@@ -228,7 +233,7 @@ mod tests {
                 () = shared.bell.notified() => panic!("it rang"),
                 () = tokio::task::yield_now() => {}
             }
-            shared.hear(Ok(Event::new(EventKind::Any)));
+            shared.hear(&Ok(Event::new(EventKind::Any)));
             shared.bell.notified().await;
         });
     }
@@ -287,18 +292,22 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_runs_over_rings() {
+    fn a_queue_that_runs_over_rings_and_every_directory_is_watched_anew() {
         let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
         let limit: usize = limit.trim().parse().unwrap();
         within(async |dir| {
             let mut watch = Watch::new();
-            watch.watch(std::slice::from_ref(&dir));
+            let dirs = [dir.clone()];
+            watch.watch(&dirs);
             for n in 0..=limit {
                 let file = dir.join((n % 2).to_string());
                 fs::write(&file, "x").unwrap();
                 fs::remove_file(&file).unwrap();
             }
             watch.rung().await;
+            let shared = Arc::clone(&watch.shared);
+            shared.hear(&Ok(Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+            assert_eq!(watch.watch(&dirs), ANEW, "that one of them is gone may be what was not told");
         });
     }
 

@@ -98,18 +98,21 @@ pub fn kill_tree(house: &House, sessions: &[String]) -> Result<Vec<KillReport>> 
             }
             done.push(named.id);
             reports.push(told(named.session.as_str(), one(house, &named)));
-            todo.extend(children(house, named.id)?.into_iter().rev());
+            todo.extend(children(house, &named)?.into_iter().rev());
         }
     }
     end_empty(house);
     Ok(reports)
 }
 
-/// The agents that `parent` started, oldest first. What cannot be read says of no parent.
-fn children(house: &House, parent: AgentId) -> Result<Vec<Named>> {
+/// The agents that `parent` started, oldest first: those that say so, and those that its own journal tells of. Whoever was to make
+/// one of these may have died when it had its name and nothing else, and what cannot be read says of no parent.
+fn children(house: &House, parent: &Named) -> Result<Vec<Named>> {
+    let begun = record::load(&parent.record).ok().flatten().map(|agent| agent.children).unwrap_or_default();
     let of = |named: &Named| {
         let agent = record::load(&named.record).ok().flatten();
-        agent.is_some_and(|agent| agent.spec.parent == Some(parent))
+        agent.is_some_and(|agent| agent.spec.parent == Some(parent.id))
+            || begun.iter().any(|child| child.id == named.id)
     };
     Ok(names::all(&house.settings.places)?.into_iter().filter(of).collect())
 }

@@ -114,11 +114,18 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Contents<T>>> {
     }
 }
 
-/// Every record of the journal at `path` that can still be believed, whatever is between them.
-pub fn salvage<T: DeserializeOwned>(path: &Path) -> Vec<T> {
-    let bytes = file::read(path).ok().flatten().unwrap_or_default();
+/// Every record of the journal at `path` that can still be believed, whatever is between them; none if something else is there.
+///
+/// # Errors
+/// If it could not be read: what it holds is not lost, and nothing may be put in its place.
+pub fn salvage<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let bytes = match file::read(path) {
+        Ok(bytes) => bytes.unwrap_or_default(),
+        Err(error) if error.is_damage() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let lines = bytes.split_inclusive(|b| *b == b'\n');
-    lines.filter_map(|line| serde_json::from_slice(unframe(line).ok()?).ok()).collect()
+    Ok(lines.filter_map(|line| serde_json::from_slice(unframe(line).ok()?).ok()).collect())
 }
 
 /// Puts a journal of `records` in the place of what is at `path`, surviving a power cut.
@@ -548,8 +555,11 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let error = read::<String>(&path).unwrap_err();
         assert!(matches!(error, Error::Damaged { line: 2, .. }), "{error}");
-        let kept = salvage::<String>(&path);
+        let kept = salvage::<String>(&path).unwrap();
         assert_eq!(kept, ["one", "three"]);
+        assert!(salvage::<String>(dir.path()).unwrap().is_empty(), "something else is in its place");
+        let unreadable = salvage::<String>(Path::new("/proc/self/mem")).unwrap_err();
+        assert!(!unreadable.is_damage(), "what cannot be read is not lost: {unreadable}");
         rewrite(&path, &kept).unwrap();
         assert_eq!(read::<String>(&path).unwrap().unwrap().records, kept);
     }

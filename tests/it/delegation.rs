@@ -223,16 +223,31 @@ fn point(log: &str, role: &str, what: &str) -> u32 {
 
 const ASKS: &str = "ai_orch task spawn --op-id one --name child 'echo x > x.txt' && ai_orch wait child && git merge -q ai_orch/child";
 
+/// The points that are passed while a parent starts a child, from the log of points.
+fn points() -> String {
+    let house = House::new();
+    let log = house.path("points");
+    let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
+    let done = run.env("AI_ORCH_CRASH_LOG", &log).run();
+    assert_eq!(done.code, 0, "{done}");
+    fs::read_to_string(log).unwrap()
+}
+
+#[test]
+fn kill_takes_a_child_of_which_there_is_only_the_name() {
+    let at = format!("spawn:{}", point(&points(), "spawn", "before journal created"));
+    let house = House::new();
+    let run = ["run", "-d", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS];
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0);
+    assert_eq!(house.orch(["wait", "lead"]).run().code, 1, "it was told that there is no child");
+    assert_eq!(house.listed("child")["state"], "unknown");
+    house.ok(["kill", "--tree", "lead"]);
+    assert_eq!(listed(&house).len(), 1, "its name is free");
+}
+
 #[test]
 fn a_death_between_the_request_and_the_child_makes_neither_two_nor_none() {
-    let log = {
-        let house = House::new();
-        let log = house.path("points");
-        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
-        let done = run.env("AI_ORCH_CRASH_LOG", &log).run();
-        assert_eq!(done.code, 0, "{done}");
-        fs::read_to_string(log).unwrap()
-    };
+    let log = points();
     for (role, what) in [
         ("keeper", "before journal child_begun"),
         ("keeper", "after journal child_begun"),

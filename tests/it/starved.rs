@@ -5,6 +5,7 @@ use crate::house::{Done, House, eventually, root_only};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What came of a command that is not the binary itself.
 fn run(command: &mut Command) -> Done {
@@ -106,6 +107,85 @@ fn without_inotify_who_waits_for_tasks_and_mail_is_slower_and_not_wrong() {
         follower.try_wait().unwrap()
     });
     assert!(ended.success(), "{ended}");
+}
+
+/// How long those wait that nobody wakes, before they look by themselves.
+const SLOW: Duration = Duration::from_secs(20);
+
+/// Waits until the process watches something and rests: nothing in it runs between two looks.
+fn at_rest(pid: u32) {
+    let mut before = String::new();
+    eventually("it waits", || {
+        let files = |dir: &str| fs::read_dir(format!("/proc/{pid}/{dir}")).unwrap().flatten();
+        let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let watches =
+            files("fdinfo").any(|file| read(file.path()).lines().any(|l| l.starts_with("inotify ")));
+        let switches: String = files("task")
+            .flat_map(|thread| {
+                read(thread.path().join("status")).lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .filter(|line| line.contains("ctxt_switches"))
+            .collect();
+        (std::mem::replace(&mut before, switches.clone()) == switches && watches).then_some(())
+    });
+}
+
+fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn whose_queue_of_events_ran_over_looks_again() {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    let house = House::new();
+    let id = house.ok(["task", "create", "held"]).trim().to_owned();
+    house.ok(["task", "claim", &id]);
+    house.ok(["msg", "send", "user", "the first"]);
+    house.ok(["msg", "read"]);
+    let copies = fs::read_dir(house.path("root")).unwrap().flatten().map(|entry| entry.path());
+    let copies = copies.filter(|path| path.join("tasks").exists()).last().unwrap();
+    let crowd: Vec<_> = ["tasks", "mail/user", "feed"]
+        .iter()
+        .flat_map(|dir| [".one", ".two"].map(|name| copies.join(dir).join(name)))
+        .collect();
+    for file in &crowd {
+        fs::write(file, "").unwrap();
+    }
+    let verbs = [
+        &["msg", "read", "--wait", "100s"][..],
+        &["task", "wait", &id, "--timeout", "100s"],
+        &["task", "claim", "--wait", "100s"],
+    ];
+    let began = Instant::now();
+    let waiting = verbs.map(|words| house.orch(words).spawn());
+    for child in &waiting {
+        at_rest(child.id());
+        signal(child.id(), "STOP");
+    }
+    // That a file was opened wakes nobody, and fills the queues all the same; what comes after is not told.
+    for n in 0..=limit {
+        crowd.iter().skip(n % 2).step_by(2).for_each(|file| drop(fs::File::open(file).unwrap()));
+    }
+    house.ok(["msg", "send", "user", "hello"]);
+    house.ok(["task", "complete", &id]);
+    house.ok(["task", "create", "wanted"]);
+    let told_in_time = began.elapsed() < SLOW / 2;
+    for child in &waiting {
+        signal(child.id(), "CONT");
+    }
+    for (child, (words, expected)) in
+        waiting.into_iter().zip(verbs.into_iter().zip(["hello", "completed", "wanted"]))
+    {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{words:?}: {output:?}");
+    }
+    if told_in_time {
+        assert!(began.elapsed() < SLOW, "somebody was not woken, and looked by himself");
+    } else {
+        eprintln!("SKIPPED: this machine is too slow to tell who was woken and who looked by himself");
+    }
 }
 
 /// The binary with at most `files` descriptors.

@@ -432,6 +432,50 @@ for name in ("gemini", "codex", "claude"):
     works_with_us(name)
 
 
+def starts_another(cli):
+    @case(cli + "-mcp-parent")
+    def _(world):
+        """It starts another agent of its kind, waits for its end, takes its work and goes on with its own."""
+        part = "Write part.txt and commit it."
+        commit = "git add -A && git -c user.name=%s -c user.email=%s@example.invalid commit -q -m 'add part.txt'" % (cli, cli)
+        child = {"steps": [{"text": "A part.", "write": {"path": "part.txt", "content": "part by %s\n" % cli}},
+                           {"text": "Now I'll commit it.", "shell": commit}, {"text": "The part is done."}]}
+        spawn = call("spawn_task", prompt=part, name="part", role="helper", op_id="s")
+        # Once is enough: a wait ends at once if there is something to read. The busiest machine needs more.
+        waits = [call("wait", seconds=25, op_id="w%d" % n) for n in range(4)]
+        parent = {"steps": [
+            spawn, spawn, call("spawn_task", prompt="one more", op_id="t"), *waits, call("read_inbox"),
+            {"shell": "git merge -q --no-edit ai_orch/part"}, *commit_by(cli)["steps"]]}
+        world.serve(cli, script=lambda prompt: child if prompt.startswith(part) else parent)
+        before = world.configured()
+        run = world.run(cli, TASK, "--name", "task", "--may-start", "1")
+        expect(run, 0, [(cli, "done")])
+        got = answers(world, cli)
+        started = [g for g in got if g.get("branch") == "ai_orch/part"]
+        check(len(started) == 2 and started[0] == started[1], "the same wish twice was answered", got)
+        said = [r for request in world.asked(cli) for r in request.get("results", [])]
+        check(any("of the agents that may be started" in r for r in said), "one too many was not refused", said)
+        agents = {a["session"]: a for a in world.json("list")["agents"]}
+        check(sorted(agents) == ["part", "task"], "there are", sorted(agents))
+        check(agents["part"]["state"] == "done" and agents["part"]["parent"] == run.agent["id"], "the child is", agents["part"])
+        [asked] = {r["prompt"] for r in world.asked(cli) if r["prompt"].startswith(part)}
+        check(asked.startswith(part + "\n\n[ai_orch] You are the agent part"), "the child was asked", asked)
+        texts = [m["text"] for g in got for m in g.get("messages", [])]
+        check(any("The agent part that you started is done" in t for t in texts), "it read", texts)
+        branch = run.agent["branch"]
+        check(world.git("show", branch + ":part.txt") == "part by %s\n" % cli, "the work of the child is not on the branch")
+        check(world.git("show", branch + ":hello.txt") == "hello by %s\n" % cli, "its own work is not on the branch")
+        who = world.git("log", "--format=%an", "%s..%s" % (world.base, branch)).split()
+        check(who == [cli, cli], "commits on the branch are by", who, run)
+        check(world.configured() == before, "the settings of the user were changed")
+        world.untouched()
+        return "its child and it done in %.1f s" % run.seconds
+
+
+for name in ("gemini", "codex", "claude"):
+    starts_another(name)
+
+
 @case("mcp-official-client")
 def _(world):
     """The official Python client goes through every tool."""

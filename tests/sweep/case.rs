@@ -40,14 +40,18 @@ impl Orders {
 
     /// Hands them to a call, and through it to the keeper it starts.
     pub fn hand(&self, call: Call) -> Call {
-        let call = match &self.log {
-            Some(log) => call.env("AI_ORCH_CRASH_LOG", log),
-            None => call,
-        };
-        match &self.die {
-            Some(die) => call.env("AI_ORCH_CRASH", die),
-            None => call,
-        }
+        let variables = self.variables().into_iter();
+        variables.fold(call, |call, (name, value)| call.env(name, value))
+    }
+
+    /// The same for a shell: `NAME=VALUE` each.
+    pub fn words(&self) -> Vec<String> {
+        self.variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let log = self.log.iter().map(|log| ("AI_ORCH_CRASH_LOG", log.to_string_lossy().into_owned()));
+        log.chain(self.die.iter().map(|die| ("AI_ORCH_CRASH", die.clone()))).collect()
     }
 
     /// Whether what was to die has come to its point.
@@ -146,7 +150,7 @@ impl Case {
             Death::Traced => traced(&Injection::listing(&stage.house.path("trace"))),
             Death::None | Death::Point(_) => stage.house.orch(&words),
         };
-        orders.hand(call).run()
+        orders.hand(call).stdin((self.scenario.input)(stage)).run()
     }
 
     /// The checks, with recovery in between.
@@ -168,7 +172,7 @@ impl Case {
         let then = Memory::of(stage);
         check::untouched(stage, findings);
         check::kept(stage, findings);
-        recover::recover(stage, &then, may_work, false, findings);
+        recover::recover(stage, &then, may_work, false, self.scenario.then, findings);
     }
 }
 

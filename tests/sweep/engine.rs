@@ -98,7 +98,9 @@ fn deaths(case: &Case, played: &Played) -> Vec<Case> {
             .into_iter()
             .map(Death::Point)
             .collect(),
-        Death::Traced => syscalls::injections(&played.trace).into_iter().map(Death::Call).collect(),
+        Death::Traced => {
+            syscalls::injections(&played.trace, scenario.around).into_iter().map(Death::Call).collect()
+        }
         Death::Point(_) | Death::Call(_) => Vec::new(),
     };
     all.into_iter().map(|death| Case { scenario, death }).collect()

@@ -18,6 +18,7 @@ mod case;
 mod check;
 mod dice;
 mod engine;
+mod family;
 #[path = "../it/house.rs"]
 #[allow(dead_code, reason = "the sweep uses a part of it")]
 mod house;
@@ -26,6 +27,7 @@ mod points;
 mod power;
 mod random;
 mod recover;
+mod reservations;
 mod scenarios;
 mod stage;
 mod syscalls;
@@ -48,10 +50,13 @@ fn a_sample_of_deaths() {
 #[ignore = "shell/sweep runs it: it takes minutes"]
 fn everything() {
     let only = option("ONLY");
-    if only.as_deref().is_none_or(|only| only == "mail") {
-        mail::sweep(option("KINDS").is_none_or(|kinds| kinds.contains("syscalls")));
+    let calls = option("KINDS").is_none_or(|kinds| kinds.contains("syscalls"));
+    for (name, sweep) in [("mail", mail::sweep as fn(bool)), ("reservations", reservations::sweep)] {
+        if only.as_deref().is_none_or(|only| only == name) {
+            sweep(calls);
+        }
     }
-    if only.as_deref() != Some("mail") {
+    if !matches!(only.as_deref(), Some("mail" | "reservations")) {
         engine::sweep(&engine::Choice::asked());
     }
 }

@@ -4,6 +4,7 @@
 use crate::check::{self, Findings, Memory};
 use crate::dice::Dice;
 use crate::house::House;
+use crate::scenarios::Then;
 use crate::stage::Stage;
 use crate::{option, recover};
 use serde_json::Value;
@@ -174,7 +175,7 @@ fn round(seed: u64) -> Vec<String> {
     let then = Memory::of(&stage);
     check::untouched(&stage, &mut findings);
     check::kept(&stage, &mut findings);
-    recover::recover(&stage, &then, &[], true, &mut findings);
+    recover::recover(&stage, &then, &[], true, Then::GoOn, &mut findings);
     for (name, record) in stage.names().iter().filter(|(name, _)| acknowledged.contains(name)) {
         let entries = crate::stage::journal(record);
         let end = entries.iter().rev().find(|e| e["entry"] == "ended").map(|e| &e["state"]);

@@ -4,6 +4,7 @@
 use crate::check::{self, Findings, Memory};
 use crate::dice::Dice;
 use crate::house::House;
+use crate::scenarios::Then;
 use crate::stage::Stage;
 use crate::{option, recover};
 use std::fs;
@@ -167,7 +168,7 @@ fn round(seed: u64) -> Vec<String> {
     check::untouched(&stage, &mut findings);
     check::kept(&stage, &mut findings);
     let before = describe(&stage);
-    recover::recover(&stage, &then, &may_work, true, &mut findings);
+    recover::recover(&stage, &then, &may_work, true, Then::GoOn, &mut findings);
     if !findings.0.is_empty() {
         findings.add(format!("what was done: {:?}", plan(seed)));
         findings.add(format!("what was killed: {killed:#?}"));

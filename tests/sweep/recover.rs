@@ -1,7 +1,9 @@
 //! What people do after something died, and what must have come of it.
 
 use crate::check::{self, Findings, Memory};
+use crate::family;
 use crate::house::House;
+use crate::scenarios::Then;
 use crate::stage::{BYSTANDER, Stage};
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -23,9 +25,23 @@ pub fn knows(verb: &str) -> bool {
 const REFUSED: i32 = 8;
 
 /// Everything goes on, is stopped, and is cleared away; then a new agent does its work as if nothing had been.
-pub fn recover(stage: &Stage, then: &Memory, may_work: &[&str], git_died: bool, findings: &mut Findings) {
-    if knows("resume") {
+pub fn recover(
+    stage: &Stage,
+    then: &Memory,
+    may_work: &[&str],
+    git_died: bool,
+    how: Then,
+    findings: &mut Findings,
+) {
+    family::check(stage, false, findings);
+    if how == Then::KillTree {
+        family::kill_tree(stage, findings);
+    } else if knows("resume") {
         go_on(stage, then, may_work, findings);
+    }
+    if how == Then::GrowUp {
+        family::once_more(stage, findings);
+        family::check(stage, true, findings);
     }
     stop(stage, findings);
     check::once(stage, then, findings);

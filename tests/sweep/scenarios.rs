@@ -1,6 +1,7 @@
 //! What dies while it does what: one row each.
 
 use crate::case::Orders;
+use crate::family;
 use crate::house::eventually;
 use crate::stage::{Stage, VICTIM};
 use std::fs;
@@ -24,8 +25,25 @@ pub struct Scenario {
     pub may_work: bool,
     /// Whether the system calls of the verb are swept too.
     pub syscalls: bool,
+    /// Of these only those from the first to the last whose line has this in it.
+    pub around: Option<&'static str>,
+    /// What the verb reads.
+    pub input: fn(&Stage) -> Vec<u8>,
+    /// What happens when it has died.
+    pub then: Then,
     /// Verbs that must be known; else the scenario is left out.
     pub needs: &'static [&'static str],
+}
+
+/// What happens when something has died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Everything goes on.
+    GoOn,
+    /// Everything goes on; and what must hold of a parent and its child does.
+    GrowUp,
+    /// The parent is killed with all that it started.
+    KillTree,
 }
 
 const BASE: Scenario = Scenario {
@@ -37,11 +55,27 @@ const BASE: Scenario = Scenario {
     from: None,
     may_work: false,
     syscalls: false,
+    around: None,
+    input: |_| Vec::new(),
+    then: Then::GoOn,
     needs: &[],
 };
 
+/// A parent that asks for a child.
+const FAMILY: Scenario = Scenario { verb: family::run, then: Then::GrowUp, needs: &["resume"], ..BASE };
+/// Whoever starts the child, where another one began with it.
+const SPAWN: Scenario = Scenario {
+    role: "spawn",
+    stage: family::begun,
+    verb: family::spawn,
+    input: family::environment,
+    ..FAMILY
+};
+/// A keeper that takes over from one that did not hear what its agent asked for.
+const TAKEN_OVER: Scenario = Scenario { role: "keeper", stage: family::asked, verb: family::keep, ..FAMILY };
+
 /// All of them.
-pub const ALL: [Scenario; 15] = [
+pub const ALL: [Scenario; 22] = [
     Scenario { name: "run", role: "run", syscalls: true, ..BASE },
     Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
     Scenario { name: "keeper", role: "keeper", ..BASE },
@@ -124,6 +158,13 @@ pub const ALL: [Scenario; 15] = [
         needs: &["clean", "undo"],
         ..BASE
     },
+    Scenario { name: "parent", role: "keeper", ..FAMILY },
+    Scenario { name: "parent-killed", role: "keeper", then: Then::KillTree, ..FAMILY },
+    Scenario { name: "asker", role: "task", stage: family::doomed_asker, ..FAMILY },
+    Scenario { name: "starter", role: "spawn", ..FAMILY },
+    Scenario { name: "spawn", syscalls: true, ..SPAWN },
+    Scenario { name: "spawn-killed", syscalls: true, then: Then::KillTree, ..SPAWN },
+    Scenario { name: "taken-over", syscalls: true, around: Some("/spawn"), ..TAKEN_OVER },
 ];
 
 /// Words for a call.

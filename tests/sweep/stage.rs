@@ -204,6 +204,8 @@ fn agents(house: &House) {
         "committer",
         &format!("{AT_WORK}{WORK}git add -A && git commit -qm mine\necho later >later.txt\n{ENDED}"),
     );
+    // Asks for another agent first.
+    add("parent", &format!("{AT_WORK}{}{WORK}{ENDED}", crate::family::ASKS));
     // Leaves a daemon of its own session and without our environment behind.
     add("daemons", &format!("{AT_WORK}{WORK}setsid sh -c 'sleep 1000 & sleep 1000' 9>&- &\n{ENDED}"));
     add("idler", ": >\"$H/idle\"\nexec sleep 100000");

@@ -110,11 +110,16 @@ pub fn can_trace() -> bool {
     Command::new("strace").args(["-o", "/dev/null", "true"]).output().is_ok_and(|o| o.status.success())
 }
 
-/// Everything that can be done to the calls in `trace` that are about files of the house.
-pub fn injections(trace: &str) -> Vec<Injection> {
+/// Everything that can be done to the calls in `trace` that are about files of the house; with `around`, only from the first
+/// to the last of the lines that have this in them.
+pub fn injections(trace: &str, around: Option<&str>) -> Vec<Injection> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     let mut found = Vec::new();
-    for line in trace.lines() {
+    let has = |line: &str| around.is_none_or(|what| line.contains(what));
+    let lines: Vec<&str> = trace.lines().collect();
+    let first = lines.iter().position(|line| has(line)).unwrap_or(lines.len());
+    let last = lines.iter().rposition(|line| has(line)).unwrap_or(0);
+    for (at, line) in lines.into_iter().enumerate() {
         let Some((call, rest)) = line.split_once('(') else { continue };
         let Some(call) = DEADLY.iter().find(|known| **known == call).copied() else { continue };
         let k = counts.entry(call).and_modify(|n| *n += 1).or_insert(1);
@@ -124,6 +129,9 @@ pub fn injections(trace: &str) -> Vec<Injection> {
         let writes = rest.contains("O_CREAT") || rest.contains("O_TRUNC");
         let what: String = line.chars().take(160).collect();
         let mut add = |how| {
+            if !(first..=last).contains(&at) {
+                return;
+            }
             found.push(Injection { call: call.to_owned(), k: *k, how, what: format!("{how} at {what}") });
         };
         let by_descriptor = matches!(call, "read" | "openat");

@@ -1,5 +1,6 @@
 //! What an actor process does: one operation, acknowledged by a line; or work, or the creation of work, until it is killed.
 
+use super::check;
 use super::scenes::{self, op_of};
 use crate::dice::Dice;
 use ai_orch::a2a::tasks::{By, ClaimRequest, Tasks};
@@ -25,6 +26,11 @@ pub fn main() {
     match act.split(' ').collect::<Vec<_>>().as_slice() {
         ["work", seed] => work(&dir, seed.parse().unwrap()),
         ["make", seed] => make(&dir, seed.parse().unwrap()),
+        ["judge", acked, act @ ..] => {
+            for what in check::after(&dir, &act.join(" "), acked.parse().unwrap()) {
+                say(&format!("{}{what}", super::WRONG));
+            }
+        }
         _ => match run(&dir, &act) {
             Ok(true) => say("ACK"),
             Ok(false) => say("nothing to do"),

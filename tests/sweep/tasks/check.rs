@@ -1,7 +1,7 @@
 //! What must hold, whatever died.
 
 use super::actor;
-use super::scenes::{World, op_of, places, project};
+use super::scenes::{self, op_of, places, project};
 use ai_orch::a2a::tasks::{By, ClaimRequest, Filter, Tasks};
 use ai_orch::a2a::worker::Worker;
 use ai_orch::model::a2a::TaskState;
@@ -14,11 +14,11 @@ use std::fs;
 use std::path::Path;
 
 /// What is wrong after `act`, with recovery, repetition, and all the work done in between.
-pub fn after(world: &World, act: &str, acked: bool) -> Vec<String> {
+pub fn after(dir: &Path, act: &str, acked: bool) -> Vec<String> {
     let mut wrong = Vec::new();
-    let tasks = world.tasks();
+    let tasks = scenes::tasks(dir).unwrap();
     tasks.reap().unwrap();
-    whole(&world.path(""), &tasks, &mut wrong);
+    whole(dir, &tasks, &mut wrong);
     let operations = |tasks: &Tasks| {
         let all = tasks.list(&Filter::default()).unwrap().tasks;
         all.iter().map(|work| work.done.iter().filter(|done| done.op == op_of(act)).count()).sum::<usize>()
@@ -29,7 +29,7 @@ pub fn after(world: &World, act: &str, acked: bool) -> Vec<String> {
         wrong.push(format!("acknowledged: {acked}, on record: {once}"));
     }
     // What was claimed by the dead is taken from them, and the same claim again is another one.
-    let again = actor::run(&world.path(""), act);
+    let again = actor::run(dir, act);
     if !matches!(again, Ok(true)) {
         wrong.push(format!("again: {again:?}"));
     }
@@ -38,9 +38,9 @@ pub fn after(world: &World, act: &str, acked: bool) -> Vec<String> {
         wrong.push(format!("asked twice, and {twice} times on record"));
     }
     tasks.reap().unwrap();
-    whole(&world.path(""), &tasks, &mut wrong);
-    work_off(world, &tasks);
-    finished(&world.path(""), &tasks, &mut wrong);
+    whole(dir, &tasks, &mut wrong);
+    work_off(dir, &tasks);
+    finished(dir, &tasks, &mut wrong);
     wrong
 }
 
@@ -113,13 +113,13 @@ pub fn whole(dir: &Path, tasks: &Tasks, wrong: &mut Vec<String>) {
 }
 
 /// Ends all that can be ended.
-fn work_off(world: &World, tasks: &Tasks) {
+fn work_off(dir: &Path, tasks: &Tasks) {
     let complete = |work: &Work| {
         let by = By::from(work.owner().unwrap().clone());
         tasks.complete(work.spec.id, &by, work.generation, None).unwrap();
     };
     let name = "z".parse().unwrap();
-    let worker = Worker::begin(&places(&world.path("")), &project(), &name).unwrap();
+    let worker = Worker::begin(&places(dir), &project(), &name).unwrap();
     let request = ClaimRequest {
         by: By::from(Party::Worker(name)),
         pid: Some(Worker::pid()),

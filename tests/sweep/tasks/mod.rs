@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What an actor process is told by.
 pub const ACT: &str = "TASKS_ACT";
+/// What a line begins with that says what is wrong.
+pub const WRONG: &str = "WRONG: ";
 /// Where it does it.
 pub const DIR: &str = "TASKS_DIR";
 
@@ -97,7 +99,7 @@ fn play(scene: &Scene, death: &Death, listing: bool) -> Played {
     if panicked {
         wrong.push(format!("it panicked: {}", String::from_utf8_lossy(&done.stderr)));
     }
-    wrong.extend(crate::case::caught(|| check::after(&world, &act, acked)));
+    wrong.extend(judge(&world, &act, acked));
     let text = fs::read_to_string(if log.exists() { log } else { trace }).unwrap_or_default();
     let reached = match death {
         Death::None => true,
@@ -105,6 +107,19 @@ fn play(scene: &Scene, death: &Death, listing: bool) -> Played {
         Death::Call(_) => text.contains("(INJECTED)") || text.contains("killed by SIGKILL"),
     };
     Played { wrong, passed: text.lines().map(str::to_owned).collect(), reached }
+}
+
+/// What is wrong after `act`. A process of its own finds that out: whatever this one has locked stays locked for as long as it
+/// takes the children that it starts meanwhile to become their programs.
+fn judge(world: &World, act: &str, acked: bool) -> Vec<String> {
+    let done = actor_command(world, &format!("judge {acked} {act}"), None).output().unwrap();
+    let out = String::from_utf8_lossy(&done.stdout);
+    let mut wrong: Vec<String> =
+        out.lines().filter_map(|line| line.strip_prefix(WRONG)).map(str::to_owned).collect();
+    if !done.status.success() {
+        wrong.push(format!("nobody could judge it: {}", String::from_utf8_lossy(&done.stderr)));
+    }
+    wrong
 }
 
 /// The lines of a trace that are the actor's thread's, without its number. Calls are counted for each thread.
@@ -127,7 +142,7 @@ fn deaths(traced: bool) -> Vec<(&'static Scene, Death)> {
         if traced {
             let Played { wrong, passed, .. } = play(scene, &Death::None, true);
             assert!(wrong.is_empty(), "{}: {wrong:#?}", scene.name);
-            let calls = syscalls::injections(&of_actor(&passed));
+            let calls = syscalls::injections(&of_actor(&passed), None);
             assert!(calls.len() > 20, "the calls of {} are seen: {calls:?}", scene.name);
             all.extend(calls.into_iter().map(|call| (scene, Death::Call(call))));
         }
