@@ -8,9 +8,10 @@ use super::Result;
 use crate::model::ids::{Moment, TaskId};
 use crate::model::places::Copies;
 use crate::model::work::{PRIORITY_MAX, Work};
-use crate::tools::file;
+use crate::tools::file::{self, Names};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// How many entries a shard takes before another one is begun. Whoever claims lists the names of all shards and one shard: of a
@@ -53,22 +54,18 @@ fn own_shard(work: &Work) -> String {
 
 /// The shards of its priority that begin with it or before, the last first.
 fn shards(copies: &Copies, own: &str) -> Result<impl Iterator<Item = String> + use<>> {
-    let (level, own) = (own.get(..2).unwrap_or_default().to_owned(), own.to_owned());
-    let all = sorted(&copies.ready())?;
-    Ok(all.into_iter().rev().filter(move |shard| shard.starts_with(&level) && *shard <= own))
+    let level = own.get(..2).unwrap_or_default();
+    let all = file::names_in(&copies.ready())?.unwrap_or_default();
+    let before = all.iter().filter_map(OsStr::to_str).filter(|s| s.starts_with(level) && *s <= own);
+    let mut before: Vec<String> = before.map(str::to_owned).collect();
+    before.sort_unstable();
+    Ok(before.into_iter().rev())
 }
 
-/// The names in `dir`, sorted; none if it is not there.
-fn sorted(dir: &Path) -> Result<Vec<String>> {
-    Ok(in_order(dir)?.collect())
-}
-
-/// The same for one who wants the first few: the rest is never sorted.
-fn in_order(dir: &Path) -> Result<impl Iterator<Item = String> + use<>> {
-    let names = file::names(dir)?.unwrap_or_default();
-    let names = names.into_iter().filter_map(|name| name.into_string().ok());
-    let mut heap: BinaryHeap<Reverse<String>> = names.map(Reverse).collect();
-    Ok(std::iter::from_fn(move || heap.pop().map(|Reverse(name)| name)))
+/// `names` in order, for one who wants the first few: the rest is never sorted, and none is copied.
+fn in_order(names: &Names) -> impl Iterator<Item = &str> {
+    let mut heap: BinaryHeap<_> = names.iter().filter_map(OsStr::to_str).map(Reverse).collect();
+    std::iter::from_fn(move || heap.pop().map(|Reverse(name)| name))
 }
 
 /// Puts `work` among what can be claimed.
@@ -76,7 +73,7 @@ pub(super) fn add(copies: &Copies, work: &Work) -> Result<()> {
     let ready = copies.ready();
     let own = own_shard(work);
     let room = |shard: &str| -> Result<bool> {
-        Ok(file::names(&ready.join(shard))?.is_some_and(|names| names.len() < SHARD))
+        Ok(file::names_in(&ready.join(shard))?.is_some_and(|names| names.len() < SHARD))
     };
     let shard = match shards(copies, &own)?.next() {
         Some(last) if last == own || room(&last)? => last,
@@ -104,15 +101,15 @@ pub(super) fn search<T>(
     mut look: impl FnMut(&Entry) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let ready = copies.ready();
-    for shard in in_order(&ready)? {
+    for shard in in_order(&file::names_in(&ready)?.unwrap_or_default()) {
         let dir = ready.join(shard);
-        let mut names = in_order(&dir)?.peekable();
-        if names.peek().is_none() {
+        let names = file::names_in(&dir)?.unwrap_or_default();
+        if names.is_empty() {
             // Whoever puts something into it at this moment makes it again.
             file::remove_empty_dir(&dir)?;
         }
-        for name in names {
-            let Some(entry) = parse(&dir, &name) else { continue };
+        for name in in_order(&names) {
+            let Some(entry) = parse(&dir, name) else { continue };
             if entry.role.is_some() && entry.role.as_deref() != role {
                 continue;
             }

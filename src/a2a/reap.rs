@@ -171,7 +171,7 @@ impl Tasks {
                 return self.unmark(&rejected, hand);
             }
         }
-        self.follow(held, hand, what)
+        self.follow(held, hand, what).1
     }
 
     /// Makes the copies of the task `id` from its journal, when all of them are made again.

@@ -12,7 +12,7 @@ use crate::model::places::{Copies, Places};
 use crate::model::work::{Holder, TaskChange, TaskEntry, TaskRecord, TaskSpec, VERSION, Work};
 use crate::rules::refusal::Refusal;
 use crate::rules::work::{self as rules, Broken, Request, Verdict};
-use crate::tools::journal::{self, Shared};
+use crate::tools::journal::{self, Line, Shared};
 use crate::tools::lock::Tried;
 use crate::tools::{clock, fifo, file, process};
 use std::path::PathBuf;
@@ -401,8 +401,8 @@ impl Tasks {
     ) -> Result<Work> {
         let hand = self.commit(&mut held, hand, by, op, entry)?;
         let what = last_entry(&held);
-        let work = held.work.clone();
-        if let Err(error) = self.follow(held, &hand, Some(what)) {
+        let (work, followed) = self.follow(held, &hand, Some(what));
+        if let Err(error) = followed {
             tracing::warn!(task = %work.spec.id, %error, "its copies are not whole");
         }
         Ok(work)
@@ -420,7 +420,8 @@ impl Tasks {
         let id = held.work.spec.id;
         let record =
             TaskRecord { v: VERSION, rev: held.work.rev + 1, at: clock::now(), op, by: by.cloned(), entry };
-        fits(&record, held.journal.length())?;
+        let line = Line::of(record)?;
+        fits(&line, held.journal.length())?;
         let before = held.work.holder.clone();
         let hand = before.as_ref().map_or_else(|| hand.clone(), |holder| holder.name.clone());
         if before.is_some() {
@@ -437,16 +438,18 @@ impl Tasks {
             if !named {
                 file::with_dir(&mark, file::mark)?;
             }
-            if let TaskEntry::Claimed { holder, .. } = &record.entry {
+            if let TaskEntry::Claimed { holder, .. } = &line.record().entry {
                 self.ring(holder);
             }
         }
-        if matches!(record.entry, TaskEntry::Released { .. } | TaskEntry::Requeued { .. }) {
+        if matches!(line.record().entry, TaskEntry::Released { .. } | TaskEntry::Requeued { .. }) {
             ready::add(&self.copies, &held.work)?;
         }
         // If that fails nothing has changed. The mark stays, and brings whoever reaps to see to it.
-        held.journal.append(record.clone()).map_err(|error| of_journal(id, error))?;
-        rules::apply(&mut held.work, &record);
+        held.journal.append_line(line).map_err(|error| of_journal(id, error))?;
+        if let Some(record) = held.journal.records().last() {
+            rules::apply(&mut held.work, record);
+        }
         Ok(hand)
     }
 
@@ -476,27 +479,28 @@ impl Tasks {
     /// The first change of a task: entries in the indexes first, so that none is ever missing.
     fn make_new(&self, mut held: Held, hand: &Party, record: TaskRecord) -> Result<Work> {
         let id = held.work.spec.id;
-        fits(&record, 0)?;
+        let line = Line::of(record)?;
+        fits(&line, 0)?;
         file::with_dir(&self.copies.claim(hand, id), file::mark)?;
         let rejected = self.place(&held.work)?;
-        if let Err(error) = held.journal.append(record) {
+        if let Err(error) = held.journal.append_line(line) {
             // A journal without an entry is no task; whoever reaps removes what is left of it.
             return Err(of_journal(id, error));
         }
-        let work = held.work.clone();
-        let followed = match rejected {
-            None => self.follow(held, hand, Some("created")).map(|()| None),
+        let (work, followed) = match rejected {
+            None => self.follow(held, hand, Some("created")),
             Some((because, state)) => {
-                self.tell_feed(&work, "created").and_then(|()| self.reject(held, because, state)).map(Some)
+                let work = held.work.clone();
+                match self.tell_feed(&work, "created").and_then(|()| self.reject(held, because, state)) {
+                    Ok(rejected) => (rejected, Ok(())),
+                    Err(error) => (work, Err(error)),
+                }
             }
         };
-        match followed {
-            Ok(rejected) => Ok(rejected.unwrap_or(work)),
-            Err(error) => {
-                tracing::warn!(task = %id, %error, "its copies are not whole");
-                Ok(work)
-            }
+        if let Err(error) = followed {
+            tracing::warn!(task = %id, %error, "its copies are not whole");
         }
+        Ok(work)
     }
 
     /// Rejects a task that cannot be claimed any more.
@@ -507,23 +511,22 @@ impl Tasks {
     }
 
     /// Makes the copies of a task as its journal wants them, tells of `what`, gives the lock back, settles what waits for it, and takes
-    /// the mark away.
-    pub(super) fn follow(&self, held: Held, hand: &Party, what: Option<&str>) -> Result<()> {
-        self.copy(&held, what)?;
+    /// the mark away. Returns the task with what came of that.
+    pub(super) fn follow(&self, held: Held, hand: &Party, what: Option<&str>) -> (Work, Result<()>) {
+        let copied = self.copy(&held, what);
         let work = held.work;
         // What is at its end stays there: nobody needs to wait for what follows from it.
         drop(held.journal);
-        if work.state.is_terminal() {
-            self.settle(work.spec.id)?;
-        }
-        self.unmark(&work, hand)
+        let settle = || if work.state.is_terminal() { self.settle(work.spec.id) } else { Ok(()) };
+        let followed = copied.and_then(|()| settle()).and_then(|()| self.unmark(&work, hand));
+        (work, followed)
     }
 
     /// The copies of the task itself; a claim's lease last.
     pub(super) fn copy(&self, held: &Held, what: Option<&str>) -> Result<()> {
         let work = &held.work;
         let id = work.spec.id;
-        let json = serde_json::to_vec(&work.to_task())?;
+        let json = serde_json::to_vec(&work.posted())?;
         file::with_dir(&self.copies.task(id), |path| file::post(path, &json))?;
         match (&held.listed, &work.holder) {
             _ if work.state == TaskState::Submitted => {}
@@ -615,9 +618,8 @@ pub(super) fn rejected(work: &Work, because: TaskId, state: TaskState) -> Result
     }
 }
 
-fn fits(record: &TaskRecord, length: u64) -> Result<()> {
-    let bytes = serde_json::to_vec(record)?.len() as u64;
-    Ok(rules::fits(&record.entry, bytes, length)?)
+fn fits(line: &Line<TaskRecord>, length: u64) -> Result<()> {
+    Ok(rules::fits(&line.record().entry, line.length(), length)?)
 }
 
 fn damaged(id: TaskId, why: Broken) -> Error {

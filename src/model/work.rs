@@ -298,9 +298,9 @@ impl Work {
         self.holder.as_ref().map(|holder| &holder.name)
     }
 
-    /// The task in the words of the protocol.
-    pub fn to_task(&self) -> Task {
-        let meta = WorkMeta {
+    /// What [`WorkMeta`] says of it.
+    fn meta(&self) -> WorkMeta {
+        WorkMeta {
             kind: Kind::Task,
             title: self.spec.title(),
             priority: self.spec.priority,
@@ -314,15 +314,65 @@ impl Work {
             lease_ms: self.holder.as_ref().map(|holder| holder.lease_ms),
             rev: self.rev,
             requeued_after: self.requeued_after,
-        };
+        }
+    }
+
+    /// The task in the words of the protocol.
+    pub fn to_task(&self) -> Task {
         Task {
             id: self.spec.id.to_string(),
             context_id: self.spec.context.clone(),
             status: TaskStatus { state: self.state, message: self.message.clone(), timestamp: self.since },
             artifacts: self.artifacts.clone(),
             history: self.history.clone(),
-            metadata: meta.wrapped(),
+            metadata: self.meta().wrapped(),
         }
+    }
+
+    /// The same, to be written at once: nothing of it is copied.
+    pub fn posted(&self) -> impl Serialize {
+        Posted {
+            id: self.spec.id,
+            context_id: &self.spec.context,
+            status: PostedStatus { state: self.state, message: self.message.as_ref(), timestamp: self.since },
+            artifacts: &self.artifacts,
+            history: &self.history,
+            metadata: PostedMeta { ours: self.meta() },
+        }
+    }
+}
+
+/// A [`Task`] that borrows.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Posted<'w> {
+    id: TaskId,
+    context_id: &'w str,
+    status: PostedStatus<'w>,
+    #[serde(skip_serializing_if = "<[Artifact]>::is_empty")]
+    artifacts: &'w [Artifact],
+    #[serde(skip_serializing_if = "<[Message]>::is_empty")]
+    history: &'w [Message],
+    metadata: PostedMeta,
+}
+
+/// A [`TaskStatus`] that borrows.
+#[derive(Serialize)]
+struct PostedStatus<'w> {
+    state: TaskState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'w Message>,
+    timestamp: Moment,
+}
+
+/// What [`WorkMeta::wrapped`] makes.
+struct PostedMeta {
+    ours: WorkMeta,
+}
+
+impl Serialize for PostedMeta {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_map([(EXTENSION, &self.ours)])
     }
 }
 

@@ -299,6 +299,8 @@ proptest! {
             let after = fold(&records[..n]).unwrap();
             follows(&before, &after)?;
             prop_assert_eq!(after.rev, n as u64);
+            let json = |task: serde_json::Result<serde_json::Value>| task.unwrap();
+            prop_assert_eq!(json(serde_json::to_value(after.posted())), json(serde_json::to_value(after.to_task())));
             before = after;
         }
     }

@@ -83,6 +83,8 @@ impl Error {
 
 /// What a shared journal usually takes, in bytes.
 const USUAL: usize = 8 << 10;
+/// What a line usually takes, in bytes.
+const SHORT: usize = 512;
 
 /// Result of a journal operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -173,11 +175,44 @@ pub fn unframe(line: &[u8]) -> std::result::Result<&[u8], &'static str> {
 
 /// The line that holds `record`.
 pub fn frame<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(record)?;
-    let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
-    line.extend_from_slice(&json);
+    Ok(line(record)?)
+}
+
+fn line<T: Serialize>(record: &T) -> serde_json::Result<Vec<u8>> {
+    // The sum is put in when the JSON behind it is there.
+    let mut line = Vec::with_capacity(SHORT);
+    line.resize(SUM, b' ');
+    serde_json::to_writer(&mut line, record)?;
+    let (place, json) = line.split_at_mut(SUM);
+    let sum = format!("{:08x} ", crc32fast::hash(json));
+    place.copy_from_slice(sum.as_bytes());
     line.push(b'\n');
     Ok(line)
+}
+
+/// A record and the line that it will be: so that it can be measured first, and is put into words once.
+#[derive(Debug)]
+pub struct Line<T> {
+    record: T,
+    bytes: Vec<u8>,
+}
+
+impl<T: Serialize> Line<T> {
+    /// The line of `record`.
+    pub fn of(record: T) -> serde_json::Result<Self> {
+        let bytes = line(&record)?;
+        Ok(Self { record, bytes })
+    }
+
+    /// What it says.
+    pub const fn record(&self) -> &T {
+        &self.record
+    }
+
+    /// The bytes of its JSON.
+    pub const fn length(&self) -> u64 {
+        self.bytes.len().saturating_sub(SUM + 1) as u64
+    }
 }
 
 /// A journal that many processes write, one at a time: it is its own lock, held as long as this is there.
@@ -250,9 +285,15 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
     /// # Errors
     /// If it could not be written whole; then nothing of it is left.
     pub fn append(&mut self, record: T) -> Result<()> {
+        let line = Line::of(record).map_err(|e| self.writer.error(e.into()))?;
+        self.append_line(line)
+    }
+
+    /// The same for a record whose line is there already.
+    pub fn append_line(&mut self, line: Line<T>) -> Result<()> {
         crash::point(|| format!("append to {}", crash::short(&self.writer.path)));
-        self.writer.append_unsynced(&record)?;
-        self.records.push(record);
+        self.writer.write(&line.bytes)?;
+        self.records.push(line.record);
         crash::point(|| format!("appended to {}", crash::short(&self.writer.path)));
         Ok(())
     }
@@ -493,8 +534,16 @@ impl<T: Serialize + DeserializeOwned> Writer<T> {
     /// # Errors
     /// If it could not be written whole; then nothing of it is left in the file.
     pub fn append_unsynced(&mut self, record: &T) -> Result<()> {
-        let line = frame(record).map_err(|source| Error::Write { path: self.path.clone(), source })?;
-        match self.file.write_all(&line) {
+        let line = frame(record).map_err(|source| self.error(source))?;
+        self.write(&line)
+    }
+
+    fn error(&self, source: io::Error) -> Error {
+        Error::Write { path: self.path.clone(), source }
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<()> {
+        match self.file.write_all(line) {
             Ok(()) => {
                 self.length += line.len() as u64;
                 Ok(())
@@ -502,7 +551,7 @@ impl<T: Serialize + DeserializeOwned> Writer<T> {
             Err(source) => {
                 // A full disk leaves a part of the line; the next record must not be written behind it.
                 self.cut()?;
-                Err(Error::Write { path: self.path.clone(), source })
+                Err(self.error(source))
             }
         }
     }
