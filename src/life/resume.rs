@@ -191,19 +191,35 @@ fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let spec: Spec = pen.agent.spec.clone();
     let repository = repository(house, &spec)?;
     let guard = house.alone_in(&spec.project)?;
+    let worktree = match half_added(house, &spec)? {
+        (Some(worktree), _) => worktree,
+        (None, base) => {
+            if let Some(parent) = spec.worktree.parent() {
+                file::make_dirs(parent)?;
+            }
+            git::worktree::add(&repository, &guard, &spec.worktree, &spec.branch, &base)?
+        }
+    };
+    Ok(pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?)
+}
+
+/// Puts the worktree of such an agent on record if it was added, and clears away what is left if not: git cannot read half of one.
+pub fn settle_creation(house: &House, pen: &mut Pen) -> Result<()> {
+    let spec: Spec = pen.agent.spec.clone();
+    let _guard = house.alone_in(&spec.project)?;
+    if let (Some(worktree), _) = half_added(house, &spec)? {
+        pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
+    }
+    Ok(())
+}
+
+/// The worktree of such an agent, if it was added, and the commit that it begins at. The caller holds the lock of the project.
+fn half_added(house: &House, spec: &Spec) -> Result<(Option<git::Worktree>, CommitId)> {
     let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
         doing: "read the commit to start from",
         answer: spec.base.clone(),
     })?;
     let env = house.git()?;
-    let adopted = git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &commit)?;
-    let worktree = if let Some(worktree) = adopted {
-        worktree
-    } else {
-        if let Some(parent) = spec.worktree.parent() {
-            file::make_dirs(parent)?;
-        }
-        git::worktree::add(&repository, &guard, &spec.worktree, &spec.branch, &commit)?
-    };
-    Ok(pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?)
+    let added = git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &commit)?;
+    Ok((added, commit))
 }

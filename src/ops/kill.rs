@@ -216,6 +216,12 @@ fn put_on_record(
             let saved = work::rescue(house, &pen.agent, &named.record, n);
             pen.write(saved)?;
         }
+        // Its creator died in the middle of it. The agent is stopped whether that can be settled or not.
+        if pen.agent.worktree.is_none()
+            && let Err(error) = life::resume::settle_creation(house, &mut pen)
+        {
+            tracing::warn!(%error, "what is left of its worktree stays");
+        }
     } else if !fence::left_running(&pen.agent)?.is_empty() {
         killed.ended.extend(pids(fence::fence(&mut pen)?));
     }
