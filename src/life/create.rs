@@ -169,7 +169,9 @@ pub fn create(
             Err(error) => {
                 // The first error is the one to tell; its values may be secret, so the environment goes first.
                 file::remove(&record.env()).ok();
-                names::free(places, &spec.session)?;
+                if taken_back(&spec, &record, &error).unwrap_or(false) {
+                    names::free(places, &spec.session)?;
+                }
                 Err(error)
             }
         }
@@ -327,8 +329,28 @@ fn begin(
             return Err(error);
         }
     };
-    pen.note(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
+    let (path, admin_dir) = (worktree.path.clone(), worktree.admin_dir.clone());
+    if let Err(error) = pen.note(Entry::WorktreeMade { path, admin_dir }) {
+        git::worktree::undo_add(&house.git()?, &worktree, Some(commit)).ok();
+        return Err(error.into());
+    }
     Ok(pen)
+}
+
+/// Whether a creation that failed is as if it had not begun, or on record as failed. If not, the name must stay: it leads to what
+/// there is, and nothing else does.
+fn taken_back(spec: &Spec, record: &Record, error: &super::Error) -> Result<bool> {
+    let Some(agent) = record::load(record)? else { return Ok(true) };
+    if agent.not_created.is_some() {
+        return Ok(true);
+    }
+    if file::ownership(&spec.worktree)?.is_some() {
+        return Ok(false);
+    }
+    let held = record::take(record)?;
+    let failure = Failure::new(Class::Crash, error.to_string());
+    Pen::open(record, &held)?.write(Entry::NotCreated { failure })?;
+    Ok(true)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {

@@ -182,6 +182,13 @@ pub fn start(house: &House, parent: &Path, id: &str, environment: &[u8]) -> Resu
         }
         return Ok(there.session);
     }
+    // Its creation was taken back, and its name with it. An id is used once: whoever asks again gets another one.
+    if let Some(agent) = record::load(&house.settings.places.record(&parent.spec.project, id))?
+        && let Some(failure) = agent.not_created
+    {
+        let why = ErrorBody { code: "not_started".to_owned(), message: failure.message, hint: None };
+        return Err(Error::NotStarted { why });
+    }
     // An agent that is to be killed, or was, starts nobody.
     if parent.conclusion.is_some() || file::ownership(&record.stop())?.is_some() {
         return Err(Refused::Late.into());

@@ -470,3 +470,25 @@ fn whoever_waits_for_an_agent_that_ends_and_is_cleaned_at_once_is_told_the_end()
     assert_eq!(done.status.code(), Some(1), "{done:?}");
     assert!(String::from_utf8_lossy(&done.stdout).contains("failed"), "{done:?}");
 }
+
+#[test]
+fn an_id_is_used_for_one_creation() {
+    let at = format!("keeper:{}", point(&points(), "keeper", "after journal child_begun"));
+    let house = House::new();
+    let run = ["run", "-d", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS];
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0);
+    eventually("its keeper dies", || (house.listed("lead")["state"] == "interrupted").then_some(()));
+    let record = house.record("lead");
+    let journal = fs::read_to_string(record.join("journal")).unwrap();
+    let mut entries = journal.lines().map(|line| serde_json::from_str::<Value>(&line[9..]).unwrap());
+    let begun = entries.find(|entry| entry["entry"] == "child_begun").unwrap();
+    // The keeper of the child dies at once, so all is taken back; and nobody is there to put that on record.
+    let words = ["__spawn", record.to_str().unwrap(), begun["child"].as_str().unwrap()];
+    let spawn = house.orch(words).env("AI_ORCH_CRASH", "keeper:1").run();
+    assert!(spawn.code != 0 && listed(&house).len() == 1, "{spawn}");
+    house.ok(["resume", "--all"]);
+    house.ok(["wait", "lead"]);
+    let child = house.listed("child");
+    assert_eq!((&child["state"], listed(&house).len()), (&"done".into(), 2), "{child}");
+    assert_ne!(child["id"], begun["child"]);
+}

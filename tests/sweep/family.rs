@@ -6,6 +6,9 @@ use crate::check::Findings;
 use crate::house::eventually;
 use crate::scenarios::words;
 use crate::stage::{Stage, VICTIM, journal};
+use ai_orch::model::delegation::{VERSION, Wanted};
+use ai_orch::model::ids::AgentId;
+use ai_orch::rules::delegation;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,13 +40,33 @@ pub fn doomed_asker(stage: &Stage, orders: &Orders) {
     fs::write(stage.house.path("asker"), orders.words().join(" ")).unwrap();
 }
 
-/// A parent that has asked, and whose keeper died before it heard that.
+/// A parent that has asked, and whose keeper died before it heard that. (One that is stopped until then does not stay so: tmux
+/// lets it go on.)
 pub fn asked(stage: &Stage, _: &Orders) {
     let (record, keeper) = held_back(stage);
-    signal(keeper, "STOP");
-    fs::remove_file(stage.house.path("hold")).unwrap();
-    eventually("it asks", || requests(&record).next());
     end(&record, keeper);
+    fs::remove_file(stage.house.path("hold")).unwrap();
+    let entries = journal(&record);
+    let spec = &entries.iter().find(|e| e["entry"] == "created").unwrap()["spec"];
+    let text = |name: &str| spec[name].as_str().unwrap().to_owned();
+    let wanted = Wanted {
+        v: VERSION,
+        key: delegation::key(AgentId(text("id").parse().unwrap()), "one"),
+        round: 1,
+        task: "a part of it".to_owned(),
+        chain: Some(vec!["worker".to_owned()]),
+        model: None,
+        name: Some(CHILD.to_owned()),
+        role: None,
+        base: text("base"),
+        base_name: text("base_name"),
+        budget_usd: None,
+        may_start: 0,
+        start_budget_usd: None,
+    };
+    let requests = record.join("spawn");
+    fs::create_dir_all(&requests).unwrap();
+    fs::write(requests.join(wanted.key.to_string()), serde_json::to_vec(&wanted).unwrap()).unwrap();
 }
 
 /// A parent whose keeper died when the child was on record, and whoever was to start it as well, before it made anything.
