@@ -508,7 +508,11 @@ pub fn names_in(path: &Path) -> Result<Option<Names>> {
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut names = Names::default();
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(error)?;
+        let entry = match entry {
+            // Somebody removed it, empty, after it was opened.
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            entry => entry.map_err(error)?,
+        };
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             names.push(name);
@@ -672,6 +676,25 @@ mod tests {
         assert!(truncate(&fifo).unwrap_err().is_damage());
         assert!(read(dir.path()).unwrap_err().is_damage());
         assert_eq!(read(Path::new("/dev/null")).unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_directory_that_comes_and_goes_is_listed_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    make_dir(&path).unwrap();
+                    remove_empty_dir(&path).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                assert!(names(&path).unwrap().is_none_or(|names| names.is_empty()));
+            }
+        });
     }
 
     #[test]
