@@ -246,12 +246,9 @@ impl<T: Serialize + DeserializeOwned> Shared<T> {
     }
 
     fn on(path: &Path, file: File) -> Result<Self> {
-        // Nobody else writes to it, so of a usual one the first read is all.
-        let mut bytes = vec![0; USUAL];
-        let read = (&file).read(&mut bytes).and_then(|length| {
-            bytes.truncate(length);
-            if length < USUAL { Ok(0) } else { (&file).take(file::LARGEST).read_to_end(&mut bytes) }
-        });
+        // To its very end: what is behind the last line that we see is cut off.
+        let mut bytes = Vec::with_capacity(USUAL);
+        let read = (&file).take(file::LARGEST).read_to_end(&mut bytes);
         read.map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let contents: Contents<T> = parse(path, &bytes)?;
         let mut writer = Writer { path: path.to_owned(), file, length: contents.good, kind: PhantomData };
@@ -391,8 +388,7 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
     fn open(&self) -> Result<Option<(File, u64)>> {
         let Some(file) = file::open_rw_there(&self.path)? else { return Ok(None) };
         // One that was replaced a moment ago is a whole journal, too.
-        let length =
-            file.metadata().map_err(|source| Error::Write { path: self.path.clone(), source })?.len();
+        let length = file::length(&file, &self.path)?;
         Ok(Some((file, length)))
     }
 
