@@ -288,6 +288,16 @@ pub fn overwrite_there(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
+/// How many names the file `path` has; `None` if it is not there.
+pub fn links(path: &Path) -> Result<Option<u64>> {
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        #[expect(clippy::useless_conversion, reason = "its width differs between architectures")]
+        Ok(stat) => Ok(Some(stat.st_nlink.into())),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
+    }
+}
+
 /// When `path` was last written to; `None` if it is not there.
 pub fn modified(path: &Path) -> Result<Option<crate::model::ids::Moment>> {
     match fs::symlink_metadata(path).and_then(|meta| meta.modified()) {
