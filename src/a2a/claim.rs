@@ -1,5 +1,6 @@
 //! Claiming: of what is ready the highest priority first, then the oldest; what somebody else has locked is passed over.
 
+use super::ready::Sign;
 use super::tasks::{By, ClaimRequest, Hold, Listing, Tasks, as_then, holder};
 use super::{Result, ready};
 use crate::model::a2a::TaskState;
@@ -101,6 +102,7 @@ impl Tasks {
 
     fn claim_best(&self, request: &ClaimRequest) -> Result<Option<Work>> {
         let mut passed = BTreeSet::new();
+        let mut crowd = false;
         loop {
             let mut vain = 0;
             let mut listed_anew = false;
@@ -108,7 +110,10 @@ impl Tasks {
                 if passed.contains(&entry.id) {
                     return Ok(None);
                 }
-                match self.try_claim(entry, request, None)? {
+                let tried = self.try_in_crowd(entry, request, crowd)?;
+                // One who was alone has it at the first try.
+                crowd = true;
+                match tried {
                     Tried::Ours(work) => return Ok(Some(Some(work))),
                     Tried::Vain => vain += 1,
                     Tried::Passed => drop(passed.insert(entry.id)),
@@ -129,6 +134,17 @@ impl Tasks {
                 Tried::Vain | Tried::Passed => Ok(None),
             }
         })
+    }
+
+    /// Where others claim as well, the entry is looked at before its task's lock is tried, which takes four calls. Whoever made a mark of
+    /// it is most probably at work; should it have died, the last look of [`Self::claim_best`] finds the task free.
+    fn try_in_crowd(&self, entry: &ready::Entry, request: &ClaimRequest, crowd: bool) -> Result<Tried> {
+        let sign = if crowd { ready::sign(entry)? } else { Sign::Free };
+        match sign {
+            Sign::Free => self.try_claim(entry, request, None),
+            Sign::Marked => Ok(Tried::Passed),
+            Sign::Gone => Ok(Tried::Vain),
+        }
     }
 
     fn try_claim(

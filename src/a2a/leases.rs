@@ -66,10 +66,10 @@ pub(super) fn begin(copies: &Copies, id: TaskId, holder: &Holder) -> Result<()> 
 ///
 /// What is a name for one is a lease for the other: no file is made and none removed, which is most of what a claim costs.
 pub(super) fn begin_as(copies: &Copies, id: TaskId, holder: &Holder, entry: &Path) -> Result<bool> {
-    let Some(file) = file::open_rw_there(entry)? else { return Ok(false) };
     let text = Lease::of(holder).text();
-    let failed = |source| file::Error { action: "write", path: entry.to_owned(), source };
-    file.write_all_at(text.as_bytes(), 0).map_err(failed)?;
+    if !file::overwrite_there(entry, text.as_bytes())? {
+        return Ok(false);
+    }
     Ok(file::with_dir(&copies.lease(id), |path| file::move_there(entry, path))?)
 }
 

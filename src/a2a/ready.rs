@@ -64,8 +64,30 @@ fn shards(copies: &Copies, own: &str) -> Result<impl Iterator<Item = String> + u
 
 /// `names` in order, for one who wants the first few: the rest is never sorted, and none is copied.
 fn in_order(names: &Names) -> impl Iterator<Item = &str> {
-    let mut heap: BinaryHeap<_> = names.iter().filter_map(OsStr::to_str).map(Reverse).collect();
+    let mut all = Vec::with_capacity(names.len());
+    all.extend(names.iter().filter_map(OsStr::to_str).map(Reverse));
+    let mut heap = BinaryHeap::from(all);
     std::iter::from_fn(move || heap.pop().map(|Reverse(name)| name))
+}
+
+/// How an entry of the index stands, as far as its file tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Nobody has made a mark of it.
+    Free,
+    /// Somebody has, and is about to claim it, or has died at that.
+    Marked,
+    /// It is gone.
+    Gone,
+}
+
+/// How `entry` stands: in a crowd that is told in one call by most of what others are about to have, or have.
+pub(super) fn sign(entry: &Entry) -> Result<Sign> {
+    Ok(match file::links(&entry.path)? {
+        None => Sign::Gone,
+        Some(0 | 1) => Sign::Free,
+        Some(_) => Sign::Marked,
+    })
 }
 
 /// Puts `work` among what can be claimed.
@@ -119,4 +141,24 @@ pub(super) fn search<T>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn an_entry_tells_whether_somebody_has_marked_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mark) = (dir.path().join("entry"), dir.path().join("mark"));
+        let entry = Entry { id: TaskId(Uuid::nil()), role: None, path: path.clone() };
+        assert_eq!(sign(&entry).unwrap(), Sign::Gone);
+        file::mark(&path).unwrap();
+        assert_eq!(sign(&entry).unwrap(), Sign::Free);
+        assert!(file::name_too(&path, &mark).unwrap());
+        assert_eq!(sign(&entry).unwrap(), Sign::Marked);
+        file::remove(&path).unwrap();
+        assert_eq!(sign(&entry).unwrap(), Sign::Gone);
+    }
 }

@@ -8,9 +8,27 @@ use crate::model::work::{After, Holder, TaskEntry};
 use crate::rules::work::{Request, Verdict, decide};
 use crate::tools::{clock, file, lock};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long after somebody looked nobody looks again, in milliseconds.
 const EVERY: i64 = 1000;
+
+/// Until when nobody needs to look again, in milliseconds since the boot: what this process knows of it without asking.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Looked(Arc<AtomicU64>);
+
+impl Looked {
+    fn is_due(&self) -> bool {
+        clock::boot_millis() >= self.0.load(Ordering::Relaxed)
+    }
+
+    /// Somebody looked so long ago.
+    fn note(&self, age: i64) {
+        let left = u64::try_from(EVERY.saturating_sub(age)).unwrap_or(0);
+        self.0.store(clock::boot_millis().saturating_add(left), Ordering::Relaxed);
+    }
+}
 
 /// What was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,10 +58,17 @@ impl Tasks {
 
     /// Looks for holders that are gone if nobody did within the last second. What cannot be found out is for the next one.
     pub(super) fn reap_if_due(&self) {
+        if !self.looked.is_due() {
+            return;
+        }
         let path = self.copies.reaped();
         let due = || -> Result<bool> {
             let age = file::modified(&path)?.map(|then| clock::now().as_millis() - then.as_millis());
-            Ok(age.is_none_or(|age| !(0..EVERY).contains(&age)))
+            let fresh = age.filter(|age| (0..EVERY).contains(age));
+            if let Some(age) = fresh {
+                self.looked.note(age);
+            }
+            Ok(fresh.is_none())
         };
         let reap = || -> Result<Reaped> {
             if !due()? {

@@ -4,6 +4,7 @@
 //! (`design/a2a-files.md`). Each change goes through [`Tasks::write`]: a mark, the journal, the copies, the mark away. Whoever dies in
 //! between leaves the mark, and the next [`Tasks::reap`] makes the copies whole.
 
+use super::reap::Looked;
 use super::worker::Worker;
 use super::{Error, Result, artifacts, leases, names, ready, root};
 use crate::model::a2a::{Artifact, Message, Role, Task, TaskState};
@@ -37,6 +38,7 @@ pub struct Tasks {
     pub(super) project: Project,
     pub(super) copies: Copies,
     pub(super) boot: String,
+    pub(super) looked: Looked,
     on_change: OnChange,
 }
 
@@ -150,6 +152,7 @@ impl Tasks {
             project: project.clone(),
             copies: places.copies(project),
             boot: process::boot()?,
+            looked: Looked::default(),
             on_change: Arc::new(|_| Ok(())),
         };
         tasks.build()?;

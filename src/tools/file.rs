@@ -203,10 +203,10 @@ pub fn append(path: &Path) -> Result<File> {
     opened.and_then(regular).map_err(|e| Error::new("open", path, e))
 }
 
-/// Opens `path` for reading and writing without changing what is in it, making it if needed.
+/// Opens `path` for reading and writing without changing what is in it, making it if needed. That it is a file is to be asked
+/// afterwards, by [`length_at`]: whoever wants its lock asks where it is in any case, once that is his.
 pub fn open_rw(path: &Path) -> Result<File> {
-    let opened = private().read(true).create(true).truncate(false).open(path);
-    opened.and_then(regular).map_err(|e| Error::new("open", path, e))
+    unseen(private().read(true).create(true).truncate(false), path).map_err(|e| Error::new("open", path, e))
 }
 
 /// Like [`append`], but `None` if it is not there.
@@ -220,10 +220,21 @@ pub fn append_there(path: &Path) -> Result<Option<File>> {
 
 /// Like [`open_rw`], but `None` if it is not there.
 pub fn open_rw_there(path: &Path) -> Result<Option<File>> {
-    match private().read(true).open(path).and_then(regular) {
+    match unseen(private().read(true), path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if missing(&e) => Ok(None),
         Err(e) => Err(Error::new("open", path, e)),
+    }
+}
+
+/// Opens `path` so that reading it changes nothing: that it was read would be a change of its inode, to be written to the disk.
+fn unseen(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[expect(clippy::cast_possible_wrap, reason = "the flag is a bit pattern that std wants signed")]
+    let quietly = nofollow() | OFlags::NOATIME.bits() as i32;
+    match options.custom_flags(quietly).open(path) {
+        // Only its owner may ask for that.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => options.custom_flags(nofollow()).open(path),
+        opened => opened,
     }
 }
 
@@ -265,6 +276,26 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     crash::point(|| format!("overwrite {}", crash::short(path)));
     let write = || private().create(true).truncate(false).open(path)?.write_all_at(bytes, 0);
     write().map_err(|e| Error::new("write", path, e))
+}
+
+/// Like [`overwrite`] of a file that is there; false if it is not.
+pub fn overwrite_there(path: &Path, bytes: &[u8]) -> Result<bool> {
+    crash::point(|| format!("overwrite {}", crash::short(path)));
+    match private().open(path).and_then(|file| file.write_all_at(bytes, 0)) {
+        Ok(()) => Ok(true),
+        Err(e) if missing(&e) => Ok(false),
+        Err(e) => Err(Error::new("write", path, e)),
+    }
+}
+
+/// How many names the file `path` has; `None` if it is not there.
+pub fn links(path: &Path) -> Result<Option<u64>> {
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        #[expect(clippy::useless_conversion, reason = "its width differs between architectures")]
+        Ok(stat) => Ok(Some(stat.st_nlink.into())),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
+    }
 }
 
 /// When `path` was last written to; `None` if it is not there.
@@ -311,9 +342,13 @@ pub fn truncate(path: &Path) -> Result<File> {
 
 /// `file`, if it is one. A device is none of ours, but people link their settings to `/dev/null`.
 fn regular(file: File) -> io::Result<File> {
+    regular_mode(rustix::fs::fstat(&file)?.st_mode).map(|()| file)
+}
+
+fn regular_mode(mode: rustix::fs::RawMode) -> io::Result<()> {
     use rustix::fs::FileType;
-    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
-        FileType::RegularFile | FileType::CharacterDevice => Ok(file),
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile | FileType::CharacterDevice => Ok(()),
         FileType::Directory => Err(rustix::io::Errno::ISDIR.into()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")),
     }
@@ -511,7 +546,7 @@ fn listed(dir: std::os::fd::OwnedFd) -> rustix::io::Result<Option<Names>> {
     // Small directories are listed for every claim, and this way in half the time that std takes.
     let mut buffer = [MaybeUninit::uninit(); NAMES];
     let mut entries = RawDir::new(dir, &mut buffer);
-    let mut names = Names::default();
+    let mut names = Names { bytes: Vec::with_capacity(NAMES / 2), ends: Vec::with_capacity(NAMES / 64) };
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
@@ -543,15 +578,33 @@ pub fn is_at(file: &File, path: &Path) -> Result<bool> {
 }
 
 /// The length of the open `file` if it is what is at `path` now, else `None`.
+///
+/// # Errors
+/// If it is no file: a FIFO that somebody put in its place.
 pub fn length_at(file: &File, path: &Path) -> Result<Option<u64>> {
-    use std::os::unix::fs::MetadataExt;
-    let error = |e| Error::new("look at", path, e);
-    let ours = file.metadata().map_err(error)?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok(((there.dev(), there.ino()) == (ours.dev(), ours.ino())).then_some(ours.len())),
-        Err(e) if missing(&e) => Ok(None),
-        Err(e) => Err(error(e)),
+    let ours = stat_of(file, path)?;
+    match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => {
+            let same = (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino);
+            Ok(same.then(|| u64::try_from(ours.st_size).unwrap_or(0)))
+        }
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(Error::new("look at", path, e)),
     }
+}
+
+/// The length of `file`, which was opened at `path`.
+///
+/// # Errors
+/// As of [`length_at`].
+pub fn length(file: &File, path: &Path) -> Result<u64> {
+    Ok(u64::try_from(stat_of(file, path)?.st_size).unwrap_or(0))
+}
+
+fn stat_of(file: &File, path: &Path) -> Result<rustix::fs::Stat> {
+    let stat = rustix::fs::fstat(file).map_err(|e| Error::new("look at", path, e))?;
+    regular_mode(stat.st_mode).map_err(|e| Error::new("open", path, e))?;
+    Ok(stat)
 }
 
 /// Which file something is: no two have the same one at a time.
@@ -681,10 +734,29 @@ mod tests {
         assert!(read(&fifo).unwrap_err().is_damage());
         assert!(open(&fifo).unwrap_err().is_damage());
         assert!(append(&fifo).unwrap_err().is_damage());
-        assert!(open_rw(&fifo).unwrap_err().is_damage());
+        assert!(length_at(&open_rw(&fifo).unwrap(), &fifo).unwrap_err().is_damage());
         assert!(truncate(&fifo).unwrap_err().is_damage());
         assert!(read(dir.path()).unwrap_err().is_damage());
         assert_eq!(read(Path::new("/dev/null")).unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_directory_that_comes_and_goes_is_listed_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    make_dir(&path).unwrap();
+                    remove_empty_dir(&path).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                assert!(names(&path).unwrap().is_none_or(|names| names.is_empty()));
+            }
+        });
     }
 
     #[test]

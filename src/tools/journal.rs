@@ -400,8 +400,7 @@ impl<T: Serialize + DeserializeOwned> Visitor<T> {
     fn open(&self) -> Result<Option<(File, u64)>> {
         let Some(file) = file::open_rw_there(&self.path)? else { return Ok(None) };
         // One that was replaced a moment ago is a whole journal, too.
-        let length =
-            file.metadata().map_err(|source| Error::Write { path: self.path.clone(), source })?.len();
+        let length = file::length(&file, &self.path)?;
         Ok(Some((file, length)))
     }
 

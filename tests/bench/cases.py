@@ -299,9 +299,57 @@ def claims(world, options, peers):
                 raise Wrong(f"{done} of {n} tasks were claimed")
             return float(processor_ms) * 1e3 / n
 
-    for n, processes, promise in ((10_000, 32, {"limit": 400}), (100, 1, {"factor": 5.0})):
+    for n, processes, promise in ((10_000, 32, {"limit": 400}), (100, 1, {"factor": 2.0})):
         floor, ours = pairs(min(options.pairs, 5), lambda: each("floor", n, processes), lambda: each("ours", n, processes))
         yield Result(f"a claim, {processes} of {n} tasks at once", "us", "lock, append, post", floor, ours, **promise)
+
+
+# ---- mail
+
+WAKES = 200
+DRIP = 20
+
+
+def mail(world, options, peers):
+    """From a send to the wake of whoever waits; then what a hundred agents cost that are written to."""
+    memory = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else world.base
+
+    def each(side):
+        with tempfile.TemporaryDirectory(dir=memory) as root, tempfile.TemporaryDirectory(dir=world.base) as state:
+            Path(state, "root").symlink_to(root)
+            lines = world.run([world.mail, side, state, str(WAKES)]).split()
+            return statistics.median(map(int, lines)) / 1e3
+
+    what = "write, rename, inotify"
+    for side, case in (("wake", "a file posted to its reader's wake"), ("send", "a message sent to its reader's wake")):
+        floor, ours = pairs(min(options.pairs, 5), lambda: each("floor"), lambda: each(side))
+        yield Result(case, "us", what, floor, ours, 3.0)
+    with standing_in(world.tiny()), warm(world, 100) as (names, agents):
+        state, root = world.base / "home/.local/state/ai_orch", world.base / "root"
+        project = next(path.name for path in state.iterdir() if (path / "agents").is_dir())
+        place = [str(state), str(root), project]
+        readers = [world.start([world.mail, "reader", *place, name]) for name in names]
+        keepers = [int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in agents]
+        try:
+            # All inboxes have their directories, and who waits waits.
+            world.run([world.mail, "drip", *place, ",".join(names), "50", "4"])
+            time.sleep(5)
+            # What is promised is one message a second among all of them; the other says how that grows.
+            for rate, whose, limit in ((1, "one", 2), (100, "each", None)):
+                before = [processor_ns(pid) for pid in readers + keepers]
+                sent = int(world.run([world.mail, "drip", *place, ",".join(names), str(rate), str(DRIP)]))
+                used = sent + sum(processor_ns(pid) for pid in readers + keepers) - sum(before)
+                yield Result(f"100 agents, {whose} gets a message each s: of a core", "%", "", [],
+                             [used / (DRIP * 1e9) * 100], limit=limit)
+        finally:
+            for pid in readers:
+                os.kill(pid, 15)
+                os.waitpid(pid, 0)
+
+
+def processor_ns(pid):
+    """The processor time of a process so far, to the nanosecond: ticks are too coarse for what hardly does anything."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
 
 
 def all_cases(world, options, peers):
@@ -311,6 +359,7 @@ def all_cases(world, options, peers):
     yield "starts", starts(world, options, peers)
     yield "list", hundred(world, options, peers)
     yield "claims", claims(world, options, peers)
+    yield "mail", mail(world, options, peers)
     yield "rest", rest(world, options, peers)
     yield "resume", resume(world, options, peers)
     for size, files, factor, plus in sizes:

@@ -2,9 +2,11 @@
 //! renamed into a directory that is watched; and readers at rest. Times are written by whoever measures, one a line.
 //!
 //!     mail floor DIR N      nanoseconds from before the write to after the wake, N times
-//!     mail send DIR N       the same from before `send` until `wait` has told the reader
-//!     mail reader DIR NAME  reads and acknowledges until it is ended
-//!     mail drip DIR N SECONDS   one message a second, to one of N readers after the other
+//!     mail wake DIR N       the same for one who waits by our watcher, and looks whether the file is there
+//!     mail send DIR N       the same from before `send` until the reader was told
+//!     mail reader STATE ROOT PROJECT NAME       reads and acknowledges until it is ended
+//!     mail drip STATE ROOT PROJECT NAMES RATE SECONDS   RATE messages a second, to one of NAMES (a,b,…) after the other; then
+//!                           the nanoseconds of processor time that took
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -15,6 +17,7 @@
 )]
 
 use ai_orch::a2a::mail::Mail;
+use ai_orch::a2a::watch::Watch;
 use ai_orch::model::a2a::{Message, Role};
 use ai_orch::model::ids::{Party, Project};
 use ai_orch::model::mail::{Draft, How, MailId};
@@ -29,18 +32,26 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["floor", dir, n] => floor(Path::new(dir), n.parse().unwrap()),
+        ["wake", dir, n] => wake(Path::new(dir), n.parse().unwrap()),
         ["send", dir, n] => send(Path::new(dir), n.parse().unwrap()),
-        ["reader", dir, name] => reader(Path::new(dir), &name.parse().unwrap()),
-        ["drip", dir, n, seconds] => drip(Path::new(dir), n.parse().unwrap(), seconds.parse().unwrap()),
+        ["reader", state, root, project, name] => reader(&of(state, root, project), &name.parse().unwrap()),
+        ["drip", state, root, project, names, rate, seconds] => {
+            let [rate, seconds]: [u32; 2] = [rate, seconds].map(|number| number.parse().unwrap());
+            drip(&of(state, root, project), names, rate, seconds);
+        }
         // As a part of `cargo bench` it has nothing to say.
         _ => {}
     }
 }
 
 fn mail(dir: &Path) -> Mail {
-    let at = |name: &str| dir.join(name);
-    let places = Places { root: at("root"), state: at("state"), data: at("data"), config: at("config") };
-    Mail::new(&places, &Project("bench-0".to_owned()))
+    of(dir.join("state"), dir.join("root"), "bench-0")
+}
+
+fn of(state: impl Into<PathBuf>, root: impl Into<PathBuf>, project: &str) -> Mail {
+    let (state, root) = (state.into(), root.into());
+    let [data, config] = ["data", "config"].map(|name| state.join(name));
+    Mail::new(&Places { root, state, data, config }, &Project(project.to_owned()))
 }
 
 fn draft(to: Party, n: usize) -> Draft {
@@ -50,7 +61,7 @@ fn draft(to: Party, n: usize) -> Draft {
 /// Waits for the next event in `dir` by inotify alone, as the least that a program could do.
 fn floor(dir: &Path, n: usize) {
     use rustix::fs::inotify;
-    let dir: PathBuf = dir.join("floor");
+    let dir: PathBuf = dir.join("root/floor");
     file::make_dirs(&dir).unwrap();
     let (woken, wakes) = mpsc::channel();
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
@@ -60,6 +71,35 @@ fn floor(dir: &Path, n: usize) {
         begun.send(this_thread()).unwrap();
         let mut buffer = [0; 4096];
         while rustix::io::read(&watch, &mut buffer).is_ok() && woken.send(Instant::now()).is_ok() {}
+    });
+    let waiter = begins.recv().unwrap();
+    let bytes = vec![b'x'; 400];
+    for at in 0..n {
+        settle(&waiter);
+        let before = Instant::now();
+        file::post(&dir.join(at.to_string()), &bytes).unwrap();
+        let after = wakes.recv().unwrap();
+        println!("{}", after.duration_since(before).as_nanos());
+    }
+}
+
+/// One who waits by our watcher for a file that is posted, and nothing else.
+fn wake(dir: &Path, n: usize) {
+    let dir: PathBuf = dir.join("root/wake");
+    file::make_dirs(&dir).unwrap();
+    let (woken, wakes) = mpsc::channel();
+    let (begun, begins) = mpsc::channel();
+    let own = dir.clone();
+    std::thread::spawn(move || {
+        begun.send(this_thread()).unwrap();
+        let runtime = runtime::runtime().unwrap();
+        let (mut watch, dirs) = (Watch::new(), [own.clone()]);
+        for at in 0..n {
+            let next = own.join(at.to_string());
+            let look = || file::is_there(&next).map(|there| there.then_some(()));
+            runtime.block_on(watch.until(&dirs, None, look)).unwrap();
+            woken.send(Instant::now()).unwrap();
+        }
     });
     let waiter = begins.recv().unwrap();
     let bytes = vec![b'x'; 400];
@@ -114,23 +154,25 @@ fn settle(thread: &Path) {
     }
 }
 
-fn reader(dir: &Path, name: &Party) {
-    let (mail, runtime, me) = (mail(dir), runtime::runtime().unwrap(), process::me().unwrap());
+fn reader(mail: &Mail, name: &Party) {
+    let (runtime, me) = (runtime::runtime().unwrap(), process::me().unwrap());
     let mut bell = mail.listen(name);
     loop {
-        runtime.block_on(bell.rung(&mail, None)).unwrap();
+        runtime.block_on(bell.rung(mail, None)).unwrap();
         let ids: Vec<MailId> = mail.read(name, &me, 9).unwrap().iter().map(|g| g.envelope.id).collect();
         mail.ack(name, &ids, How::Said).unwrap();
     }
 }
 
-fn drip(dir: &Path, n: usize, seconds: usize) {
-    let mail = mail(dir);
+fn drip(mail: &Mail, names: &str, rate: u32, seconds: u32) {
+    let readers: Vec<Party> = names.split(',').map(|name| name.parse().unwrap()).collect();
     let mut next = clock::tick();
-    for at in 0..seconds {
-        let to = format!("reader-{}", at % n).parse().unwrap();
-        mail.send(&draft(to, at)).unwrap();
-        next += Duration::from_secs(1);
+    for (at, to) in (0..rate * seconds).zip(readers.iter().cycle()) {
+        let at = usize::try_from(at).unwrap();
+        mail.send(&draft(to.clone(), at)).unwrap();
+        next += Duration::from_secs(1) / rate;
         std::thread::sleep(next.saturating_duration_since(clock::tick()));
     }
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    println!("{}", used.tv_sec * 1_000_000_000 + used.tv_nsec);
 }

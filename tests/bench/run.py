@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures: run.py --base DIR --program FILE [--pairs N] [--large] [--json FILE] [--peer LINE]... [CASE...]
 
-DIR/bin holds the programs built from hello.rs, mark.c and claims.rs. A CASE is starts, list, claims, rest, resume, small, medium or large;
+DIR/bin holds the programs built from hello.rs, mark.c, claims.rs and mail.rs. A CASE is starts, list, claims, mail, rest, resume, small, medium or large;
 none: all of them. Exit code 1 if a target is missed."""
 import argparse
 import json
@@ -71,7 +71,7 @@ def machine(options):
 def number(value, unit):
     if value is None:
         return "-"
-    return f"{value:.2f}" if unit == "ms" and value < 100 else f"{value:.0f}"
+    return f"{value:.2f}" if unit in ("ms", "%") and value < 100 else f"{value:.0f}"
 
 
 COLUMNS = "{:<38} {:>10} {:>10} {:>6} {:>14} {:<7} {}"

@@ -23,6 +23,7 @@ class World:
         self.hello = str(self.base / "bin/hello")
         self.mark = str(self.base / "bin/mark")
         self.claims = str(self.base / "bin/claims")
+        self.mail = str(self.base / "bin/mail")
         self.fifo = str(self.base / "fifo")
         self.env = self._home("home", "root")
         self.empty = self._home("empty", "empty-root")
