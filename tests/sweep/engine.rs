@@ -106,6 +106,9 @@ fn deaths(case: &Case, played: &Played) -> Vec<Case> {
     all.into_iter().map(|death| Case { scenario, death }).collect()
 }
 
+/// After how many cases it is said how far it is: all of them take an hour.
+const TELL: usize = 250;
+
 /// What was found so far.
 #[derive(Default)]
 struct Results {
@@ -117,7 +120,10 @@ struct Results {
 impl Results {
     /// Counts a case, and says at once what is wrong with it.
     fn take(&self, case: &Case, played: &Played) {
-        self.played.fetch_add(1, Ordering::Relaxed);
+        let played_so_far = self.played.fetch_add(1, Ordering::Relaxed) + 1;
+        if played_so_far.is_multiple_of(TELL) {
+            println!("{played_so_far} cases played, the last one {}", case.name());
+        }
         self.missed.fetch_add(usize::from(!played.reached), Ordering::Relaxed);
         if played.violations.is_empty() {
             return;
