@@ -3,7 +3,8 @@
 use super::tasks::{Held, Hold, Listing, Tasks, last_entry};
 use super::{Result, leases, ready, worker};
 use crate::model::a2a::TaskState;
-use crate::model::ids::{Party, TaskId};
+use crate::model::ids::{Party, Project, TaskId};
+use crate::model::places::Places;
 use crate::model::work::{After, Holder, TaskEntry};
 use crate::rules::work::{Request, Verdict, decide};
 use crate::tools::{clock, file, lock};
@@ -57,7 +58,7 @@ impl Tasks {
     }
 
     /// Looks for holders that are gone if nobody did within the last second. What cannot be found out is for the next one.
-    pub(super) fn reap_if_due(&self) {
+    pub fn reap_if_due(&self) {
         if !self.looked.is_due() {
             return;
         }
@@ -211,4 +212,12 @@ impl Tasks {
         let by = holder.name.clone();
         self.write(held, &by, None, None, TaskEntry::Requeued { generation, after }).map(drop)
     }
+}
+/// Gives back what `party` has claimed, if the one who had that name is gone: whoever has it next is another one, and holds nothing of it.
+pub fn give_back(places: &Places, project: &Project, party: &Party) -> Result<()> {
+    let claimed = file::names(&places.copies(project).claimed_by(party))?;
+    if claimed.is_none_or(|claimed| claimed.is_empty()) {
+        return Ok(());
+    }
+    Tasks::open(places, project)?.reap().map(drop)
 }

@@ -4,6 +4,7 @@ use super::follow::interrupted;
 use super::print::Screen;
 use super::{args, exit};
 use crate::life::House;
+use crate::model::ids::Session;
 use crate::model::request;
 use crate::model::text::Shown;
 use crate::ops::{self, Result};
@@ -22,14 +23,17 @@ pub(super) fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut
     let code = if report.timed_out {
         exit::TIME
     } else {
-        exit::of_all(report.agents.iter().map(|agent| match exit::of_agent(agent) {
+        let known = report.agents.iter().map(|agent| match exit::of_agent(agent) {
             code if request.until.is_empty() => code,
             // It was where it should be, whatever became of it since.
             _ if !report.missed.contains(&agent.session) => exit::OK,
             // A good end is no success for who waited for something else.
             exit::OK => exit::FAILED,
             code => code,
-        }))
+        });
+        // One that has only a name, because who began to make it died, comes to no end.
+        let unknown = |name: &&Session| !report.agents.iter().any(|agent| agent.session == **name);
+        exit::of_all(known.chain(report.missed.iter().filter(unknown).map(|_| exit::FAILED)))
     };
     if json {
         screen.json(&report);
@@ -38,6 +42,9 @@ pub(super) fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut
             let why =
                 agent.failure.as_ref().map(|f| format!(" ({}): {}", f.class, f.message)).unwrap_or_default();
             screen.line(&Shown(&format!("{}  {}{why}", agent.session, agent.state)).to_string());
+        }
+        for name in report.missed.iter().filter(|name| !report.agents.iter().any(|a| a.session == **name)) {
+            screen.line(&format!("{name}  was never made whole. Remove it: ai_orch kill {name}"));
         }
     }
     Ok(code)

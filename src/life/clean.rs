@@ -6,13 +6,13 @@
 use super::{House, Result, fence, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{board, cleaned, mail};
+use crate::a2a::{board, cleaned, mail, reap};
 use crate::git::changes::NestedKind;
 use crate::git::remove::{self, BranchFate};
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt};
-use crate::model::ids::{AgentId, Session};
+use crate::model::ids::{AgentId, Party, Session};
 use crate::model::text::Shown;
 use crate::rules::clean::{Plan, Why, plan};
 use crate::tools::{file, lock, process};
@@ -367,6 +367,10 @@ fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
         board::remove(places, &named.project, &named.session, named.id)?;
         // As long as nobody else can have the name, who would read what was for this one.
         let left = mail::close_cleaned(places, &named.project, &named.session, named.id)?;
+        if let Err(error) = reap::give_back(places, &named.project, &Party::Worker(named.session.clone())) {
+            // Whoever gets the name asks again.
+            tracing::warn!(%error, "what it had claimed could not be given back");
+        }
         if left > 0 {
             let messages = if left == 1 { "message" } else { "messages" };
             notes.push(format!("{left} {messages} that it had not read: ai_orch msg dead"));

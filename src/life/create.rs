@@ -6,12 +6,12 @@
 use super::{House, Result, session};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
-use crate::a2a::{mail, names, root};
+use crate::a2a::{mail, names, reap, root};
 use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
 use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{AgentId, ContextId, RoleName, Session};
+use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
 use crate::model::request::ChildOf;
@@ -235,7 +235,10 @@ fn reserve(
         {
             continue;
         }
-        if let Err(error) = mail::clear_for(&settings.places, &project, &session) {
+        let party = Party::Worker(session.clone());
+        let cleared = mail::clear_for(&settings.places, &project, &session)
+            .and_then(|()| reap::give_back(&settings.places, &project, &party));
+        if let Err(error) = cleared {
             names::free(&settings.places, &session)?;
             return Err(error.into());
         }

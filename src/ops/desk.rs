@@ -70,6 +70,8 @@ pub fn find(office: &Office, text: &str) -> Result<TaskId> {
 
 /// The task that `text` stands for, to be looked at: one of the board, or an agent's own.
 pub fn look(office: &Office, text: &str) -> Result<Found> {
+    // What a dead one holds can be claimed: nobody is told that it is at work.
+    office.tasks.reap_if_due();
     Ok(match meant(office, text)? {
         Meant::Shared(id) => Found::Shared(Box::new(office.tasks.get(id)?)),
         Meant::Own(own) => Found::Own(own),
@@ -95,6 +97,7 @@ pub struct Listed {
 
 /// The tasks that `filter` takes, the agents' own among them.
 pub fn list(office: &Office, filter: &Filter) -> Result<Listed> {
+    office.tasks.reap_if_due();
     let shared = office.tasks.list(filter)?;
     let agents = own::all(office)?;
     let own = agents.tasks.into_iter().filter(|own| own::takes(filter, own));

@@ -245,25 +245,38 @@ fn pids() -> Result<Vec<i32>> {
 }
 
 /// The running processes that hold one of `variables` (`NAME=value`) in the environment they were started with, or
-/// belong to the session that `leader` leads. Processes of other users cannot be read and are not ours.
+/// belong to the session that `leader` leads or led. Processes of other users cannot be read and are not ours.
 pub fn belonging(variables: &[String], leader: Option<&ProcessId>) -> Result<Vec<ProcessId>> {
     let boot = boot()?;
-    // A session id is a pid: it means this session only while nobody older than its leader is in it.
-    let session = leader.filter(|l| l.boot == boot);
     let becoming = Instant::now() + BECOMING;
     let mut environ = vec![0; ENVIRON];
-    let mut found = Vec::new();
+    let mut seen = Vec::new();
     for pid in pids()? {
         let Some(s) = stat(pid)? else { continue };
-        if s.zombie {
-            continue;
-        }
-        let in_session = session.is_some_and(|l| s.session == l.pid && s.start >= l.start);
-        if in_session || environ_holds(pid, variables, becoming, &mut environ)? {
-            found.push(ProcessId { pid, start: s.start, boot: boot.clone() });
-        }
+        let marked = !s.zombie && environ_holds(pid, variables, becoming, &mut environ)?;
+        seen.push(Seen { pid, stat: s, marked });
     }
-    Ok(found)
+    let session = leader.filter(|l| l.boot == boot && is_its_session(&seen, l)).map(|l| l.pid);
+    let ours = |one: &&Seen| !one.stat.zombie && (one.marked || session == Some(one.stat.session));
+    let id = |one: &Seen| ProcessId { pid: one.pid, start: one.stat.start, boot: boot.clone() };
+    Ok(seen.iter().filter(ours).map(id).collect())
+}
+
+/// A process, in a list of all.
+struct Seen {
+    pid: i32,
+    stat: Stat,
+    /// Whether it holds a mark.
+    marked: bool,
+}
+
+/// Whether the session with the number of `leader` is the one that it led. The kernel gives a pid away again only when nobody is left in
+/// the session of that number; then it may be a stranger's. What proves that it is ours is the leader, or a mark in it.
+fn is_its_session(seen: &[Seen], leader: &ProcessId) -> bool {
+    match seen.iter().find(|one| one.pid == leader.pid) {
+        Some(there) => there.stat.start == leader.start,
+        None => seen.iter().any(|one| one.marked && one.stat.session == leader.pid),
+    }
 }
 
 /// Whether the environment of `pid` holds one of `variables`. While a process becomes another program it has none, and neither has one that
@@ -588,6 +601,27 @@ mod tests {
         ended.wait().unwrap();
         drop(running.stdin.take());
         running.wait().unwrap();
+    }
+
+    #[test]
+    fn a_session_whose_number_was_given_away_again_is_nobodys_of_ours() {
+        let leader = ProcessId { pid: 30, start: 100, boot: "b".into() };
+        let one = |pid, start, session, marked| {
+            let stat = Stat { zombie: false, parent: 1, group: pid, session, start, bare: false };
+            Seen { pid, stat, marked }
+        };
+        for (seen, is) in [
+            (vec![one(30, 100, 30, true), one(31, 101, 30, false)], true),
+            (vec![one(30, 100, 30, false)], true),
+            (vec![one(30, 500, 30, false), one(31, 501, 30, false)], false),
+            // It has ended: who is left of its session, or who is there by now?
+            (vec![one(31, 101, 30, true), one(32, 102, 30, false)], true),
+            (vec![one(31, 501, 30, false)], false),
+            (vec![one(31, 501, 30, false), one(40, 102, 40, true)], false),
+            (vec![], false),
+        ] {
+            assert_eq!(is_its_session(&seen, &leader), is);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What becomes of mail whose reader is cleaned: it dies with its reader, is nobody else's, and comes back with it.
+//! What becomes of mail and claims whose owner is cleaned: they are nobody else's, and mail comes back with its reader.
 
 use crate::house::{House, eventually};
 use serde_json::Value;
@@ -195,4 +195,59 @@ fn an_undo_that_dies_loses_no_letter_and_doubles_none() {
         assert_eq!(waiting(&house, "a"), ["hello", "look at this"], "{n}");
         assert_eq!(dead(&house).len(), 2, "{n}");
     }
+}
+
+#[test]
+fn whoever_gets_the_name_of_a_cleaned_agent_holds_nothing_of_what_that_one_had_claimed() {
+    let house = House::new();
+    let id = house.ok(["task", "create", "job"]).trim().to_owned();
+    let claimed = house.path("claimed");
+    let claims = format!("ai_orch task claim && touch '{}'; sleep 1000", claimed.display());
+    house.start(["--agent-cli", "sh", "--name", "a", &claims]);
+    eventually("it has claimed", || claimed.exists().then_some(()));
+    let state = || json(&house, &["task", "show", &id])["task"]["status"]["state"].clone();
+    assert_eq!(state(), "TASK_STATE_WORKING");
+    house.ok(["kill", "a"]);
+    eventually("nobody is said to be at work on it", || (state() == "TASK_STATE_SUBMITTED").then_some(()));
+    house.ok(["clean", "a"]);
+    let completes = format!("ai_orch task complete {id} mine; echo $? > code");
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", &completes]);
+    assert_ne!(house.git(&["show", "ai_orch/a:code"]), "0");
+    assert_eq!(state(), "TASK_STATE_SUBMITTED");
+}
+
+#[test]
+fn an_agent_that_is_cleaned_while_it_holds_a_task_gives_it_back_before_its_name() {
+    let house = House::new();
+    let id = house.ok(["task", "create", "job"]).trim().to_owned();
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", "ai_orch task claim"]);
+    house.ok(["clean", "a"]);
+    let done =
+        format!("ai_orch task complete {id} mine; echo $? > code; ai_orch task claim; echo $? >> code");
+    house.ok(["run", "--agent-cli", "sh", "--name", "a", &done]);
+    let codes = house.git(&["show", "ai_orch/a:code"]);
+    assert!(!codes.starts_with('0') && codes.ends_with("\n0"), "not its own, and to be claimed: {codes}");
+}
+
+#[test]
+fn nobody_waits_with_success_for_an_agent_that_has_only_a_name() {
+    let house = House::new();
+    let log = house.path("points");
+    let run = ["run", "--agent-cli", "sh", "--name", "a", "true"];
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let points = fs::read_to_string(log).unwrap();
+    let begun =
+        points.lines().find(|l| l.starts_with("run ") && l.ends_with("before journal created")).unwrap();
+    let at = format!("run:{}", begun.split(' ').nth(2).unwrap());
+    let run = ["run", "--detach", "--agent-cli", "sh", "--name", "b", "true"];
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH", at).run().code, 137);
+    // As it is if it dies while it writes that.
+    fs::write(house.record("b").join("journal"), "").unwrap();
+    for words in [&["wait", "b"][..], &["wait", "b", "--until", "done"], &["wait", "b", "--json"]] {
+        assert_eq!(house.orch(words).run().code, 1, "{words:?}");
+    }
+    assert_eq!(house.orch(["wait", "a", "b"]).run().code, 3);
+    let told = house.orch(["wait", "b"]).run();
+    assert!(told.stdout.contains("ai_orch kill b"), "{told}");
+    house.ok(["kill", "b"]);
 }
