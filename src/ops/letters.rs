@@ -143,9 +143,9 @@ fn unusable(error: impl std::fmt::Display) -> Error {
 fn id(text: Option<&str>) -> Result<Option<MailId>> {
     let parse = |text: &str| {
         let wrong = || format!("'{}' is no id of a message", crate::model::text::Shown(text));
-        text.parse::<Uuid>()
-            .map(MailId)
-            .map_err(|_| Error::usage(wrong(), "take the id that read_inbox gave"))
+        text.parse::<Uuid>().map(MailId).map_err(|_| {
+            Error::usage(wrong(), "take the id that the message was read with: ai_orch msg read --json")
+        })
     };
     text.map(parse).transpose()
 }
