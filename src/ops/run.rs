@@ -42,6 +42,11 @@ pub fn run(house: &House, request: &Run) -> Result<Started> {
 
 /// The same, for whoever may start it. The agent gets `environment`, and what the request adds to it.
 pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> Result<Started> {
+    if request.validate.as_ref().is_some_and(|command| command.trim().is_empty()) {
+        // A shell is content with nothing, and the task would count as validated.
+        let hint = "for example: --validate 'cargo test'; or leave it out";
+        return Err(Error::usage("--validate has no command", hint));
+    }
     if request.task.trim().is_empty() {
         return Err(Error::usage("the task is empty", "ai_orch run 'what to do'"));
     }

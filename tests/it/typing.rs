@@ -184,6 +184,12 @@ fn every_mistake_is_answered_with_the_thing_and_the_next_step() {
         (run(&["--agent-cli", "claude,,sh"]), 2, "--agent-cli", "for example: --agent-cli claude,codex"),
         (run(&["--agent-cli"]), 2, "--agent-cli", ""),
         (
+            run(&["--agent-cli", "sh", "--validate", ""]),
+            2,
+            "--validate has no command",
+            "--validate 'cargo test'",
+        ),
+        (
             run(&["--agent-cli", "plain", "--model", "x"]),
             2,
             "plain takes no model",
