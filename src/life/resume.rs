@@ -148,6 +148,14 @@ fn ready_worktree(house: &House, pen: &mut Pen, record: &Record) -> Result<Optio
     }
     match worktree(&pen.agent) {
         None => finish_creation(house, pen).map(|()| None),
+        // Its creator died while it took that back. Nobody has worked there.
+        Some(there)
+            if !pen.agent.was_kept
+                && file::ownership(&there.path)?.is_some()
+                && git::worktree::linked(&there).is_err() =>
+        {
+            finish_creation(house, pen).map(|()| None)
+        }
         Some(gone) if file::ownership(&gone.path)?.is_none() => bring_back(house, pen, record, &gone),
         Some(there) => Ok(git::worktree::linked(&there).map(|()| None)?),
     }

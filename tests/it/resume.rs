@@ -416,3 +416,21 @@ fn a_brief_says_of_what_was_done_that_it_was_done() {
     let brief = house.git(&["show", "ai_orch/a:brief.txt"]);
     assert!(brief.contains("sh did what it was asked") && !brief.contains("validation"), "{brief}");
 }
+
+#[test]
+fn an_agent_whose_creator_died_while_it_took_the_worktree_back_is_made_again() {
+    let run = ["run", "--detach", "--agent-cli", "sh", "--name", "b", "echo x > x.txt"];
+    let before = House::new();
+    let log = before.path("points");
+    assert_eq!(before.orch(run).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let points = std::fs::read_to_string(log).unwrap();
+    let house = House::new();
+    let made = points.lines().find(|l| l.starts_with("run ") && l.contains("after journal worktree_made"));
+    let at = format!("run:{}", made.unwrap().split(' ').nth(2).unwrap());
+    assert_eq!(house.orch(run).env("AI_ORCH_CRASH", at).run().code, 137);
+    let worktree = house.listed("b")["worktree"].as_str().unwrap().to_owned();
+    std::fs::remove_file(std::path::Path::new(&worktree).join(".git")).unwrap();
+    house.ok(["resume", "b"]);
+    house.ok(["wait", "b"]);
+    assert_eq!(house.git(&["show", "ai_orch/b:x.txt"]).trim(), "x");
+}
