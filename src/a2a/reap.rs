@@ -213,6 +213,7 @@ impl Tasks {
         self.write(held, &by, None, None, TaskEntry::Requeued { generation, after }).map(drop)
     }
 }
+
 /// Gives back what `party` has claimed, if the one who had that name is gone: whoever has it next is another one, and holds nothing of it.
 pub fn give_back(places: &Places, project: &Project, party: &Party) -> Result<()> {
     let claimed = file::names(&places.copies(project).claimed_by(party))?;

@@ -20,6 +20,9 @@ pub(super) fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut
         }
     })?;
     let Some(report) = report else { return Ok(code.get()) };
+    // Who has only a name, because who began to make it died, comes to no end.
+    let unknown = |name: &&Session| !report.agents.iter().any(|agent| agent.session == **name);
+    let unknown: Vec<&Session> = report.missed.iter().filter(unknown).collect();
     let code = if report.timed_out {
         exit::TIME
     } else {
@@ -31,9 +34,7 @@ pub(super) fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut
             exit::OK => exit::FAILED,
             code => code,
         });
-        // One that has only a name, because who began to make it died, comes to no end.
-        let unknown = |name: &&Session| !report.agents.iter().any(|agent| agent.session == **name);
-        exit::of_all(known.chain(report.missed.iter().filter(unknown).map(|_| exit::FAILED)))
+        exit::of_all(known.chain(unknown.iter().map(|_| exit::FAILED)))
     };
     if json {
         screen.json(&report);
@@ -43,7 +44,7 @@ pub(super) fn wait_for(house: &House, wait: args::Wait, json: bool, screen: &mut
                 agent.failure.as_ref().map(|f| format!(" ({}): {}", f.class, f.message)).unwrap_or_default();
             screen.line(&Shown(&format!("{}  {}{why}", agent.session, agent.state)).to_string());
         }
-        for name in report.missed.iter().filter(|name| !report.agents.iter().any(|a| a.session == **name)) {
+        for name in unknown {
             screen.line(&format!("{name}  was never made whole. Remove it: ai_orch kill {name}"));
         }
     }

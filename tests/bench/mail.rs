@@ -72,6 +72,11 @@ fn floor(dir: &Path, n: usize) {
         let mut buffer = [0; 4096];
         while rustix::io::read(&watch, &mut buffer).is_ok() && woken.send(Instant::now()).is_ok() {}
     });
+    tell(&dir, n, &begins, &wakes);
+}
+
+/// Posts `n` files in `dir`, each when the one who waits for it is at rest, and prints how long its wake took.
+fn tell(dir: &Path, n: usize, begins: &mpsc::Receiver<PathBuf>, wakes: &mpsc::Receiver<Instant>) {
     let waiter = begins.recv().unwrap();
     let bytes = vec![b'x'; 400];
     for at in 0..n {
@@ -101,15 +106,7 @@ fn wake(dir: &Path, n: usize) {
             woken.send(Instant::now()).unwrap();
         }
     });
-    let waiter = begins.recv().unwrap();
-    let bytes = vec![b'x'; 400];
-    for at in 0..n {
-        settle(&waiter);
-        let before = Instant::now();
-        file::post(&dir.join(at.to_string()), &bytes).unwrap();
-        let after = wakes.recv().unwrap();
-        println!("{}", after.duration_since(before).as_nanos());
-    }
+    tell(&dir, n, &begins, &wakes);
 }
 
 fn send(dir: &Path, n: usize) {

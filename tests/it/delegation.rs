@@ -300,6 +300,13 @@ fn stopped_in_a_start(house: &House, n: u32) {
     });
 }
 
+/// Kills the keeper of the lead with -9.
+fn kill_keeper(house: &House) {
+    let evidence = house.show("lead")["evidence"].to_string();
+    let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+}
+
 /// Whether the child of a lead that was killed is there. What there is of it is told truly, or there is nothing.
 fn child_after_the_kill(house: &House, what: &str) -> bool {
     assert_eq!(house.listed("lead")["state"], "killed", "{what}");
@@ -326,13 +333,7 @@ fn child_after_the_kill(house: &House, what: &str) -> bool {
 
 #[test]
 fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
-    let log = {
-        let house = House::new();
-        let log = house.path("points");
-        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
-        assert_eq!(run.env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
-        fs::read_to_string(log).unwrap()
-    };
+    let log = points();
     let (mut there, mut never) = (0, 0);
     let mut count = |is_there: bool| if is_there { there += 1 } else { never += 1 };
     for what in [
@@ -355,9 +356,7 @@ fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
     for what in ["link names/child", "after journal created", "after journal worktree_made"] {
         let house = House::new();
         stopped_in_a_start(&house, point(&log, "spawn", what));
-        let evidence = house.show("lead")["evidence"].to_string();
-        let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
-        assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        kill_keeper(&house);
         house.ok(["kill", "lead"]);
         assert!(!child_after_the_kill(&house, what), "{what}");
     }
@@ -380,21 +379,13 @@ fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
 
 #[test]
 fn a_kill_of_the_parent_that_is_cut_off_is_gone_on_with() {
-    let log = {
-        let house = House::new();
-        let log = house.path("points");
-        let run = house.orch(["run", "--agent-cli", "sh", "--name", "lead", "--may-start", "1", ASKS]);
-        assert_eq!(run.env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
-        fs::read_to_string(log).unwrap()
-    };
+    let log = points();
     let n = point(&log, "spawn", "after journal worktree_made");
     // The keeper is dead, so it is the verb that takes the child back, and dies at each step of that.
     let interrupted = || {
         let house = House::new();
         stopped_in_a_start(&house, n);
-        let evidence = house.show("lead")["evidence"].to_string();
-        let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0.to_owned();
-        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        kill_keeper(&house);
         house
     };
     let house = interrupted();
