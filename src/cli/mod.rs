@@ -246,8 +246,8 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
             Ok(if report.ok { exit::OK } else { exit::ENVIRONMENT })
         }
         Verb::Guide(asked) => {
-            let text = if asked.skill { ops::guide::skill() } else { ops::guide::guide(house)? };
-            screen.line(text.trim_end());
+            let report = ops::guide::guide(house, asked.skill)?;
+            screen.answer(json, &report, |screen, report| screen.line(report.guide.trim_end()));
             Ok(exit::OK)
         }
         Verb::Mcp => crate::mcp::serve(house).map(|()| exit::OK),

@@ -613,6 +613,15 @@ pub struct DoctorReport {
     pub checks: Vec<Check>,
 }
 
+/// `guide --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuideReport {
+    /// The version of this shape.
+    pub v: u32,
+    /// The text, as Markdown.
+    pub guide: String,
+}
+
 /// What an error says, inside other shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {

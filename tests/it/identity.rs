@@ -97,7 +97,9 @@ fn a_token_is_good_for_one_keeper_only() {
     assert_ne!(first, second);
     let done = call(&first, &["guide"]);
     assert!(done.code == 8 && done.stderr.contains("not the token"), "{done}");
-    assert_eq!(call(&second, &["guide"]).code, 0);
+    let done = call(&second, &["guide", "--json"]);
+    let guide = done.json()["guide"].as_str().unwrap().to_owned();
+    assert_eq!((done.code, call(&second, &["guide"]).stdout), (0, guide), "{done}");
     let half: String =
         second.lines().filter(|line| !line.starts_with("AI_ORCH_TOKEN")).collect::<Vec<_>>().join("\n");
     assert_eq!(call(&half, &["kill", "one"]).code, 8, "a name without a token");

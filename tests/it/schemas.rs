@@ -8,8 +8,8 @@ use ai_orch::model::a2a::AgentCard;
 use ai_orch::model::feed::EventLine;
 use ai_orch::model::mail::MailRecord;
 use ai_orch::model::report::{
-    AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, KillsReport, ListReport, LogLine,
-    ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
+    AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, GuideReport, KillsReport, ListReport,
+    LogLine, ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
 };
 use ai_orch::model::reservation::ReservationRecord;
 use ai_orch::model::together::{
@@ -27,7 +27,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 31] {
+fn schemas() -> [(&'static str, Value); 32] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -36,6 +36,7 @@ fn schemas() -> [(&'static str, Value); 31] {
         ("doctor", schema::<DoctorReport>()),
         ("error", schema::<ErrorReport>()),
         ("events", schema::<EventLine>()),
+        ("guide", schema::<GuideReport>()),
         ("kill", schema::<KillsReport>()),
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
