@@ -4,9 +4,9 @@
 //!
 //! The process is this test program once more, with only [`actor`] run in it.
 
+use crate::actor::{self, Actor, Death};
 use crate::dice::Dice;
-use crate::option;
-use crate::syscalls::{self, Injection};
+use crate::{option, syscalls};
 use ai_orch::a2a::feed::Follower;
 use ai_orch::a2a::mail::Mail;
 use ai_orch::model::a2a::{Message, Role};
@@ -15,15 +15,16 @@ use ai_orch::model::ids::{Party, ProcessId, Project};
 use ai_orch::model::mail::{Draft, Given, How, Inbox, MailId, MailRecord, Receipt};
 use ai_orch::model::places::Places;
 use ai_orch::rules::mail as rules;
-use ai_orch::tools::{crash, journal, process};
+use ai_orch::tools::{journal, process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What can be done, and died over.
 const ACTS: [&str; 9] = ["send", "again", "first", "read", "wiped", "ack", "bury", "anew", "mend"];
 const LONG: usize = 60_000;
+const ACTOR: Actor = Actor { test: "mail::actor", role: "mail" };
 
 /// A world of mail, and what its readers had before.
 struct World {
@@ -102,12 +103,8 @@ fn prepared(dir: &Path) -> World {
 /// Does one thing, and tells what came of it: `receipt`, `given`, `acked` or `failed` and what.
 #[test]
 fn actor() {
-    let (Some(act), Some(dir)) = (option("MAIL_ACT"), option("MAIL_DIR")) else { return };
-    crash::role("mail");
-    if option("MAIL_WARM").is_some() {
-        warm_up();
-    }
-    let world = World { dir: dir.into() };
+    let Some((act, dir)) = actor::asked(ACTOR.role) else { return };
+    let world = World { dir };
     let mail = world.mail();
     let (b, big) = (party("b"), party("big"));
     let sent = |receipts: Vec<Receipt>| {
@@ -162,64 +159,6 @@ fn actor() {
         Ok(lines) => lines.iter().for_each(|line| println!("\n{line}")),
         Err(error) => println!("\nfailed {}", error.code()),
     }
-}
-
-/// How many calls of each name an actor makes beforehand, if its calls are counted.
-pub const WARM: u32 = 100;
-
-/// Makes more calls of each name than the main thread of a test program ever does: strace counts for each thread, and what it
-/// does at the k-th call of ours must not meet the k-th of that one.
-pub fn warm_up() {
-    use std::os::unix::fs::FileExt;
-    let nowhere = Path::new("/nowhere/at/all");
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
-    for _ in 0..WARM {
-        drop(fs::File::open(nowhere));
-        drop(std::io::Read::read(&mut &null, &mut [0; 8]));
-        drop(std::io::Write::write(&mut &null, b"x"));
-        drop(null.write_at(b"x", 0));
-        drop((null.sync_all(), null.sync_data(), null.set_len(0)));
-        drop(null.lock());
-        drop((fs::rename(nowhere, nowhere), fs::remove_file(nowhere), fs::create_dir("/")));
-    }
-}
-
-/// How the actor is made to die.
-#[derive(Clone)]
-enum Death {
-    /// Not at all.
-    Never,
-    /// Not at all: to learn its crash points.
-    Noted,
-    /// Not at all: to learn its system calls.
-    Listed,
-    Point(u32),
-    Call(Injection),
-}
-
-/// The actor at work on `act`: what it tells.
-fn command(world: &World, act: &str, death: &Death) -> Command {
-    let trace = world.dir.join("trace");
-    let words = match death {
-        Death::Call(injection) => injection.words(&trace),
-        Death::Listed => Injection::listing(&trace),
-        Death::Never | Death::Noted | Death::Point(_) => Vec::new(),
-    };
-    let me = std::env::current_exe().unwrap();
-    let mut command = if words.is_empty() { Command::new(&me) } else { Command::new("strace") };
-    if !words.is_empty() {
-        // A test runs on a thread of its own, and each has its own list.
-        command.arg("-ff").args(words).arg(&me).env("SWEEP_MAIL_WARM", "yes");
-    }
-    command.args(["--exact", "mail::actor", "--nocapture", "--test-threads=1"]);
-    command.env("SWEEP_MAIL_ACT", act).env("SWEEP_MAIL_DIR", &world.dir);
-    match death {
-        Death::Point(n) => drop(command.env("AI_ORCH_CRASH", format!("mail:{n}"))),
-        Death::Noted => drop(command.env("AI_ORCH_CRASH_LOG", world.dir.join("points"))),
-        Death::Never | Death::Call(_) | Death::Listed => {}
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// What an actor told, by its first words.
@@ -307,7 +246,7 @@ fn settle(world: &World, case: &str) {
 fn play(base: &World, before: &BTreeMap<String, Inbox>, act: &str, death: &Death, name: &str) -> bool {
     let dir = tempfile::Builder::new().prefix("orch").tempdir().unwrap();
     let world = staged(base, act, &dir.path().join("w"));
-    let output = command(&world, act, death).output().unwrap();
+    let output = ACTOR.command(&world.dir, act, death).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let case = format!("{act}:{name}");
     assert!(!text.contains("panicked"), "{case}: {text}");
@@ -319,7 +258,7 @@ fn play(base: &World, before: &BTreeMap<String, Inbox>, act: &str, death: &Death
     if matches!(death, Death::Point(_)) {
         announced(&world, &first, &case);
     }
-    let again = command(&world, act, &Death::Never).output().unwrap();
+    let again = ACTOR.command(&world.dir, act, &Death::Never).output().unwrap();
     let second = told(&again.stdout);
     assert!(
         again.status.success() && !second.contains_key("failed"),
@@ -327,11 +266,7 @@ fn play(base: &World, before: &BTreeMap<String, Inbox>, act: &str, death: &Death
     );
     check(&world, before, &second, &case);
     settle(&world, &case);
-    let trace = traces(&world.dir).concat();
-    match death {
-        Death::Call(_) => trace.contains("(INJECTED)") || trace.contains("killed by SIGKILL"),
-        _ => !output.status.success(),
-    }
+    death.came(&output, &world.dir)
 }
 
 /// A world like `base`, in which `act` can be done.
@@ -351,13 +286,6 @@ fn damage(world: &World) {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("\"taken\"", "\"TAKEN\"", 1)).unwrap();
     assert!(journal::read::<MailRecord>(&path).unwrap_err().is_damage());
-}
-
-/// What strace wrote down, of each thread.
-pub fn traces(dir: &Path) -> Vec<String> {
-    let files = fs::read_dir(dir).unwrap().flatten();
-    let traces = files.filter(|file| file.file_name().to_str().unwrap().starts_with("trace."));
-    traces.map(|file| fs::read_to_string(file.path()).unwrap()).collect()
 }
 
 /// Everything that a sender was told of is in the feed.
@@ -380,31 +308,13 @@ pub fn sweep(calls: bool) {
     let before: BTreeMap<String, Inbox> =
         ["b", "big"].map(|name| (name.to_owned(), base.inbox(name).1)).into_iter().collect();
     let calls = calls && syscalls::can_trace();
-    let (mut played, mut missed) = (0, 0);
-    for act in ACTS {
-        let mut deaths: Vec<(Death, String)> = Vec::new();
-        let world = staged(&base, act, &dir.path().join(format!("{act}-0")));
-        assert!(command(&world, act, &Death::Noted).output().unwrap().status.success(), "{act}");
-        let points = fs::read_to_string(world.dir.join("points")).unwrap().lines().count();
+    let find = |act: &'static str| {
+        let world = |suffix: &str| staged(&base, act, &dir.path().join(format!("{act}-{suffix}"))).dir;
+        let points = ACTOR.points(&world("noted"), act);
         assert!(points >= 2, "{act} passes points");
-        deaths.extend((1..=u32::try_from(points).unwrap()).map(|n| (Death::Point(n), n.to_string())));
-        if calls {
-            let world = staged(&base, act, &dir.path().join(format!("{act}-traced")));
-            assert!(command(&world, act, &Death::Listed).output().unwrap().status.success(), "{act}");
-            let all = traces(&world.dir).into_iter().flat_map(|trace| syscalls::injections(&trace, None));
-            deaths.extend(all.filter(|i| i.k > WARM).map(|i| {
-                let name = format!("{i} {}", i.what);
-                (Death::Call(i), name)
-            }));
-        }
-        println!("mail: {act}: {} deaths", deaths.len());
-        for (death, name) in deaths {
-            let reached = play(&base, &before, act, &death, &name);
-            (played, missed) = (played + 1, missed + usize::from(!reached));
-        }
-    }
-    println!("mail: {played} cases, {missed} did not come to their point");
-    assert!(missed * 10 <= played, "most deaths happen");
+        (points, if calls { ACTOR.calls(&world("listed"), act) } else { Vec::new() })
+    };
+    actor::sweep("mail", &ACTS, find, |act, death, case| play(&base, &before, act, death, case));
 }
 
 #[test]
@@ -425,7 +335,7 @@ fn many_who_die_at_random_lose_nothing_and_send_nothing_twice() {
             .chain(["reader".to_owned(), "reader".to_owned()])
             .map(|act| {
                 let death = Death::Point(u32::try_from(dice.between(1, 90)).unwrap());
-                command(&world, &act, &death).spawn().unwrap()
+                ACTOR.command(&world.dir, &act, &death).spawn().unwrap()
             })
             .collect();
         for child in running {

@@ -14,6 +14,7 @@
     reason = "tests prepare the world and look at it from outside; a test that fails panics"
 )]
 
+mod actor;
 mod case;
 mod check;
 mod dice;

@@ -4,10 +4,9 @@
 //!
 //! The process is this test program once more, with only [`actor`] run in it.
 
+use crate::actor::{self, Actor, Death};
 use crate::dice::Dice;
-use crate::mail::{WARM, traces, warm_up};
-use crate::option;
-use crate::syscalls::{self, Injection};
+use crate::{option, syscalls};
 use ai_orch::a2a::feed::Follower;
 use ai_orch::a2a::reservations::Reservations;
 use ai_orch::a2a::tasks::By;
@@ -19,17 +18,18 @@ use ai_orch::model::places::Places;
 use ai_orch::model::reservation::{Reservation, ReservationEntry, ReservationRecord};
 use ai_orch::rules::glob::overlap;
 use ai_orch::rules::reservations::{self as rules, Wish};
-use ai_orch::tools::{crash, journal};
+use ai_orch::tools::journal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What can be done, and died over.
 const ACTS: [&str; 10] =
     ["first", "reserve", "share", "again", "release", "everything", "taken", "torn", "full", "damaged"];
 /// A reason, so long that a journal is soon to be written anew.
 const LONG: usize = 1000;
+const ACTOR: Actor = Actor { test: "reservations::actor", role: "reserve" };
 /// What a journal holds that is to be written anew with the next record, in bytes.
 const NEARLY: usize = (256 << 10) - 50;
 
@@ -208,52 +208,10 @@ fn take(all: &Reservations, name: &str, seed: u64) -> Vec<String> {
 /// No test by itself: what the others start as a process of its own.
 #[test]
 fn actor() {
-    let (Some(act), Some(dir)) = (option("RESERVE_ACT"), option("RESERVE_DIR")) else { return };
-    crash::role("reserve");
-    if option("RESERVE_WARM").is_some() {
-        warm_up();
-    }
-    for line in run(&World { dir: dir.into() }, &act) {
+    let Some((act, dir)) = actor::asked(ACTOR.role) else { return };
+    for line in run(&World { dir }, &act) {
         println!("\n{line}");
     }
-}
-
-/// How the actor is made to die.
-#[derive(Clone)]
-enum Death {
-    /// Not at all.
-    Never,
-    /// Not at all: to learn its crash points.
-    Noted,
-    /// Not at all: to learn its system calls.
-    Listed,
-    Point(u32),
-    Call(Injection),
-}
-
-/// The actor at work on `act`.
-fn command(world: &World, act: &str, death: &Death) -> Command {
-    let trace = world.dir.join("trace");
-    let words = match death {
-        Death::Call(injection) => injection.words(&trace),
-        Death::Listed => Injection::listing(&trace),
-        Death::Never | Death::Noted | Death::Point(_) => Vec::new(),
-    };
-    let me = std::env::current_exe().unwrap();
-    let mut command = if words.is_empty() { Command::new(&me) } else { Command::new("strace") };
-    if !words.is_empty() {
-        // A test runs on a thread of its own, and each has its own list.
-        command.arg("-ff").args(words).arg(&me).env("SWEEP_RESERVE_WARM", "yes");
-    }
-    command.args(["--exact", "reservations::actor", "--nocapture", "--test-threads=1"]);
-    command.env("SWEEP_RESERVE_ACT", act).env("SWEEP_RESERVE_DIR", &world.dir);
-    match death {
-        Death::Point(n) => drop(command.env("AI_ORCH_CRASH", format!("reserve:{n}"))),
-        Death::Noted => drop(command.env("AI_ORCH_CRASH_LOG", world.dir.join("points"))),
-        Death::Never | Death::Call(_) | Death::Listed => {}
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// What an actor told: the first words of its lines, with the rest.
@@ -331,7 +289,7 @@ fn play(staged: &World, before: &BTreeSet<String>, act: &str, death: &Death, nam
     let dir = tempfile::Builder::new().prefix("orch").tempdir().unwrap();
     let world = staged.copy_to(&dir.path().join("w"));
     let damaged = act == "damaged";
-    let output = command(&world, act, death).output().unwrap();
+    let output = ACTOR.command(&world.dir, act, death).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!text.contains("panicked"), "{case}: {text}");
     let first = told(&output.stdout);
@@ -342,7 +300,7 @@ fn play(staged: &World, before: &BTreeSet<String>, act: &str, death: &Death, nam
     if matches!(death, Death::Point(_)) {
         announced(&world, &first, &case);
     }
-    let again = command(&world, act, &Death::Never).output().unwrap();
+    let again = ACTOR.command(&world.dir, act, &Death::Never).output().unwrap();
     let second = told(&again.stdout);
     let wanted = if act == "taken" { "taken" } else { "" };
     let well = second.iter().all(|(what, _)| what != "failed" && (what == "taken") == (wanted == "taken"));
@@ -356,11 +314,7 @@ fn play(staged: &World, before: &BTreeSet<String>, act: &str, death: &Death, nam
     assert!(second.starts_with(&first), "{case}: first {first:?}, then {second:?}");
     let length = fs::metadata(world.journal()).map_or(0, |journal| journal.len());
     assert!(act != "full" || length < NEARLY as u64, "{case}: it was not written anew: {length} bytes");
-    let trace = traces(&world.dir).concat();
-    match death {
-        Death::Call(_) => trace.contains("(INJECTED)") || trace.contains("killed by SIGKILL"),
-        _ => !output.status.success(),
-    }
+    death.came(&output, &world.dir)
 }
 
 /// Whatever somebody was told of is in the feed.
@@ -377,34 +331,25 @@ pub fn sweep(calls: bool) {
     let dir = tempfile::Builder::new().prefix("orch").tempdir().unwrap();
     let base = prepared(&dir.path().join("base"));
     let calls = calls && syscalls::can_trace();
-    let (mut played, mut missed) = (0, 0);
-    for act in ACTS {
-        let mut deaths: Vec<(Death, String)> = Vec::new();
-        let staged = stage(&base, act, &dir.path().join(act));
-        // What is damaged cannot be listed.
-        let before = held(&if act == "damaged" { &base } else { &staged }.open());
-        let world = staged.copy_to(&dir.path().join(format!("{act}-0")));
-        assert!(command(&world, act, &Death::Noted).output().unwrap().status.success(), "{act}");
-        let points = fs::read_to_string(world.dir.join("points")).unwrap_or_default().lines().count();
+    let worlds: BTreeMap<&str, (World, BTreeSet<String>)> = ACTS
+        .into_iter()
+        .map(|act| {
+            let staged = stage(&base, act, &dir.path().join(act));
+            // What is damaged cannot be listed.
+            let before = held(&if act == "damaged" { &base } else { &staged }.open());
+            (act, (staged, before))
+        })
+        .collect();
+    let find = |act: &'static str| {
+        let world = |suffix: &str| worlds[act].0.copy_to(&dir.path().join(format!("{act}-{suffix}"))).dir;
+        let points = ACTOR.points(&world("noted"), act);
         assert!(points >= 2 || act == "taken", "{act} passes points");
-        deaths.extend((1..=u32::try_from(points).unwrap()).map(|n| (Death::Point(n), n.to_string())));
-        if calls {
-            let world = staged.copy_to(&dir.path().join(format!("{act}-traced")));
-            assert!(command(&world, act, &Death::Listed).output().unwrap().status.success(), "{act}");
-            let all = traces(&world.dir).into_iter().flat_map(|trace| syscalls::injections(&trace, None));
-            deaths.extend(all.filter(|i| i.k > WARM).map(|i| {
-                let name = format!("{i} {}", i.what);
-                (Death::Call(i), name)
-            }));
-        }
-        println!("reservations: {act}: {} deaths", deaths.len());
-        for (death, name) in deaths {
-            let reached = play(&staged, &before, act, &death, &name);
-            (played, missed) = (played + 1, missed + usize::from(!reached));
-        }
-    }
-    println!("reservations: {played} cases, {missed} did not come to their point");
-    assert!(missed * 10 <= played, "most deaths happen");
+        (points, if calls { ACTOR.calls(&world("listed"), act) } else { Vec::new() })
+    };
+    actor::sweep("reservations", &ACTS, find, |act, death, case| {
+        let (staged, before) = &worlds[act];
+        play(staged, before, act, death, case)
+    });
 }
 
 #[test]
@@ -423,7 +368,7 @@ fn many_who_die_at_random_never_have_the_same_alone() {
         let running: Vec<_> = takers
             .map(|(name, seed)| {
                 let death = Death::Point(u32::try_from(dice.between(1, 60)).unwrap());
-                command(&world, &format!("taker {name} {seed}"), &death).spawn().unwrap()
+                ACTOR.command(&world.dir, &format!("taker {name} {seed}"), &death).spawn().unwrap()
             })
             .collect();
         for child in running {
