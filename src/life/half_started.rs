@@ -43,18 +43,14 @@ pub fn settle(house: &House, record: &Record, agent: &Agent) -> Vec<Entry> {
     settled.collect()
 }
 
-/// Puts `settled` on record, and takes away the requests that are answered by it.
+/// Puts `settled` on record, and takes away the requests that are answered, by it or by somebody who was cut off behind that.
 pub fn put_on_record(pen: &mut Pen, record: &Record, settled: Vec<Entry>) -> Result<()> {
     for entry in settled {
-        let (Entry::ChildStarted { child: id, .. } | Entry::ChildNotStarted { child: id, .. }) = &entry
-        else {
-            continue;
-        };
-        let key = pen.agent.children.iter().find(|child| child.id == *id).map(|child| child.key);
         pen.write(entry)?;
-        if let Some(key) = key {
-            file::remove(&record.wanted_one(key))?;
-        }
+    }
+    let answered = pen.agent.children.iter().filter(|child| child.start != Start::Begun);
+    for child in answered {
+        file::remove(&record.wanted_one(child.key))?;
     }
     Ok(())
 }

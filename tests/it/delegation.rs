@@ -4,6 +4,7 @@ use crate::house::{House, eventually};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 
 /// What an agent left in a file on its branch.
 fn file_of(house: &House, agent: &str, name: &str) -> String {
@@ -300,11 +301,9 @@ fn stopped_in_a_start(house: &House, n: u32) {
     });
 }
 
-/// Kills the keeper of the lead with -9.
-fn kill_keeper(house: &House) {
-    let evidence = house.show("lead")["evidence"].to_string();
-    let pid = evidence.split_once("(pid ").unwrap().1.split_once(')').unwrap().0;
-    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Whether the child of a lead that was killed is there. What there is of it is told truly, or there is nothing.
@@ -326,8 +325,9 @@ fn child_after_the_kill(house: &House, what: &str) -> bool {
         assert_eq!(house.start(["--agent-cli", "sh", "--name", "child", "true"]), "child", "{what}");
         house.ok(["wait", "child"]);
     }
-    let left = fs::read_dir(house.record("lead").join("spawn")).unwrap().flatten();
-    assert!(left.into_iter().all(|file| file.path().extension().is_some_and(|end| end == "lock")), "{what}");
+    let mut left = names_in(&house.record("lead").join("spawn"));
+    left.retain(|name| !name.ends_with(".lock"));
+    assert!(left.is_empty(), "{what}: {left:?}");
     is_there
 }
 
@@ -356,7 +356,7 @@ fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
     for what in ["link names/child", "after journal created", "after journal worktree_made"] {
         let house = House::new();
         stopped_in_a_start(&house, point(&log, "spawn", what));
-        kill_keeper(&house);
+        house.kill_keeper("lead");
         house.ok(["kill", "lead"]);
         assert!(!child_after_the_kill(&house, what), "{what}");
     }
@@ -385,7 +385,7 @@ fn a_kill_of_the_parent_that_is_cut_off_is_gone_on_with() {
     let interrupted = || {
         let house = House::new();
         stopped_in_a_start(&house, n);
-        kill_keeper(&house);
+        house.kill_keeper("lead");
         house
     };
     let house = interrupted();

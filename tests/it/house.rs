@@ -136,6 +136,14 @@ impl House {
             .clone()
     }
 
+    /// Kills the keeper of an agent.
+    pub fn kill_keeper(&self, session: &str) {
+        let evidence = self.show(session)["evidence"].to_string();
+        let (_, pid) = evidence.split_once("(pid ").unwrap();
+        let pid = pid.split_once(')').unwrap().0;
+        assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    }
+
     /// The directory of an agent's record.
     pub fn record(&self, session: &str) -> PathBuf {
         PathBuf::from(self.show(session)["record"].as_str().unwrap())

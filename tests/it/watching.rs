@@ -16,13 +16,6 @@ fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
 }
 
-/// Kills the keeper of an agent that is at work.
-fn kill_keeper(house: &House, session: &str) {
-    let evidence = house.show(session)["evidence"].to_string();
-    let (_, pid) = evidence.split_once("(pid ").unwrap();
-    signal(pid.split_once(')').unwrap().0.parse().unwrap(), "KILL");
-}
-
 /// Somebody who reads what `list --watch --json` says.
 struct Reader {
     child: Child,
@@ -91,7 +84,7 @@ fn on_a_terminal_the_list_stays_where_it_is() {
         (screen.contains("two") && !screen.contains("BRANCH")).then_some(())
     });
     once("SESSION");
-    kill_keeper(&house, "two");
+    house.kill_keeper("two");
     person.sees("interrupted");
     once("two ");
     person.press(&["x", "q"]);
