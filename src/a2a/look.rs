@@ -5,6 +5,7 @@ use super::{Result, board, record};
 use crate::model::agent::{Agent, State};
 use crate::model::entry::{self, Entry, Spec};
 use crate::model::ids::ProcessId;
+use crate::model::place::Place;
 use crate::model::places::{Places, Record};
 use crate::model::profile::Permissions;
 use crate::model::report::{AgentReport, Remark};
@@ -121,6 +122,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         id: named.id,
         session: named.session.clone(),
         project: named.project.clone(),
+        place: known.place,
         common_dir: PathBuf::new(),
         checkout: known.checkout,
         base: known.base,
@@ -177,6 +179,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         asked_by: None,
         project: named.project.clone(),
         checkout: PathBuf::new(),
+        place: Place::NewBranch,
         branch: String::new(),
         base: String::new(),
         base_name: String::new(),

@@ -224,9 +224,21 @@ pub(super) struct Run {
     /// What the agent belongs to (contextId of A2A); else something of its own
     #[arg(long, value_name = "ID")]
     pub context_id: Option<String>,
-    /// What the branch starts from; else HEAD
+    /// What the new branch starts from; else HEAD
     #[arg(long, value_name = "REF", allow_hyphen_values = true)]
     pub base: Option<String>,
+    /// Work on a branch that is there, in a worktree; it is never deleted
+    #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
+    pub branch: Option<String>,
+    /// Make no branch: needs --branch, --no-worktree or --dir
+    #[arg(long)]
+    pub no_new_branch: bool,
+    /// Work in this checkout itself, which must be clean; one agent at a time
+    #[arg(long)]
+    pub no_worktree: bool,
+    /// Work in a directory that is in no repository: nothing is committed, saved or brought back there
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// Stop after this time: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,

@@ -24,8 +24,8 @@ pub(super) fn of_error(code: &str) -> u8 {
         "usage" | "config" | "context" | "no_such_base" | "agent_cli_unknown" | "agent_cli_needs"
         | "profile_syntax" | "profile_key" | "profile_value" | "model_not_taken" | "no_budget"
         | "bad_budget" | "cannot_resume" | "working_directory" | "not_a_repository" | "bare_repository"
-        | "inside_git_dir" | "no_commit" | "bad_parts" | "no_dependency" | "too_large" | "bad_message"
-        | "message_too_large" => USAGE,
+        | "inside_git_dir" | "no_commit" | "no_such_branch" | "no_directory" | "in_repository"
+        | "bad_parts" | "no_dependency" | "too_large" | "bad_message" | "message_too_large" => USAGE,
         "no_agent"
         | "ambiguous"
         | "not_you"
@@ -36,6 +36,9 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "no_name"
         | "repository_not_owned"
         | "branch_exists"
+        | "branch_checked_out"
+        | "not_clean"
+        | "occupied"
         | "branch_name_clash"
         | "branch_name_invalid"
         | "path_taken"

@@ -3,6 +3,7 @@
 use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
+use crate::model::place::Place;
 use crate::model::report::{
     AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative, Remark, RoundReport,
     ShowReport, VERSION, Verdict,
@@ -255,7 +256,13 @@ fn attempts(report: &AgentReport) -> Vec<(&'static str, String)> {
 
 fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
-    let branch = Shown(&report.branch).to_string();
+    let branch = match report.place {
+        Place::NewBranch => Shown(&report.branch).to_string(),
+        Place::Branch => format!("{}, which was there before", Shown(&report.branch)),
+        Place::Checkout if report.branch.is_empty() => "none, in the checkout".to_owned(),
+        Place::Checkout => format!("{}, in the checkout", Shown(&report.branch)),
+        Place::Directory => "none: nothing is committed or saved".to_owned(),
+    };
     match &report.changes {
         Some(c) if c.is_empty() => fields.push(("branch", format!("{branch}  no changes"))),
         Some(c) => {
@@ -289,7 +296,8 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     if let Some(usage) = &report.usage {
         fields.push(("used", wording::usage(usage)));
     }
-    fields.push(("worktree", Shown(&report.worktree.to_string_lossy()).to_string()));
+    let dir = if report.place.has_own_worktree() { "worktree" } else { "directory" };
+    fields.push((dir, Shown(&report.worktree.to_string_lossy()).to_string()));
     fields
 }
 
@@ -304,7 +312,13 @@ pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
         State::Done if report.not_committed.is_some() => {
             vec![format!("ai_orch diff {session}"), format!("ai_orch show {session}")]
         }
+        State::Done if !report.place.is_in_repository() => vec![format!("ai_orch logs {session}")],
+        // It is where it was asked for.
+        State::Done if !report.place.has_own_worktree() => vec![format!("ai_orch diff {session}")],
         State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
+        State::Failed | State::Killed if !report.place.is_in_repository() => {
+            vec![format!("ai_orch logs {session}"), format!("ai_orch resume {session}")]
+        }
         State::Failed | State::Killed => vec![
             format!("ai_orch logs {session}"),
             format!("ai_orch diff {session}"),

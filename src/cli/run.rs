@@ -9,7 +9,7 @@ use crate::model::report::{RunReport, VERSION};
 use crate::model::request;
 use crate::model::text::Shown;
 use crate::ops::{self, Error, Result};
-use crate::rules::wording::Tone;
+use crate::rules::wording::{self, Tone};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -59,6 +59,10 @@ fn request(run: args::Run) -> Result<request::Run> {
         context: run.context,
         name: run.name,
         base: run.base,
+        branch: run.branch,
+        no_new_branch: run.no_new_branch,
+        no_worktree: run.no_worktree,
+        dir: run.dir,
         timeout: run.timeout,
         permissions: run.permissions.map(Into::into),
         validate: run.validate,
@@ -108,7 +112,12 @@ pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Scre
         let chain: Vec<&str> = spec.chain.iter().map(|l| l.cli.as_str()).collect();
         screen.toned(
             Tone::Note,
-            &Shown(&format!("{session}: {} on branch {}", chain.join(", then "), spec.branch)).to_string(),
+            &Shown(&format!(
+                "{session}: {} {}",
+                chain.join(", then "),
+                wording::works_on(spec.place, &spec.branch, &spec.worktree)
+            ))
+            .to_string(),
         );
     }
     let code = Cell::new(exit::LEFT);

@@ -134,12 +134,22 @@ pub fn changes(
     Ok(Changes { head, committed, untracked, tracked, operation, left: listing.left(&private) })
 }
 
+/// What git is in the middle of in this worktree, as far as it says so itself: conflicts of a stash are in its index only.
+pub fn underway(env: &GitEnv, worktree: &Worktree) -> Result<Option<Operation>> {
+    said(eyes(env, worktree)?.as_ref(), worktree)
+}
+
 /// What git is in the middle of in this worktree.
 pub(super) fn operation(
     eyes: &dyn Eyes,
     worktree: &Worktree,
     listing: &Listing,
 ) -> Result<Option<Operation>> {
+    let said = said(eyes, worktree)?;
+    Ok(said.or_else(|| (!listing.unmerged.is_empty()).then_some(Operation::Conflicts)))
+}
+
+fn said(eyes: &dyn Eyes, worktree: &Worktree) -> Result<Option<Operation>> {
     for (name, operation) in [
         ("rebase-merge", Operation::Rebase),
         ("rebase-apply", Operation::Rebase),
@@ -156,7 +166,7 @@ pub(super) fn operation(
             return Ok(Some(operation));
         }
     }
-    Ok((!listing.unmerged.is_empty()).then_some(Operation::Conflicts))
+    Ok(None)
 }
 
 /// One entry of an index.

@@ -38,6 +38,8 @@ pub enum KeptBecause {
         /// These.
         at: Vec<PathBuf>,
     },
+    /// It was there before the agent.
+    NotOurs,
     /// It has commits that nothing else holds.
     NotMerged {
         /// How many since its base.

@@ -19,17 +19,17 @@ const STALE: Duration = Duration::from_secs(5);
 /// What an entry can hold before it says whose it is.
 const BEGUN: [&str; 6] = ["locked", "gitdir", "HEAD", "commondir", "refs", "logs"];
 
-/// Finishes or clears away an add of a worktree at `path`, on `branch`, that was made at `commit`.
+/// Finishes or clears away an add of a worktree at `path` on `branch`.
 ///
 /// `Some`: it is all there, perhaps less its files ([`super::worktree::fill`]). `None`: nothing of it is there any more,
-/// and it can be added anew; the branch is gone if it was at `commit`.
+/// and it can be added anew; a branch that was made for it at `made_branch_at` is gone if it is still there.
 /// Errors: [`Error::NotOurWorktree`] if there are files at `path` and it is no worktree on `branch`.
 pub fn repair_add(
     env: &GitEnv,
     common_dir: &Path,
     path: &Path,
     branch: &str,
-    commit: &CommitId,
+    made_branch_at: Option<&CommitId>,
 ) -> Result<Option<Worktree>> {
     if let Some(mut worktree) = linked(env, common_dir, path)?
         && head(env, &worktree).is_ok_and(|head| head.branch() == Some(branch) && head.commit().is_some())
@@ -39,8 +39,10 @@ pub fn repair_add(
         return Ok(Some(worktree));
     }
     clear(common_dir, path)?;
-    unlock_branch(common_dir, branch)?;
-    delete_branch(env, common_dir, branch, commit)?;
+    if let Some(commit) = made_branch_at {
+        unlock_branch(common_dir, branch)?;
+        delete_branch(env, common_dir, branch, commit)?;
+    }
     Ok(None)
 }
 

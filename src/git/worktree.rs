@@ -35,6 +35,29 @@ pub struct Worktree {
     pub branch: String,
 }
 
+impl Worktree {
+    /// The checkout of `repository` itself, which is the user's: nothing here makes or removes one. Without a branch if HEAD is
+    /// on none.
+    pub fn checkout(repository: &Repository, branch: Option<&str>) -> Self {
+        Self {
+            path: repository.work_dir().to_owned(),
+            admin_dir: repository.git_dir().to_owned(),
+            common_dir: repository.common_dir().to_owned(),
+            branch: branch.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether it is the main one of its repository, whose git directory is the common one.
+    fn is_main(&self) -> bool {
+        self.admin_dir == self.common_dir
+    }
+
+    /// Whether `head` is where it was made to be.
+    pub fn is_at(&self, head: &Head) -> bool {
+        head.branch().unwrap_or_default() == self.branch
+    }
+}
+
 /// What [`undo_add`] could take back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undone {
@@ -210,7 +233,7 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
 pub fn verify(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     linked(worktree)?;
     let head = head(env, worktree)?;
-    if head.branch() != Some(worktree.branch.as_str()) {
+    if !worktree.is_at(&head) {
         let on = head.branch().map_or_else(|| "no branch".to_owned(), |name| format!("branch {name}"));
         let what = format!("it is on {on}, not on {}", worktree.branch);
         return Err(Error::NotOurWorktree { path: worktree.path.clone(), what });
@@ -233,8 +256,15 @@ pub fn linked(worktree: &Worktree) -> Result<()> {
     let dot_git = worktree.path.join(".git");
     let is_file = disk::look(&dot_git)?.is_some_and(|meta| meta.is_file());
     let link = if is_file { disk::read_small(&dot_git)? } else { None };
-    if !link.is_some_and(|link| leads_to(&link, b"gitdir: ", &worktree.path, &worktree.admin_dir)) {
+    let leads = match link {
+        Some(link) => leads_to(&link, b"gitdir: ", &worktree.path, &worktree.admin_dir),
+        None => worktree.is_main() && disk::real(&dot_git).is_ok_and(|at| at == worktree.admin_dir),
+    };
+    if !leads {
         return Err(differs("its .git does not lead to the git directory we know"));
+    }
+    if worktree.is_main() {
+        return Ok(());
     }
     let back = disk::read_small(&worktree.admin_dir.join("gitdir"))?;
     if !back.is_some_and(|back| leads_to(&back, b"", &worktree.admin_dir, &dot_git)) {
@@ -349,7 +379,10 @@ pub(super) fn open(worktree: &Worktree) -> Result<Option<git2::Repository>> {
 /// where the common directory is, and would read and write the refs of that other one.
 pub(super) fn by_git(env: &GitEnv, worktree: &Worktree) -> Result<ByGit> {
     let common = disk::read_small(&worktree.admin_dir.join("commondir"))?;
-    if !common.is_some_and(|common| leads_to(&common, b"", &worktree.admin_dir, &worktree.common_dir)) {
+    let is_main = worktree.is_main() && common.is_none();
+    if !is_main
+        && !common.is_some_and(|common| leads_to(&common, b"", &worktree.admin_dir, &worktree.common_dir))
+    {
         let what = "its git directory belongs to another repository".to_owned();
         return Err(Error::NotOurWorktree { path: worktree.path.clone(), what });
     }
@@ -398,17 +431,22 @@ pub fn is_known(worktree: &Worktree) -> Result<bool> {
 /// Removes the locks that a git left which was killed at work in the worktree: on its index, its HEAD and its branch. Nobody
 /// could commit there any more. Returns what was removed.
 ///
-/// The caller knows that nobody works there now.
-pub fn unlock(worktree: &Worktree) -> Result<Vec<PathBuf>> {
+/// The caller knows that nobody works there now; `proved`: cannot know, and what somebody may hold stays.
+pub fn unlock(worktree: &Worktree, proved: bool) -> Result<Vec<PathBuf>> {
     let branch = worktree.common_dir.join("refs/heads").join(format!("{}.lock", worktree.branch));
     let own = disk::names(&worktree.admin_dir)?.unwrap_or_default();
     let own = own.into_iter().filter(|name| name.as_bytes().ends_with(b".lock"));
     let mut removed = Vec::new();
     for path in own.map(|name| worktree.admin_dir.join(name)).chain([branch]) {
-        if disk::look(&path)?.is_some_and(|meta| meta.is_file()) {
-            disk::remove_file(&path)?;
-            removed.push(path);
+        if !disk::look(&path)?.is_some_and(|meta| meta.is_file()) {
+            continue;
         }
+        if !proved {
+            disk::remove_file(&path)?;
+        } else if !locks::settled(&path, locks::SHORT)? {
+            continue;
+        }
+        removed.push(path);
     }
     Ok(removed)
 }

@@ -241,7 +241,7 @@ impl Keeper {
         let spec = &self.pen.agent.spec;
         let lines = [
             format!("{}  {}", spec.session, spec.title),
-            format!("branch {} in {}", spec.branch, spec.worktree.display()),
+            wording::works_on(spec.place, &spec.branch, &spec.worktree),
             "q leaves it running, ? helps".to_owned(),
         ];
         for line in lines {
@@ -272,8 +272,9 @@ impl Keeper {
         }
         match filled {
             Ok(()) => {
-                self.known =
-                    Some(Changes { tip: Some(self.pen.agent.spec.base.clone()), ..Changes::default() });
+                let spec = &self.pen.agent.spec;
+                let nothing = || Changes { tip: Some(spec.base.clone()), ..Changes::default() };
+                self.known = spec.place.is_in_repository().then(nothing);
                 Ok(self.pen.note(Entry::Ready)?)
             }
             Err(life::Error::Git(error)) => {

@@ -16,7 +16,7 @@ use crate::model::ids::{AgentId, Party, Session};
 use crate::model::text::Shown;
 use crate::rules::clean::{Plan, Why, plan};
 use crate::tools::{file, lock, process};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Ignored files and directories up to this size, in bytes, are saved as well. Larger ones are what a build makes.
 const IGNORED_MAX: u64 = 10 << 20;
@@ -203,11 +203,14 @@ pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
         cleaned.not_kept = not_kept;
         cleaned.freed = git::worktree::size(&there.worktree.path)?;
     }
-    let prefix = &house.settings.branch_prefix;
+    let (prefix, branch) = (&house.settings.branch_prefix, &agent.spec.branch);
     let common = &there.worktree.common_dir;
     let own = Some(there.worktree.path.as_path());
-    let fate = remove::fate(&there.env, common, &agent.spec.branch, &there.base, &MERGED_INTO, prefix, own)?;
-    cleaned.branch = Some(fate);
+    cleaned.branch = Some(if agent.spec.place.has_own_branch() {
+        remove::fate(&there.env, common, branch, &there.base, &MERGED_INTO, prefix, own)?
+    } else {
+        not_ours(tip(&there.env, common, branch)?)
+    });
     Ok(cleaned)
 }
 
@@ -306,12 +309,27 @@ fn take_git_away(house: &House, agent: &Agent, there: &There) -> Result<BranchFa
     keep_state(env, agent, &there.worktree)?;
     remove::admin(&there.worktree)?;
     // Also what nothing else holds any more by the time somebody wants it back.
-    if let Some((_, tip, _)) = rescue::list(env, common, &format!("refs/heads/{branch}"))?.first() {
+    let tip = tip(env, common, branch)?;
+    if let Some(tip) = &tip {
         let name = format!("{}/branch/{}", rescues_of(agent), tip.as_str());
         rescue::keep(env, common, &name, tip)?;
     }
+    if !agent.spec.place.has_own_branch() {
+        return Ok(not_ours(tip));
+    }
     let prefix = &house.settings.branch_prefix;
     Ok(remove::branch(env, common, branch, &there.base, &MERGED_INTO, prefix)?)
+}
+
+/// The tip of a branch; `None` if it is gone.
+fn tip(env: &GitEnv, common_dir: &Path, branch: &str) -> Result<Option<CommitId>> {
+    let found = rescue::list(env, common_dir, &format!("refs/heads/{branch}"))?;
+    Ok(found.into_iter().next().map(|(_, tip, _)| tip))
+}
+
+/// What becomes of a branch that was not made for the agent.
+fn not_ours(tip: Option<CommitId>) -> BranchFate {
+    tip.map_or(BranchFate::Gone, |tip| BranchFate::Kept { tip, why: remove::KeptBecause::NotOurs })
 }
 
 /// Keeps the commits that go with git's entry of the worktree: what it was in the middle of, with what that had stashed.
@@ -431,6 +449,10 @@ fn still_running(agent: &Agent) -> Result<()> {
 /// The worktree of the agent with all that is needed to work on it; `None` if nothing of it can be there. One that was added
 /// by half is found or cleared away if `mend` says so.
 fn there(house: &House, agent: &Agent, mend: bool) -> Result<Option<There>> {
+    // What is the user's own stays as it is.
+    if !agent.spec.place.has_own_worktree() {
+        return Ok(None);
+    }
     let common_dir = &agent.spec.common_dir;
     let env = house.git()?;
     if !file::is_dir(common_dir)? {
@@ -451,7 +473,8 @@ fn there(house: &House, agent: &Agent, mend: bool) -> Result<Option<There>> {
         // Its creation was cut off before the worktree was on record, or failed.
         let spec = &agent.spec;
         let _guard = house.alone_in(&spec.project)?;
-        git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &base)?
+        let own = super::own_branch_at(spec);
+        git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, own.as_ref())?
     };
     Ok(worktree.map(|worktree| There { env, worktree, base }))
 }

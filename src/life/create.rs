@@ -3,19 +3,20 @@
 //! If we die in between, the name is reserved and the record says how far it went: nothing is half made without being
 //! seen by `ai_orch list`. If a step fails, what was made is taken back.
 
+use super::ground::{self, Ground, On};
 use super::{House, Result, session};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{mail, names, reap, root};
-use crate::git::{self, BranchProblem, CommitId, ConfigSnapshot, Head, Repository};
+use crate::git::{self, BranchProblem, ConfigSnapshot, Repository};
 use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
+use crate::model::place::Place;
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
 use crate::model::request::ChildOf;
-use crate::model::text::Shown;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
@@ -31,12 +32,6 @@ const NAMES: usize = 10_000;
 /// Why an agent could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The repository has no commit.
-    #[error("the repository {} has no commit yet, so there is nothing to start from", .0.display())]
-    NoCommit(std::path::PathBuf),
-    /// `--base` names nothing.
-    #[error("'{}' is no commit of this repository", Shown(.0))]
-    NoSuchBase(String),
     /// No name was free.
     #[error("no name like '{0}' is free")]
     NoName(Session),
@@ -46,8 +41,6 @@ impl Error {
     /// A word that does not change, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoCommit(_) => "no_commit",
-            Self::NoSuchBase(_) => "no_such_base",
             Self::NoName(_) => "no_name",
         }
     }
@@ -55,10 +48,6 @@ impl Error {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoCommit(_) => Some("make one: git commit --allow-empty -m 'Begin'".to_owned()),
-            Self::NoSuchBase(_) => {
-                Some("see git branch -a, or leave --base out to start from HEAD".to_owned())
-            }
             Self::NoName(_) => Some("give another --name".to_owned()),
         }
     }
@@ -75,8 +64,6 @@ pub struct Order {
     pub context: Vec<ContextFile>,
     /// The chain.
     pub chain: Vec<Link>,
-    /// What the branch starts from; `None`: HEAD.
-    pub base: Option<String>,
     /// What the agent may do.
     pub permissions: Permissions,
     /// The time allowed.
@@ -112,34 +99,8 @@ pub struct Created {
     pub record: Record,
 }
 
-/// The repository around `dir` and the commit that `base` names, with a name for that commit.
-pub fn starting_point(
-    house: &House,
-    dir: &Path,
-    base: Option<&str>,
-) -> Result<(Repository, CommitId, String)> {
-    let repository = Repository::require(&house.git()?, dir)?;
-    let head = repository.head()?;
-    let (commit, name) = match (base, head) {
-        (Some(base), _) => {
-            let commit = repository.resolve(base)?.ok_or_else(|| Error::NoSuchBase(base.to_owned()))?;
-            (commit, base.to_owned())
-        }
-        (None, Head::Branch { name, commit }) => (commit, name),
-        (None, Head::Detached { commit }) => (commit.clone(), commit.short().to_owned()),
-        (None, Head::Unborn { .. }) => return Err(Error::NoCommit(repository.work_dir().to_owned()).into()),
-    };
-    Ok((repository, commit, name))
-}
-
-/// Makes the agent that `order` describes, from `commit` of `repository`, and waits until its keeper lives.
-pub fn create(
-    house: &House,
-    repository: &Repository,
-    commit: &CommitId,
-    base_name: &str,
-    order: &Order,
-) -> Result<Created> {
+/// Makes the agent that `order` describes, on `ground`, and waits until its keeper lives.
+pub fn create(house: &House, ground: &Ground, order: &Order) -> Result<Created> {
     let places = &house.settings.places;
     runtime::require_descriptors()?;
     // Before anything is made: no session can be told to keep a record whose path tmux cannot be given.
@@ -150,19 +111,17 @@ pub fn create(
     if let Some(socket_dir) = house.settings.tmux_socket.parent().filter(|dir| *dir != places.root) {
         root::prepare(socket_dir, house.settings.uid)?;
     }
-    let project = naming::project_for(repository.common_dir());
+    let project = naming::project_for(ground.common_dir());
     file::make_dirs(places.project_lock(&project).parent().unwrap_or(&places.state))?;
-    let dir = repository.work_dir();
+    let (place, dir) = (ground.place(), ground.checkout());
     // git is asked for its settings while we wait for the lock: that takes a process, and whoever else starts an agent
     // here would wait for it as well.
     let (spec, record, pen) = thread::scope(|scope| {
-        let settings = aside(scope, || git_settings(house, dir))?;
+        let settings = aside(scope, || git_settings(house, place, dir))?;
         let guard = house.alone_in(&project)?;
-        let spec = reserve(house, repository, commit, base_name, order, project)?;
+        let spec = reserve(house, ground, order, project)?;
         let record = places.record(&spec.project, spec.id);
-        let made = begin(house, &Site { repository, lock: &guard, commit }, &spec, &record, order, || {
-            joined(settings)
-        });
+        let made = begin(house, ground, &guard, &spec, &record, order, || joined(settings));
         drop(guard);
         match made {
             Ok(pen) => Ok((spec, record, pen)),
@@ -181,7 +140,10 @@ pub fn create(
 }
 
 /// The settings of git that the agent's work is committed with. By a handle of its own, for a thread of its own.
-fn git_settings(house: &House, dir: &Path) -> Result<ConfigSnapshot> {
+fn git_settings(house: &House, place: Place, dir: &Path) -> Result<ConfigSnapshot> {
+    if !place.is_in_repository() {
+        return Ok(ConfigSnapshot::default());
+    }
     Ok(ConfigSnapshot::take(&Repository::require(&house.git()?, dir)?)?)
 }
 
@@ -203,17 +165,19 @@ fn joined<T>(work: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     })
 }
 
-/// Chooses a name that no agent has and whose branch does not exist, and reserves it.
+/// Chooses a name that no agent has and for which branch and worktree can be made, and reserves it.
 fn reserve(
     house: &House,
-    repository: &Repository,
-    commit: &CommitId,
-    base_name: &str,
+    ground: &Ground,
     order: &Order,
     project: crate::model::ids::Project,
 ) -> Result<Spec> {
     let settings = &house.settings;
+    let place = ground.place();
     let id = order.child.as_ref().map_or_else(|| AgentId(clock::new_id()), |child| child.id);
+    if !place.has_own_worktree() {
+        ground::alone_at(house, ground.checkout(), id)?;
+    }
     // Whoever began to make this child may have died when it had its name, and nothing else yet.
     let kept = match &order.child {
         Some(child) => names::all(&settings.places)?.into_iter().find(|named| named.id == child.id),
@@ -221,18 +185,16 @@ fn reserve(
     };
     let kept = kept.map(|named| named.session);
     for session in kept.iter().cloned().chain(naming::candidates(&order.name)).take(NAMES) {
-        let branch = format!("{}{session}", settings.branch_prefix);
-        match repository.branch_problem(&branch)? {
-            None => {}
-            Some(BranchProblem::Exists(_) | BranchProblem::Below(_)) => continue,
-            Some(problem) => return Err(git::Error::Branch { name: branch, problem }.into()),
-        }
-        let worktree = settings.places.worktree(&project, &session);
+        let Some(branch) = branch_for(house, ground, &session)? else { continue };
+        let worktree = if place.has_own_worktree() {
+            settings.places.worktree(&project, &session)
+        } else {
+            ground.checkout().to_owned()
+        };
         // A worktree that an earlier agent of this name left is that agent's work.
+        let taken = place.has_own_worktree() && file::ownership(&worktree)?.is_some();
         let ours = kept.as_ref() == Some(&session);
-        if file::ownership(&worktree)?.is_some()
-            || !(ours || names::reserve(&settings.places, &session, &project, id)?)
-        {
+        if taken || !(ours || names::reserve(&settings.places, &session, &project, id)?) {
             continue;
         }
         let party = Party::Worker(session.clone());
@@ -242,14 +204,19 @@ fn reserve(
             names::free(&settings.places, &session)?;
             return Err(error.into());
         }
+        let (base, base_name) = match ground {
+            Ground::Repository { commit, base_name, .. } => (commit.as_str().to_owned(), base_name.clone()),
+            Ground::Directory(_) => (String::new(), String::new()),
+        };
         return Ok(Spec {
             id,
             session,
             project,
-            common_dir: repository.common_dir().to_owned(),
-            checkout: repository.work_dir().to_owned(),
-            base: commit.as_str().to_owned(),
-            base_name: base_name.to_owned(),
+            place,
+            common_dir: ground.common_dir().to_owned(),
+            checkout: ground.checkout().to_owned(),
+            base,
+            base_name,
             branch,
             worktree,
             title: naming::title_for(&order.task),
@@ -272,25 +239,33 @@ fn reserve(
     Err(Error::NoName(order.name.clone()).into())
 }
 
-/// Where a worktree is added.
-struct Site<'a> {
-    repository: &'a Repository,
-    /// That of the project.
-    lock: &'a Lock,
-    commit: &'a CommitId,
+/// The branch for an agent of this name; `None`: it cannot be made, because somebody has it.
+fn branch_for(house: &House, ground: &Ground, session: &Session) -> Result<Option<String>> {
+    let Ground::Repository { repository, on, .. } = ground else { return Ok(Some(String::new())) };
+    match on {
+        On::NewBranch => {}
+        On::Branch(name) => return Ok(Some(name.clone())),
+        On::Checkout(name) => return Ok(Some(name.clone().unwrap_or_default())),
+    }
+    let branch = format!("{}{session}", house.settings.branch_prefix);
+    match repository.branch_problem(&branch)? {
+        None => Ok(Some(branch)),
+        Some(BranchProblem::Exists(_) | BranchProblem::Below(_)) => Ok(None),
+        Some(problem) => Err(git::Error::Branch { name: branch, problem }.into()),
+    }
 }
 
 /// Puts the agent on record and adds its worktree. Takes back what it made if it fails. That the worktree is made is
 /// written to the journal, and not yet synced.
 fn begin(
     house: &House,
-    site: &Site<'_>,
+    ground: &Ground,
+    lock: &Lock,
     spec: &Spec,
     record: &Record,
     order: &Order,
     settings: impl FnOnce() -> Result<ConfigSnapshot>,
 ) -> Result<Pen> {
-    let Site { repository, lock, commit } = site;
     file::make_dirs(&record.0)?;
     thread::scope(|scope| {
         let asked = aside(scope, || {
@@ -306,17 +281,14 @@ fn begin(
     let by = process::me()?;
     let mut pen = Pen::begin(record, Entry::Created { spec: Box::new(spec.clone()), by })?;
     let add = || -> Result<git::Worktree> {
-        if let Some(parent) = spec.worktree.parent() {
-            file::make_dirs(parent)?;
-        }
         thread::scope(|scope| {
             // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
             let environment =
                 aside(scope, || Ok(file::replace(&record.env(), &order.environment.to_bytes())?))?;
-            let worktree = git::worktree::add(repository, lock, &spec.worktree, &spec.branch, commit)?;
+            let worktree = make(ground, lock, spec)?;
             if let Err(error) = joined(environment) {
                 // Not even a keeper to take it back: that is for us to do, and the first error is the one to tell.
-                git::worktree::undo_add(&house.git()?, &worktree, Some(commit)).ok();
+                unmake_worktree(house, spec, &worktree).ok();
                 return Err(error);
             }
             Ok(worktree)
@@ -334,10 +306,37 @@ fn begin(
     };
     let (path, admin_dir) = (worktree.path.clone(), worktree.admin_dir.clone());
     if let Err(error) = pen.note(Entry::WorktreeMade { path, admin_dir }) {
-        git::worktree::undo_add(&house.git()?, &worktree, Some(commit)).ok();
+        unmake_worktree(house, spec, &worktree).ok();
         return Err(error.into());
     }
     Ok(pen)
+}
+
+/// The place in which the agent is to work: made, if it is to be its own. The caller holds the lock of the project.
+fn make(ground: &Ground, lock: &Lock, spec: &Spec) -> Result<git::Worktree> {
+    let Ground::Repository { repository, commit, on, .. } = ground else {
+        let (path, admin_dir, common_dir) =
+            (spec.worktree.clone(), spec.common_dir.clone(), spec.common_dir.clone());
+        return Ok(git::Worktree { path, admin_dir, common_dir, branch: String::new() });
+    };
+    if spec.place.has_own_worktree()
+        && let Some(parent) = spec.worktree.parent()
+    {
+        file::make_dirs(parent)?;
+    }
+    Ok(match on {
+        On::NewBranch => git::worktree::add(repository, lock, &spec.worktree, &spec.branch, commit)?,
+        On::Branch(name) => git::worktree::add_existing(repository, lock, &spec.worktree, name)?,
+        On::Checkout(name) => git::Worktree::checkout(repository, name.as_deref()),
+    })
+}
+
+/// Takes back what [`make`] made.
+fn unmake_worktree(house: &House, spec: &Spec, worktree: &git::Worktree) -> Result<()> {
+    if spec.place.has_own_worktree() {
+        git::worktree::undo_add(&house.git()?, worktree, super::own_branch_at(spec).as_ref())?;
+    }
+    Ok(())
 }
 
 /// Whether a creation that failed is as if it had not begun, or on record as failed. If not, the name must stay: it leads to what
@@ -347,7 +346,7 @@ fn taken_back(spec: &Spec, record: &Record, error: &super::Error) -> Result<bool
     if agent.not_created.is_some() {
         return Ok(true);
     }
-    if file::ownership(&spec.worktree)?.is_some() {
+    if spec.place.has_own_worktree() && file::ownership(&spec.worktree)?.is_some() {
         return Ok(false);
     }
     let held = record::take(record)?;
@@ -437,17 +436,17 @@ fn unmake(house: &House, record: &Record, pen: &mut Pen, why: &str) -> Result<()
     house.tmux.end_with(&spec.session).ok();
     file::remove(&record.env())?;
     let guard = house.alone_in(&spec.project)?;
-    let (env, base) = (house.git()?, CommitId::parse(&spec.base));
-    let worktree = match (super::worktree(&pen.agent), &base) {
-        (Some(worktree), _) => Some(worktree),
+    let worktree = match super::worktree(&pen.agent) {
         // Its creator may have died in the middle of adding it.
-        (None, Some(base)) => {
-            git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, base)?
+        None if spec.place.has_own_worktree() => {
+            let own = super::own_branch_at(&spec);
+            let (common, path, branch) = (&spec.common_dir, &spec.worktree, &spec.branch);
+            git::worktree::repair_add(&house.git()?, common, path, branch, own.as_ref())?
         }
-        (None, None) => None,
+        worktree => worktree,
     };
     if let Some(worktree) = worktree {
-        git::worktree::undo_add(&env, &worktree, base.as_ref())?;
+        unmake_worktree(house, &spec, &worktree)?;
     }
     drop(guard);
     pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, why) })?;

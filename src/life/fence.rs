@@ -47,7 +47,7 @@ pub fn fence(pen: &mut Pen) -> Result<Vec<ProcessId>> {
 pub fn unlock(agent: &Agent) {
     let Some(worktree) = super::worktree(agent) else { return };
     let removed = match process::anybody_in(&worktree.path) {
-        Ok(false) => git::worktree::unlock(&worktree),
+        Ok(false) => git::worktree::unlock(&worktree, !agent.spec.place.has_own_worktree()),
         Ok(true) => return,
         Err(error) => return tracing::warn!(%error, "could not look who is in the worktree"),
     };

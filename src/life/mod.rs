@@ -1,8 +1,9 @@
 //! Floor 4: the steps of an agent's life, each safe to do twice. Verbs and keepers use the same ones.
 
 use crate::a2a::identity::{self, Who};
-use crate::git::{self, GitEnv};
+use crate::git::{self, CommitId, GitEnv};
 use crate::model::agent::Agent;
+use crate::model::entry::Spec;
 use crate::model::ids::Project;
 use crate::settings::{self, Settings};
 use crate::tmux::{self, Server};
@@ -17,6 +18,7 @@ pub mod clean;
 pub mod create;
 pub mod family;
 pub mod fence;
+pub mod ground;
 pub mod half_started;
 mod remake;
 pub mod resume;
@@ -45,6 +47,9 @@ pub enum Error {
     /// Settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
+    /// A place where no agent can begin.
+    #[error(transparent)]
+    Ground(#[from] ground::Error),
     /// A step of the creation of an agent.
     #[error(transparent)]
     Create(#[from] create::Error),
@@ -80,6 +85,7 @@ impl Error {
             Self::Git(e) => e.code(),
             Self::Agents(e) => e.code(),
             Self::Settings(e) => e.code(),
+            Self::Ground(e) => e.code(),
             Self::Create(e) => e.code(),
             Self::Session(e) => e.code(),
             Self::Resume(e) => e.code(),
@@ -98,6 +104,7 @@ impl Error {
             Self::Git(e) => e.hint(),
             Self::Agents(e) => e.hint(),
             Self::Settings(e) => e.hint(),
+            Self::Ground(e) => e.hint(),
             Self::Create(e) => e.hint(),
             Self::Session(e) => e.hint(),
             Self::Resume(e) => e.hint(),
@@ -200,9 +207,16 @@ impl House {
     }
 }
 
-/// The worktree of `agent`, as git registered it; `None` if that never happened.
+/// The commit at which the branch of an agent was made for it; `None` for one that was not.
+pub fn own_branch_at(spec: &Spec) -> Option<CommitId> {
+    CommitId::parse(&spec.base).filter(|_| spec.place.has_own_branch())
+}
+
+/// The worktree of `agent`, as git registered it; `None` if that never happened, and for one that works in no repository. One that
+/// works in the user's checkout has that.
 pub fn worktree(agent: &Agent) -> Option<git::Worktree> {
-    agent.worktree.as_ref().map(|(path, admin_dir)| git::Worktree {
+    let made = agent.worktree.as_ref().filter(|_| agent.spec.place.is_in_repository());
+    made.map(|(path, admin_dir)| git::Worktree {
         path: path.clone(),
         admin_dir: admin_dir.clone(),
         common_dir: agent.spec.common_dir.clone(),

@@ -1,7 +1,7 @@
 //! Going on: an agent that nobody keeps gets a keeper again, which does what follows from its journal.
 
 use super::remake::repository;
-use super::{House, Result, clean, session, undo, worktree};
+use super::{House, Result, clean, ground, session, undo, worktree};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, root};
@@ -106,6 +106,14 @@ pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Env
     };
     root::prepare(&house.settings.places.root, house.settings.uid)?;
     let note = ready_worktree(house, &mut pen, record)?;
+    // Until it is on record that it goes on there: nobody else may begin in a place that is not its own.
+    let room = if pen.agent.spec.place.has_own_worktree() {
+        None
+    } else {
+        let room = house.alone_in(&pen.agent.spec.project)?;
+        ground::alone_at(house, &pen.agent.spec.worktree, named.id)?;
+        Some(room)
+    };
     let session = pen.agent.spec.session.clone();
     // What is left of a session whose keeper is gone. Nobody lives in it.
     house.tmux.kill_session(&session)?;
@@ -114,6 +122,7 @@ pub fn begin(house: &House, named: &Named, task: Option<&str>, environment: &Env
     }
     file::replace(&record.env(), &environment.to_bytes())?;
     pen.write(Entry::Resumed { by: process::me()?, round })?;
+    drop(room);
     // A request to kill that was carried out, or that came for a keeper which is gone.
     file::remove(&record.stop())?;
     // The entry of its last keeper would be believed as soon as the next one holds the lock.
@@ -145,6 +154,13 @@ fn take_back(record: &Record, error: &super::Error) {
 fn ready_worktree(house: &House, pen: &mut Pen, record: &Record) -> Result<Option<String>> {
     if pen.agent.removal.is_some() {
         return undo::come_back(house, pen, record);
+    }
+    if !pen.agent.spec.place.has_own_worktree() {
+        if pen.agent.worktree.is_none() {
+            let stays = ground::stays(house, &pen.agent.spec)?;
+            pen.write(stays)?;
+        }
+        return ground::stands(&pen.agent).map(|()| None);
     }
     match worktree(&pen.agent) {
         None => finish_creation(house, pen).map(|()| None),
@@ -201,11 +217,15 @@ fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let guard = house.alone_in(&spec.project)?;
     let worktree = match half_added(house, &spec)? {
         (Some(worktree), _) => worktree,
-        (None, base) => {
+        (None, own) => {
             if let Some(parent) = spec.worktree.parent() {
                 file::make_dirs(parent)?;
             }
-            git::worktree::add(&repository, &guard, &spec.worktree, &spec.branch, &base)?
+            let (path, branch) = (&spec.worktree, &spec.branch);
+            match own {
+                Some(commit) => git::worktree::add(&repository, &guard, path, branch, &commit)?,
+                None => git::worktree::add_existing(&repository, &guard, path, branch)?,
+            }
         }
     };
     Ok(pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?)
@@ -214,6 +234,9 @@ fn finish_creation(house: &House, pen: &mut Pen) -> Result<()> {
 /// Puts the worktree of such an agent on record if it was added, and clears away what is left if not: git cannot read half of one.
 pub fn settle_creation(house: &House, pen: &mut Pen) -> Result<()> {
     let spec: Spec = pen.agent.spec.clone();
+    if !spec.place.has_own_worktree() {
+        return Ok(());
+    }
     let _guard = house.alone_in(&spec.project)?;
     if let (Some(worktree), _) = half_added(house, &spec)? {
         pen.write(Entry::WorktreeMade { path: worktree.path, admin_dir: worktree.admin_dir })?;
@@ -221,13 +244,15 @@ pub fn settle_creation(house: &House, pen: &mut Pen) -> Result<()> {
     Ok(())
 }
 
-/// The worktree of such an agent, if it was added, and the commit that it begins at. The caller holds the lock of the project.
-fn half_added(house: &House, spec: &Spec) -> Result<(Option<git::Worktree>, CommitId)> {
-    let commit = CommitId::parse(&spec.base).ok_or_else(|| git::Error::Answer {
-        doing: "read the commit to start from",
-        answer: spec.base.clone(),
-    })?;
+/// The worktree of such an agent, if it was added, and the commit at which its branch is made, if it is. The caller holds the lock
+/// of the project.
+fn half_added(house: &House, spec: &Spec) -> Result<(Option<git::Worktree>, Option<CommitId>)> {
+    let own = super::own_branch_at(spec);
+    if own.is_none() && spec.place.has_own_branch() {
+        let answer = spec.base.clone();
+        return Err(git::Error::Answer { doing: "read the commit to start from", answer }.into());
+    }
     let env = house.git()?;
-    let added = git::worktree::repair_add(&env, &spec.common_dir, &spec.worktree, &spec.branch, &commit)?;
-    Ok((added, commit))
+    let (common, path, branch) = (&spec.common_dir, &spec.worktree, &spec.branch);
+    Ok((git::worktree::repair_add(&env, common, path, branch, own.as_ref())?, own))
 }

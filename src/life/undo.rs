@@ -1,7 +1,7 @@
 //! Bringing back what `clean` took away: name, branch, worktree with its files and index.
 
 use super::remake::{remake, repository};
-use super::{House, Result, clean};
+use super::{House, Result, clean, ground};
 use crate::a2a::mail::Mail;
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
@@ -102,13 +102,16 @@ pub(super) fn come_back(house: &House, pen: &mut Pen, record: &Record) -> Result
     if !file::is_dir(&spec.common_dir)? {
         return Err(Error::NoRepository { session: spec.session, common_dir: spec.common_dir }.into());
     }
-    let repository = repository(house, &spec)?;
+    let repository = if spec.place.has_own_worktree() { Some(repository(house, &spec)?) } else { None };
     let guard = house.alone_in(&spec.project)?;
     let mut note = None;
     // Made, and only that not said: somebody may have worked in it since.
     if !matches!(pen.agent.removal, Some(Removal::Restoring { .. })) || pen.agent.worktree.is_none() {
-        let (was_at, tip) = settle(house, &repository, pen)?;
-        note = remake(&repository, &guard, pen, record, &was_at, tip.as_deref())?;
+        let (was_at, tip) = settle(house, repository.as_ref(), pen)?;
+        match &repository {
+            Some(repository) => note = remake(repository, &guard, pen, record, &was_at, tip.as_deref())?,
+            None => pen.write(ground::stays(house, &spec)?)?,
+        }
     }
     drop(guard);
     // Under the name that it has now, and before it is said to be back: whoever is cut off does it again.
@@ -133,7 +136,7 @@ fn named(agent: &Agent, record: &Record) -> Named {
 
 /// Settles on a name, branch and worktree that are free, puts them on record, and reserves the name: the ones that are on
 /// record already, if a call was cut off behind that. Returns where HEAD was, and the tip of the branch.
-fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(HeadAt, Option<String>)> {
+fn settle(house: &House, repository: Option<&Repository>, pen: &mut Pen) -> Result<(HeadAt, Option<String>)> {
     let places = &house.settings.places;
     let id = pen.agent.spec.id;
     let is_ours = |session: &Session| -> Result<bool> {
@@ -156,8 +159,9 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
         } else {
             format!("{}{session}", house.settings.branch_prefix)
         };
-        let worktree = places.worktree(&spec.project, &session);
-        if !is_free(repository, pen, &branch)? || file::ownership(&worktree)?.is_some() {
+        let own = repository.is_some();
+        let worktree = if own { places.worktree(&spec.project, &session) } else { spec.worktree.clone() };
+        if !is_free(repository, pen, &branch)? || (own && file::ownership(&worktree)?.is_some()) {
             continue;
         }
         if names::find(places, &session)?.is_some_and(|owner| owner.id != id) {
@@ -179,8 +183,9 @@ fn settle(house: &House, repository: &Repository, pen: &mut Pen) -> Result<(Head
     Err(Error::NoName(spec.session).into())
 }
 
-/// Whether there is no such branch, or it is where the agent's was.
-fn is_at(repository: &Repository, branch: &str, tip: Option<&str>) -> Result<bool> {
+/// Whether there is no such branch, or it is where the agent's was. Without a repository there is nothing in the way.
+fn is_at(repository: Option<&Repository>, branch: &str, tip: Option<&str>) -> Result<bool> {
+    let Some(repository) = repository else { return Ok(true) };
     Ok(match repository.branch_problem(branch)? {
         None => true,
         Some(BranchProblem::Exists(at)) => Some(at.as_str()) == tip,
@@ -189,9 +194,15 @@ fn is_at(repository: &Repository, branch: &str, tip: Option<&str>) -> Result<boo
 }
 
 /// Whether the agent can have this branch: nobody has, or it is where the agent's was.
-fn is_free(repository: &Repository, pen: &Pen, branch: &str) -> Result<bool> {
+fn is_free(repository: Option<&Repository>, pen: &Pen, branch: &str) -> Result<bool> {
     let Some(Removal::Cleaned { tip, .. } | Removal::Restoring { tip, .. }) = &pen.agent.removal else {
         return Ok(false);
     };
-    Ok(is_at(repository, branch, tip.as_deref())? && repository.checked_out_at(branch)?.is_empty())
+    if !is_at(repository, branch, tip.as_deref())? {
+        return Ok(false);
+    }
+    Ok(match repository {
+        Some(repository) => repository.checked_out_at(branch)?.is_empty(),
+        None => true,
+    })
 }

@@ -1,6 +1,6 @@
 //! An agent's work in its worktree: filled before it begins, looked at, committed when it is done.
 
-use super::{House, Result, worktree};
+use super::{House, Result, ground, worktree};
 use crate::a2a::reservations::Reservations;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
@@ -35,6 +35,9 @@ fn number(n: usize) -> u32 {
 
 /// Fills the worktree of `agent` and checks that it is the one that was made for it.
 pub fn fill(house: &House, agent: &Agent) -> Result<()> {
+    if !agent.spec.place.has_own_worktree() {
+        return ground::stands(agent);
+    }
     let Some(worktree) = worktree(agent) else {
         let what = "it was never made".to_owned();
         return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
@@ -66,8 +69,7 @@ fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId) -> Result<Chang
         Some(tip) => git::stat::stat(env, worktree, tip, Duration::ZERO)?.diff.files > 0,
         None => live.diff.files > 0,
     };
-    let elsewhere = (head.branch() != Some(worktree.branch.as_str()))
-        .then(|| head.branch().unwrap_or("(no branch)").to_owned());
+    let elsewhere = (!worktree.is_at(&head)).then(|| head.branch().unwrap_or("(no branch)").to_owned());
     Ok(Changes {
         elsewhere,
         tip: tip.map(|t| t.as_str().to_owned()),
@@ -191,11 +193,15 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
             });
         }
     }
-    if saved.head.branch() != Some(agent.spec.branch.as_str()) {
+    if !worktree.is_at(&saved.head) {
         let at = saved.head.branch().map_or_else(|| "no branch".to_owned(), |b| format!("the branch {b}"));
         committed
             .skipped
-            .get_or_insert(format!("the agent left its worktree on {at}, not on {}", agent.spec.branch));
+            .get_or_insert(format!("the agent left its worktree on {at}, not on {}", was_on(agent)));
     }
     Ok(committed)
+}
+
+fn was_on(agent: &Agent) -> &str {
+    if agent.spec.branch.is_empty() { "no branch" } else { &agent.spec.branch }
 }

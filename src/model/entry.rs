@@ -7,6 +7,7 @@ use super::delegation::MayStart;
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
+use super::place::Place;
 use super::profile::Permissions;
 use super::report::ErrorBody;
 use super::reservation::Crossed;
@@ -54,19 +55,22 @@ pub struct Spec {
     pub session: Session,
     /// The repository's directory name in our state.
     pub project: Project,
-    /// The git common directory of the repository.
+    /// Where it works.
+    #[serde(default, skip_serializing_if = "Place::is_usual")]
+    pub place: Place,
+    /// The git common directory of the repository; without one the directory in which the agent works.
     #[serde(with = "path")]
     pub common_dir: PathBuf,
     /// The checkout that `run` was called in.
     #[serde(with = "path")]
     pub checkout: PathBuf,
-    /// The commit that the branch starts from.
+    /// The commit that the agent starts from; empty without a repository.
     pub base: String,
     /// What that commit was called (a branch, or what `--base` said).
     pub base_name: String,
-    /// The agent's branch, without `refs/heads/`.
+    /// The branch that the agent works on, without `refs/heads/`; empty if it is none.
     pub branch: String,
-    /// The agent's worktree.
+    /// The directory that it works in.
     #[serde(with = "path")]
     pub worktree: PathBuf,
     /// The beginning of the task, one line.

@@ -6,6 +6,7 @@ use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
+use super::place::Place;
 use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -198,13 +199,16 @@ pub struct AgentReport {
     #[serde(with = "path")]
     #[schemars(with = "path::Form")]
     pub checkout: PathBuf,
-    /// The agent's branch.
+    /// Where it works; absent: in a worktree of its own, on a branch that was made for it.
+    #[serde(default, skip_serializing_if = "Place::is_usual")]
+    pub place: Place,
+    /// The branch that it works on; empty if it is none.
     pub branch: String,
-    /// What the branch started from.
+    /// The commit that it started from; empty without a repository.
     pub base: String,
     /// What that was called.
     pub base_name: String,
-    /// The agent's worktree.
+    /// The directory that it works in.
     #[serde(with = "path")]
     #[schemars(with = "path::Form")]
     pub worktree: PathBuf,

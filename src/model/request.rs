@@ -22,8 +22,16 @@ pub struct Run {
     pub context: Vec<PathBuf>,
     /// The session name wanted.
     pub name: Option<String>,
-    /// What the branch starts from; `None`: HEAD.
+    /// What a new branch starts from; `None`: HEAD.
     pub base: Option<String>,
+    /// A branch that is there, to work on.
+    pub branch: Option<String>,
+    /// No branch is to be made.
+    pub no_new_branch: bool,
+    /// The checkout itself is to be worked in.
+    pub no_worktree: bool,
+    /// A directory without a repository, to work in.
+    pub dir: Option<PathBuf>,
     /// The time allowed for all attempts together.
     pub timeout: Option<Duration>,
     /// What the agent may do; `None`: the configured level.

@@ -100,6 +100,9 @@ fn branch(fate: &BranchFate) -> Option<BranchReport> {
             let commits_word = if *commits == 1 { "commit is" } else { "commits are" };
             (tip, Some(format!("{commits} {commits_word} on no other branch")))
         }
+        BranchFate::Kept { tip, why: KeptBecause::NotOurs } => {
+            (tip, Some("it was there before the agent".to_owned()))
+        }
         BranchFate::Kept { tip, why: KeptBecause::CheckedOut { at } } => {
             let at = at.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
             (tip, Some(format!("it is checked out in {at}")))

@@ -29,6 +29,10 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
     let agent = record::load(&named.record)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
     let spec = &agent.spec;
+    if !spec.place.is_in_repository() {
+        let what = format!("{} works in no repository, so there is nothing to compare with", spec.session);
+        return Err(Error::usage(what, format!("what it did: ai_orch logs {}", spec.session)));
+    }
     let worktree = life::worktree(&agent).ok_or_else(|| git::Error::NotOurWorktree {
         path: spec.worktree.clone(),
         what: "it was never made".to_owned(),

@@ -8,12 +8,15 @@ use crate::agents::launch::{self, LaunchFacts};
 use crate::agents::mcp::McpServer;
 use crate::life::House;
 use crate::life::create::{self, Created, Order};
+use crate::life::ground::{self, Ground};
 use crate::model::entry::Link;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
 use crate::model::request::Run;
 use crate::model::text::Shown;
+use crate::rules::mention;
 use crate::rules::naming;
+use crate::rules::place::{self, Said};
 use crate::rules::prompt::ContextFile;
 use crate::settings::environment::Environment;
 use crate::tools::file;
@@ -87,9 +90,10 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         format!("{} is not installed and will be passed over{install}", p.name)
     }));
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
-    let (repository, commit, base_name) =
-        create::starting_point(house, &house.settings.working_dir, request.base.as_deref())?;
-    let base_name = request.child.as_ref().map_or(base_name, |child| child.base_name.clone());
+    let mut ground = ground(house, request)?;
+    if let (Ground::Repository { base_name, .. }, Some(child)) = (&mut ground, &request.child) {
+        base_name.clone_from(&child.base_name);
+    }
     let mut environment = environment.clone();
     for (variable, value) in &request.env {
         environment.set(variable, value);
@@ -99,7 +103,6 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         task: request.task.clone(),
         context,
         chain,
-        base: request.base.clone(),
         permissions,
         timeout: request.timeout,
         validate: request.validate.clone(),
@@ -113,12 +116,38 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
-    let created = create::create(house, &repository, &commit, &base_name, &order)?;
+    notes.extend(mentioned(&request.task, request.child.is_some()));
+    let created = create::create(house, &ground, &order)?;
     if request.name.is_some() && created.spec.session != order.name {
         notes.push(format!("the name {} is taken; this agent is {}", order.name, created.spec.session));
     }
     notes.dedup();
     Ok(Started { created, notes })
+}
+
+/// The pull requests that the task names, which change nothing by that. An agent that asks knows what it asks for.
+fn mentioned(task: &str, by_agent: bool) -> Option<String> {
+    let numbers = if by_agent { Vec::new() } else { mention::pull_requests(task) };
+    let names: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the task names pull request {}, which decides nothing about where the agent works",
+            names.join(", ")
+        )
+    })
+}
+
+/// Where the agent is to begin, as far as that can be known before anything is made.
+fn ground(house: &House, request: &Run) -> Result<Ground> {
+    let said = Said {
+        base: request.base.as_deref(),
+        branch: request.branch.as_deref(),
+        no_new_branch: request.no_new_branch,
+        no_worktree: request.no_worktree,
+        dir: request.dir.as_deref(),
+    };
+    let wanted = place::wanted(&said).map_err(|unclear| Error::usage(unclear.to_string(), unclear.hint()))?;
+    Ok(ground::find(house, &house.settings.working_dir, &wanted)?)
 }
 
 /// What was typed, if anything, as what it is to be.

@@ -10,7 +10,7 @@ use crate::a2a::names::{self, Named};
 use crate::a2a::record;
 use crate::a2a::watch::Watch;
 use crate::life::resume::{self, Begun};
-use crate::life::{House, create};
+use crate::life::{House, ground};
 use crate::model::agent::Agent;
 use crate::model::delegation::{Child, Start, VERSION, Wanted};
 use crate::model::entry::Spec;
@@ -73,7 +73,7 @@ pub async fn spawn(house: &House, caller: &Caller, new: &NewAgent) -> Result<Spa
             identity::refused(record, &refused.to_string());
             return Err(refused.into());
         }
-        let (_, commit, name) = create::starting_point(house, &agent.spec.worktree, new.base.as_deref())?;
+        let (_, commit, name) = ground::starting_point(house, &agent.spec.worktree, new.base.as_deref())?;
         commit.as_str().clone_into(&mut wanted.base);
         wanted.base_name = name;
         file::make_dirs(&record.wanted())?;

@@ -213,6 +213,7 @@ mod tests {
     use crate::model::agent::{Committed, Ended, Rescue, Validation};
     use crate::model::entry::{Link, Spec};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
+    use crate::model::place::Place;
     use crate::model::profile::Permissions;
 
     fn moment() -> Moment {
@@ -225,6 +226,7 @@ mod tests {
                 id: AgentId(uuid::Uuid::nil()),
                 session: "s".parse().unwrap(),
                 project: Project("p".into()),
+                place: Place::NewBranch,
                 common_dir: "/r/.git".into(),
                 checkout: "/r".into(),
                 base: "0".repeat(40),

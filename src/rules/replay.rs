@@ -5,6 +5,7 @@ use crate::model::agent::{
 };
 use crate::model::delegation::{Child, Start};
 use crate::model::entry::{self, Entry, HeadAt, Record};
+use crate::model::place::Place;
 
 /// A journal that tells of no agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -188,6 +189,10 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             }
             agent.removal = Some(Removal::Restoring { head, tip });
             agent.spec.session = session.clone();
+            // Somebody else has the branch that it worked on: this one is made for it.
+            if agent.spec.place == Place::Branch && agent.spec.branch != *branch {
+                agent.spec.place = Place::NewBranch;
+            }
             agent.spec.branch.clone_from(branch);
             agent.spec.worktree.clone_from(worktree);
             agent.worktree = None;

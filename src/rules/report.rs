@@ -106,6 +106,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         asked_by: asked_by(agent, agent.task_round),
         project: agent.spec.project.clone(),
         checkout: agent.spec.checkout.clone(),
+        place: agent.spec.place,
         branch: agent.spec.branch.clone(),
         base: agent.spec.base.clone(),
         base_name: agent.spec.base_name.clone(),

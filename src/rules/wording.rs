@@ -1,8 +1,10 @@
 //! What an agent does, in one line for people: the same words in the pane, in `run`, in `logs` and on the board.
 
 use crate::model::event::{Event, Usage};
+use crate::model::place::Place;
 use crate::model::reservation::Crossed;
 use crate::model::text::{Shown, fit};
+use std::path::Path;
 use std::time::Duration;
 
 /// The longest line of a plain-text agent that is shown, in columns; `logs --raw` has all of it.
@@ -51,6 +53,16 @@ impl Tone {
             Self::Bad => "31",
             Self::Note => "33",
         }
+    }
+}
+
+/// What an agent works on.
+pub fn works_on(place: Place, branch: &str, dir: &Path) -> String {
+    let on = if branch.is_empty() { "on no branch".to_owned() } else { format!("on branch {branch}") };
+    match place {
+        Place::NewBranch | Place::Branch => on,
+        Place::Checkout => format!("{on}, in the checkout {}", dir.display()),
+        Place::Directory => format!("in {}, where nothing is committed or saved", dir.display()),
     }
 }
 

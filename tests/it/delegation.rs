@@ -326,7 +326,7 @@ fn child_after_the_kill(house: &House, what: &str) -> bool {
         house.ok(["wait", "child"]);
     }
     let mut left = names_in(&house.record("lead").join("spawn"));
-    left.retain(|name| !name.ends_with(".lock"));
+    left.retain(|name| Path::new(name).extension().is_none_or(|end| end != "lock"));
     assert!(left.is_empty(), "{what}: {left:?}");
     is_there
 }

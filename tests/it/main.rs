@@ -34,6 +34,7 @@ mod layers;
 mod letters;
 mod mcp;
 mod pane;
+mod places;
 mod planted;
 mod repositories;
 mod reservations;

@@ -9,7 +9,7 @@ const BRANCH: &str = "ai_orch/x";
 
 fn repair(house: &House) -> super::super::Result<Option<Worktree>> {
     let common = house.repo().join(".git");
-    worktree::repair_add(&house.env(), &common, &house.path("trees/x"), BRANCH, &house.tip("main"))
+    worktree::repair_add(&house.env(), &common, &house.path("trees/x"), BRANCH, Some(&house.tip("main")))
 }
 
 /// Repairs, adds if need be, and looks that it is a worktree like any other.

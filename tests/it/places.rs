@@ -1,0 +1,245 @@
+//! Where agents work: on a branch that is there, in the checkout itself, in a directory without a repository. What was not made for an
+//! agent is never removed with it.
+
+use crate::fakes::{json_error, names};
+use crate::house::{House, eventually};
+use std::fs;
+
+/// A task that commits something and leaves something.
+const WORK: &str = "echo more >> README.md; git commit -qam more; echo left > left.txt";
+
+/// Nothing was made: no agent, no name, no worktree.
+fn nothing_made(house: &House) {
+    assert_eq!(house.ok(["list", "--json"]).matches("\"session\"").count(), 0);
+    assert!(names(house).is_empty());
+    assert_eq!(house.git(&["worktree", "list"]).lines().count(), 1);
+}
+
+#[track_caller]
+fn refused(house: &House, words: &[&str], code: i32, word: &str, hint: &str) {
+    let done = house.orch([&["--json", "run", "--agent-cli", "sh"], words, &[WORK]].concat()).run();
+    assert_eq!((done.code, done.stdout.as_str()), (code, ""), "{done}");
+    let error = json_error(&done)["error"].clone();
+    assert_eq!(error["code"], word, "{done}");
+    assert!(error["hint"].as_str().unwrap_or_default().contains(hint), "{done}");
+}
+
+#[test]
+fn a_branch_that_is_there_is_worked_on_and_never_deleted() {
+    let house = House::new();
+    house.git(&["branch", "fix"]);
+    let done =
+        house.orch(["run", "--json", "--agent-cli", "sh", "--branch", "fix", "--name", "one", WORK]).run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = done.json()["agent"].clone();
+    assert_eq!(
+        (agent["branch"].as_str(), agent["place"].as_str()),
+        (Some("fix"), Some("branch")),
+        "{agent:#}"
+    );
+    assert_eq!(agent["base"], house.git(&["rev-parse", "main"]));
+    assert_eq!(agent["changes"]["commits"], 2, "{agent:#}");
+    assert_eq!(house.git(&["show", "fix:left.txt"]), "left");
+    assert_eq!(house.git(&["branch", "--list", "ai_orch/*"]), "");
+    let tip = house.git(&["rev-parse", "fix"]);
+    // Merged, so a branch of ours would go with its agent.
+    house.git(&["merge", "-q", "fix"]);
+    let shown = house.ok(["show", "one"]);
+    assert!(shown.contains("fix, which was there before"), "{shown}");
+    let foretold = house.ok(["clean", "one", "--dry-run"]);
+    let cleaned = house.ok(["clean", "one"]);
+    for said in [&foretold, &cleaned] {
+        assert!(said.contains("it was there before the agent"), "{said}");
+    }
+    assert_eq!(house.git(&["rev-parse", "fix"]), tip);
+    assert_eq!(house.git(&["worktree", "list"]).lines().count(), 1);
+    // It comes back on it.
+    house.ok(["undo", "one"]);
+    let back = house.show("one")["agent"].clone();
+    assert_eq!((back["branch"].as_str(), back["place"].as_str()), (Some("fix"), Some("branch")), "{back:#}");
+    // Or on one of its own, where somebody else went on.
+    house.ok(["clean", "one"]);
+    house.git(&["checkout", "-q", "fix"]);
+    house.git(&["commit", "-q", "--allow-empty", "-m", "on"]);
+    let moved = house.git(&["rev-parse", "fix"]);
+    house.git(&["checkout", "-q", "main"]);
+    house.ok(["undo", "one"]);
+    let back = house.show("one")["agent"].clone();
+    assert_eq!(back["branch"], "ai_orch/one", "{back:#}");
+    assert_eq!(house.git(&["rev-parse", "ai_orch/one", "fix"]), format!("{tip}\n{moved}"));
+    house.ok(["clean", "one"]);
+    assert_eq!(house.git(&["branch", "--list", "ai_orch/*"]), "", "it is merged, and was made by us");
+}
+
+#[test]
+fn a_branch_that_cannot_be_worked_on_is_refused_with_the_reason() {
+    let house = House::new();
+    house.git(&["branch", "fix"]);
+    refused(&house, &["--branch", "nothing"], 2, "no_such_branch", "--base 'nothing'");
+    refused(&house, &["--branch", "-x"], 8, "branch_name_invalid", "");
+    refused(&house, &["--branch", "main"], 8, "branch_checked_out", "--no-worktree");
+    refused(&house, &["--branch", "fix", "--base", "main"], 2, "usage", "leave --base out");
+    refused(&house, &["--branch", "fix", "--no-worktree"], 2, "usage", "one of them");
+    refused(&house, &["--no-new-branch"], 2, "usage", "--branch BRANCH");
+    nothing_made(&house);
+    let one = house.start(["--agent-cli", "sh", "--branch", "fix", "--no-new-branch", "exec sleep 300"]);
+    refused(&house, &["--branch", "fix"], 8, "branch_checked_out", "--base 'fix'");
+    house.ok(["kill", &one]);
+}
+
+#[test]
+fn one_of_many_who_want_the_same_branch_at_once_gets_it() {
+    let house = House::new();
+    house.git(&["branch", "fix"]);
+    let words = ["run", "--json", "-d", "--agent-cli", "sh", "--branch", "fix", "exec sleep 300"];
+    let calls: Vec<_> = (0..6).map(|_| house.orch(words).spawn()).collect();
+    let ended: Vec<_> = calls.into_iter().map(|call| call.wait_with_output().unwrap()).collect();
+    let good = ended.iter().filter(|output| output.status.success()).count();
+    assert_eq!(good, 1, "{ended:?}");
+    assert_eq!(names(&house).len(), 1);
+    assert_eq!(house.git(&["worktree", "list"]).lines().count(), 2);
+    assert_eq!(house.git(&["rev-parse", "fix"]), house.git(&["rev-parse", "main"]));
+}
+
+#[test]
+fn in_the_checkout_one_agent_works_on_what_is_checked_out() {
+    let house = House::new();
+    let base = house.git(&["rev-parse", "main"]);
+    let words = ["run", "--json", "--agent-cli", "sh", "--no-worktree", "--name", "here", WORK];
+    let done = house.orch(words).run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = done.json()["agent"].clone();
+    assert_eq!(
+        (agent["branch"].as_str(), agent["place"].as_str()),
+        (Some("main"), Some("checkout")),
+        "{agent:#}"
+    );
+    assert_eq!(agent["worktree"], house.repo().to_str().unwrap());
+    assert_eq!(agent["changes"]["commits"], 2, "{agent:#}");
+    assert_eq!(house.git(&["log", "--format=%s", &format!("{base}..main")]).lines().count(), 2);
+    assert_eq!(house.git(&["status", "--porcelain"]), "", "its index agrees");
+    assert_eq!(fs::read_to_string(house.repo().join("left.txt")).unwrap(), "left\n");
+    assert!(house.ok(["diff", "here", "--stat"]).contains("left.txt"));
+    // What was saved of it is there, and the checkout stays when it goes.
+    assert!(!house.git(&["for-each-ref", "refs/ai_orch/rescue"]).is_empty());
+    house.ok(["clean", "here"]);
+    assert_eq!(fs::read_to_string(house.repo().join("left.txt")).unwrap(), "left\n");
+    assert_eq!(house.git(&["rev-parse", "--abbrev-ref", "HEAD"]), "main");
+    house.ok(["undo", "here"]);
+    let back = house.show("here")["agent"].clone();
+    assert_eq!(
+        (back["state"].as_str(), back["place"].as_str()),
+        (Some("done"), Some("checkout")),
+        "{back:#}"
+    );
+    // It goes on there.
+    house.ok(["resume", "here", "echo again > again.txt"]);
+    let done = house.orch(["wait", "here"]).run();
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(house.git(&["show", "main:again.txt"]), "again");
+}
+
+#[test]
+fn a_checkout_with_work_in_it_or_with_an_agent_is_refused() {
+    let house = House::new();
+    fs::write(house.repo().join("new"), "x").unwrap();
+    refused(&house, &["--no-worktree"], 8, "not_clean", "git stash");
+    fs::remove_file(house.repo().join("new")).unwrap();
+    fs::write(house.repo().join("README.md"), "changed\n").unwrap();
+    refused(&house, &["--no-worktree"], 8, "not_clean", "git stash");
+    house.git(&["checkout", "-q", "README.md"]);
+    fs::write(house.repo().join(".git/MERGE_HEAD"), house.git(&["rev-parse", "main"]) + "\n").unwrap();
+    refused(&house, &["--no-worktree"], 8, "not_clean", "git stash");
+    fs::remove_file(house.repo().join(".git/MERGE_HEAD")).unwrap();
+    nothing_made(&house);
+    let one = house.start(["--agent-cli", "sh", "--no-worktree", "exec sleep 300"]);
+    refused(&house, &["--no-worktree"], 8, "occupied", &format!("ai_orch kill {one}"));
+    // A worktree of its own is in nobody's way.
+    let other = house.start(["--agent-cli", "sh", "exit 0"]);
+    assert_eq!(house.orch(["wait", &other]).run().code, 0);
+    // Interrupted, it is to go on there.
+    house.kill_keeper(&one);
+    eventually("it is interrupted", || (house.listed(&one)["state"] == "interrupted").then_some(()));
+    refused(&house, &["--no-worktree"], 8, "occupied", &format!("ai_orch kill {one}"));
+    house.ok(["kill", &one]);
+    let two = house.start(["--agent-cli", "sh", "--no-worktree", "exec sleep 300"]);
+    let done = house.orch(["resume", &one, "exit 0"]).run();
+    assert!(done.code == 8 && done.stderr.contains(&two), "{done}");
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn without_a_branch_the_checkout_is_worked_on_all_the_same() {
+    let house = House::new();
+    house.git(&["checkout", "-q", "--detach"]);
+    let done = house.orch(["run", "--json", "--agent-cli", "sh", "--no-worktree", WORK]).run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = done.json()["agent"].clone();
+    assert_eq!(
+        (agent["branch"].as_str(), agent["changes"]["commits"].as_u64()),
+        (Some(""), Some(2)),
+        "{agent:#}"
+    );
+    assert!(agent["not_committed"].is_null(), "{agent:#}");
+    assert_eq!(house.git(&["show", "HEAD:left.txt"]), "left");
+    assert_eq!(house.git(&["log", "--format=%s", "main"]), "init");
+}
+
+#[test]
+fn a_directory_without_a_repository_is_worked_in() {
+    let house = House::new();
+    let dir = house.path("plain");
+    fs::create_dir(&dir).unwrap();
+    let plain = dir.to_str().unwrap();
+    refused(&house, &["--dir", "."], 2, "in_repository", "--no-worktree");
+    refused(&house, &["--dir", "nowhere"], 2, "no_directory", "a directory");
+    refused(&house, &["--dir", "README.md"], 2, "no_directory", "a directory");
+    nothing_made(&house);
+    let task = "echo made > made.txt";
+    let words = [
+        "run",
+        "--json",
+        "--agent-cli",
+        "sh",
+        "--dir",
+        plain,
+        "--name",
+        "plain",
+        "--validate",
+        "test -f made.txt",
+        task,
+    ];
+    let done = house.orch(words).run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = done.json()["agent"].clone();
+    assert_eq!(
+        (agent["branch"].as_str(), agent["place"].as_str()),
+        (Some(""), Some("directory")),
+        "{agent:#}"
+    );
+    assert!(agent["changes"].is_null(), "{agent:#}");
+    assert_eq!(fs::read_to_string(dir.join("made.txt")).unwrap(), "made\n");
+    let shown = house.ok(["show", "plain"]);
+    assert!(shown.contains("nothing is committed or saved"), "{shown}");
+    let done = house.orch(["diff", "plain"]).run();
+    assert!(done.code == 2 && done.stderr.contains("no repository"), "{done}");
+    house.ok(["resume", "plain", "echo again > again.txt"]);
+    assert_eq!(house.orch(["wait", "plain"]).run().code, 0);
+    house.ok(["clean", "plain"]);
+    assert!(dir.join("made.txt").exists() && dir.join("again.txt").exists());
+    house.ok(["undo", "plain"]);
+    assert_eq!(house.listed("plain")["state"], "done");
+    // Anybody may call it from there.
+    let done = house.orch(["run", "-d", "--agent-cli", "sh", "--dir", ".", "exec sleep 300"]).dir(&dir).run();
+    assert_eq!(done.code, 0, "{done}");
+    refused(&house, &["--dir", plain], 8, "occupied", done.stdout.trim());
+    house.ok(["kill", done.stdout.trim()]);
+}
+
+#[test]
+fn a_pull_request_in_a_task_is_named_and_changes_nothing() {
+    let house = House::new();
+    let said = |task: &str| house.orch(["run", "--agent-cli", "sh", task]).run().stderr;
+    assert!(said("true # fix PR #12").contains("pull request #12"));
+    assert!(!said("true # fix the PR").contains("pull request"));
+}
