@@ -186,6 +186,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         worktree: places.worktree(&named.project, &named.session),
         changes: None,
         not_committed: None,
+        not_saved: Vec::new(),
         crossed: Vec::new(),
         usage: None,
         created,

@@ -379,7 +379,7 @@ pub(super) struct Kill {
 /// `wait`.
 #[derive(Debug, Args)]
 pub(super) struct Wait {
-    /// The agents; the beginning of a name is enough
+    /// The agents, by their whole names
     #[arg(value_name = "SESSION", required = true)]
     pub sessions: Vec<String>,
     /// The states to wait for, with commas between; else done, failed or killed
@@ -694,7 +694,7 @@ pub(super) struct Reserve {
 /// `resume`.
 #[derive(Debug, Args)]
 pub(super) struct Resume {
-    /// The agents (the beginning of a name is enough); a last argument with a space in it is a new task
+    /// The agents, by their whole names; a last argument with a space in it is a new task
     #[arg(value_name = "SESSION", required_unless_present = "all", conflicts_with = "all")]
     pub sessions: Vec<String>,
     /// Every agent that is interrupted

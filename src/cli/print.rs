@@ -277,6 +277,7 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     if let Some(why) = &report.not_committed {
         fields.push(("not committed", Shown(why).to_string()));
     }
+    fields.extend(report.not_saved.iter().map(|what| ("not saved", Shown(what).to_string())));
     fields.extend(report.crossed.iter().map(|one| ("reserved", wording::crossed(one, false))));
     fields.extend(attempts(report));
     for validation in &report.validations {

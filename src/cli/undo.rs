@@ -43,7 +43,7 @@ pub(super) fn undo(house: &House, asked: &args::Undo, json: bool, screen: &mut S
                 print::note(note);
             }
         } else {
-            screen.toned(Tone::Note, &format!("{session} is there: nothing to bring back"));
+            screen.toned(Tone::Note, &format!("{session} was not cleaned: nothing to bring back"));
         }
     });
     Ok(exit::OK)

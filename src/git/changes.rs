@@ -250,12 +250,13 @@ impl Listing {
         keep_absent: bool,
     ) -> Result<Self> {
         let mut listing = Self { keep_absent, ..Self::default() };
-        let mut lines = Line::list(private)?;
+        let (mut lines, closed) = Line::list(private)?;
+        listing.unsaved.extend(closed);
         listing.note(&lines);
         if !listing.assumed.is_empty() {
             // Takes the mark from those that are not unchanged, so that git looks at them.
             private.refresh(false)?;
-            lines = Line::list(private)?;
+            (lines, _) = Line::list(private)?;
         }
         let mut seen = BTreeSet::new();
         for line in &lines {
@@ -419,7 +420,8 @@ impl Listing {
     }
 
     /// Makes the private index say what is on disk; this writes blobs into the repository.
-    pub(super) fn apply(&self, private: &PrivateDir<'_>) -> Result<()> {
+    pub(super) fn apply(&mut self, private: &PrivateDir<'_>) -> Result<()> {
+        let mut refused = Vec::new();
         for (flags, paths) in
             [(&["--force-remove"][..], &self.gone), (&["--add", "--remove", "--replace"], &self.files)]
         {
@@ -428,10 +430,24 @@ impl Listing {
             }
             let git =
                 private.git().arg("update-index").args(flags).args(["-z", "--stdin"]).stdin(nul_ended(paths));
-            git.output("put the files into an index")?;
+            let (_, said) = git.output_and_words("put the files into an index")?;
+            // Names that could be taken for something of git's own, on some file system.
+            refused.extend(named_in(&said, b"Ignoring path ", b""));
         }
+        self.unsaved.extend(refused);
         Ok(())
     }
+}
+
+/// The paths that git names on standard error, each in a line of its own.
+fn named_in(said: &[u8], before: &[u8], behind: &[u8]) -> Vec<PathBuf> {
+    let lines = said.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(before));
+    let end = |rest: &[u8]| {
+        let cut =
+            rest.windows(behind.len().max(1)).rposition(|window| !behind.is_empty() && window == behind);
+        cut.unwrap_or(rest.len())
+    };
+    lines.map(|rest| path(rest.get(..end(rest)).unwrap_or(rest))).collect()
 }
 
 /// One line of the list of everything: entries of the index, then again those that differ on disk, and what is only
@@ -448,16 +464,19 @@ struct Line {
 }
 
 impl Line {
-    fn list(private: &PrivateDir<'_>) -> Result<Vec<Self>> {
+    /// All of them, and the directories that git could not look into, which it says by the way only.
+    fn list(private: &PrivateDir<'_>) -> Result<(Vec<Self>, Vec<PathBuf>)> {
         let doing = "list the index and the files";
-        let out = private
+        let (out, said) = private
             .git()
             // Else git hides which entries it was told not to look at if they are there.
             .config("core.sparseCheckout", "false")
             .args(["ls-files", "-z", "-v", "--stage", "--modified", "--deleted", "--others"])
             .arg("--exclude-standard")
-            .output(doing)?;
-        records(&out).map(|record| Self::parse(record).ok_or_else(|| answer(doing, record))).collect()
+            .output_and_words(doing)?;
+        let lines = records(&out).map(|record| Self::parse(record).ok_or_else(|| answer(doing, record)));
+        let closed = named_in(&said, b"warning: could not open directory '", b"': ");
+        Ok((lines.collect::<Result<_>>()?, closed))
     }
 
     /// `? path`, or `tag SP mode SP id SP stage TAB path`.

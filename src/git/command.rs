@@ -229,11 +229,16 @@ impl Git {
 
     /// Runs it; an exit code other than 0 is an error, and so is an answer that is too long to be kept whole.
     pub(super) fn output(self, doing: &'static str) -> Result<Vec<u8>> {
+        self.output_and_words(doing).map(|(output, _)| output)
+    }
+
+    /// Like `output`, with what it said on standard error beside that.
+    pub(super) fn output_and_words(self, doing: &'static str) -> Result<(Vec<u8>, Vec<u8>)> {
         let output = self.program.run()?.require_success()?;
         if output.truncated {
             return Err(Error::Answer { doing, answer: "more than we can hold".into() });
         }
-        Ok(output.stdout)
+        Ok((output.stdout, output.stderr))
     }
 
     /// Like `output`, for an answer of one line (which may hold newlines: only the last one is taken off).

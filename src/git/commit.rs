@@ -92,13 +92,14 @@ pub fn commit_all(
     let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
     let private = PrivateDir::new(env, worktree, config)?;
-    let listing = Listing::read(&private, worktree, head.commit())?;
-    let left = listing.left(&private);
-    let saved = |outcome| Saved { head: head.clone(), outcome, left: left.clone() };
+    let mut listing = Listing::read(&private, worktree, head.commit())?;
     if let Some(operation) = operation(eyes.as_ref(), worktree, &listing)? {
-        return Ok(saved(Outcome::NotCommitted(Obstacle::InProgress(operation))));
+        let outcome = Outcome::NotCommitted(Obstacle::InProgress(operation));
+        return Ok(Saved { head, outcome, left: listing.left(&private) });
     }
     listing.apply(&private)?;
+    let left = listing.left(&private);
+    let saved = |outcome| Saved { head: head.clone(), outcome, left: left.clone() };
     let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
     if tree_of(eyes.as_ref(), head.commit())?.as_deref() == Some(&tree) {
         return Ok(saved(Outcome::Nothing));

@@ -30,6 +30,7 @@ mod rescue_bytes;
 mod rescue_index;
 pub mod restore;
 pub mod stat;
+mod unheld;
 pub mod worktree;
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use super::disk::{self, Scratch};
 use super::{Repository, Result, Worktree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The names in a git directory that git itself uses. Others belong to filter drivers (`lfs`, `git-crypt`, `annex`).
@@ -126,6 +128,8 @@ pub(super) struct PrivateDir<'a> {
     pub(super) skipped_filters: Vec<String>,
     /// The worktree's own index at the moment of the copy; `None`: it has none.
     pub(super) copied: Option<disk::Stamp>,
+    /// Where new objects go, if not into the repository.
+    objects: Option<PathBuf>,
 }
 
 impl<'a> PrivateDir<'a> {
@@ -158,7 +162,31 @@ impl<'a> PrivateDir<'a> {
             }
         }
         let copied = before.filter(|_| there);
-        Ok(Self { env, worktree, scratch, skipped_filters: skipped.into_iter().collect(), copied })
+        Ok(Self {
+            env,
+            worktree,
+            scratch,
+            skipped_filters: skipped.into_iter().collect(),
+            copied,
+            objects: None,
+        })
+    }
+
+    /// From now on the disk is taken for what it is here: upper and lower case are two names, a link is a link, and a file can be
+    /// executable. What the user set is right for the file system on which the repository was made, perhaps.
+    pub(super) fn take_the_disk_as_it_is(&self) -> Result<()> {
+        let path = self.beside("config");
+        let text = disk::read_small(&path)?.unwrap_or_default();
+        let rule = b"[core]\n\tignorecase = false\n\tsymlinks = true\n\tfilemode = true\n";
+        disk::write(&path, &[&text[..], rule].concat())
+    }
+
+    /// From now on nothing that is put into an index is kept: for looks that change nothing.
+    pub(super) fn keep_nothing(&mut self) -> Result<()> {
+        let objects = self.beside("thrown-away");
+        disk::make_dir(&objects)?;
+        self.objects = Some(objects);
+        Ok(())
     }
 
     /// The private index.
@@ -174,12 +202,18 @@ impl<'a> PrivateDir<'a> {
     /// The same on another tree and index, for a repository inside the worktree.
     pub(super) fn git_in(&self, work_tree: &Path, index: &Path) -> Git {
         let dir = self.scratch.path();
-        Git::at(self.env, dir, dir, work_tree)
-            .limit(self.env.long_limit)
+        let objects = self.worktree.common_dir.join("objects");
+        let git = Git::at(self.env, dir, dir, work_tree);
+        let git = match &self.objects {
+            Some(elsewhere) => git
+                .env("GIT_OBJECT_DIRECTORY", elsewhere)
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", escaped(&objects)),
+            None => git.env("GIT_OBJECT_DIRECTORY", objects),
+        };
+        git.limit(self.env.long_limit)
             // A list of two million files is long, and half a list would be taken for deletions.
             .output_cap(1 << 30)
             .env("GIT_INDEX_FILE", index)
-            .env("GIT_OBJECT_DIRECTORY", self.worktree.common_dir.join("objects"))
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -246,6 +280,19 @@ impl<'a> PrivateDir<'a> {
         disk::remove_file(&lock)?;
         Ok(false)
     }
+}
+
+/// A path as one of a list: quoted, so that a colon in it ends nothing.
+fn escaped(path: &Path) -> OsString {
+    let mut text = vec![b'"'];
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            byte => text.push(*byte),
+        }
+    }
+    text.push(b'"');
+    OsString::from_vec(text)
 }
 
 /// The configuration file of a private directory.

@@ -84,19 +84,77 @@ pub fn held_by_entry(env: &GitEnv, worktree: &Worktree) -> Result<Vec<CommitId>>
             }
         }
     }
+    let git = || Git::without_work_tree(env, &worktree.common_dir);
     let mut found = Vec::new();
+    let mut hold = |spec: &str| -> Result<()> {
+        let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{spec}^{{commit}}")];
+        let there = git().args(words).run()?;
+        let id = CommitId::parse(String::from_utf8_lossy(&there.stdout).trim_end());
+        found.extend(id.filter(|id| there.status.success() && !found.contains(id)));
+        Ok(())
+    };
     for path in files {
         let text = disk::read_small(&path)?.unwrap_or_default();
         for id in String::from_utf8_lossy(&text).split_whitespace().filter_map(CommitId::parse) {
-            let spec = format!("{id}^{{commit}}");
-            let words = ["rev-parse", "--verify", "--quiet", "--end-of-options", &spec];
-            let there = Git::without_work_tree(env, &worktree.common_dir).args(words).run()?;
-            if there.status.success() && !found.contains(&id) {
-                found.push(id);
+            hold(id.as_str())?;
+        }
+    }
+    // What is still to be picked, by ids that may be cut.
+    for name in ["sequencer/todo", "rebase-merge/git-rebase-todo"] {
+        let text = disk::read_small(&worktree.admin_dir.join(name))?.unwrap_or_default();
+        let lines = String::from_utf8_lossy(&text).into_owned();
+        let picks = lines.lines().filter_map(|line| line.split_whitespace().nth(1));
+        for id in picks.filter(|id| id.len() >= 4 && id.bytes().all(|b| b.is_ascii_hexdigit())) {
+            hold(id)?;
+        }
+    }
+    // Refs of a worktree alone that are in no file of their own.
+    if disk::look(&worktree.common_dir.join("reftable"))?.is_some()
+        && disk::look(&worktree.admin_dir.join("HEAD"))?.is_some()
+    {
+        let own = || Git::without_work_tree(env, &worktree.admin_dir);
+        let below = ["refs/worktree", "refs/bisect", "refs/rewritten"];
+        let refs = own().args(["for-each-ref", "--format=%(objectname)"]).args(below).output("list refs")?;
+        for id in String::from_utf8_lossy(&refs).lines() {
+            hold(id)?;
+        }
+        for name in FILES.into_iter().filter(|name| !name.contains('/')) {
+            let at = own().args(["rev-parse", "--verify", "--quiet", "--end-of-options", name]).run()?;
+            if let Some(id) = CommitId::parse(String::from_utf8_lossy(&at.stdout).trim_end()) {
+                hold(id.as_str())?;
             }
         }
     }
     Ok(found)
+}
+
+/// The submodules whose repositories lie in git's entry of the worktree and hold commits that no remote of theirs has: they go with
+/// the entry, and nothing else holds them. Where that cannot be found out they count as such.
+pub fn submodules_with_work(env: &GitEnv, worktree: &Worktree) -> Result<Vec<PathBuf>> {
+    let modules = worktree.admin_dir.join("modules");
+    let mut with_work = Vec::new();
+    let mut todo = vec![modules.clone()];
+    while let Some(dir) = todo.pop() {
+        for name in disk::names(&dir)?.unwrap_or_default() {
+            let path = dir.join(&name);
+            if !disk::look(&path)?.is_some_and(|meta| meta.is_dir()) {
+                continue;
+            }
+            // A name with a slash in it is a directory of directories; a submodule has its own below `modules`.
+            if disk::look(&path.join("HEAD"))?.is_none() {
+                todo.push(path);
+                continue;
+            }
+            todo.push(path.join("modules"));
+            let words = ["rev-list", "--max-count=1", "--all", "--reflog", "HEAD", "--not", "--remotes"];
+            let own = Git::without_work_tree(env, &path).args(words).run()?;
+            let unborn = String::from_utf8_lossy(&own.stderr).contains("ambiguous argument 'HEAD'");
+            if !(own.stdout.is_empty() && (own.status.success() || unborn)) {
+                with_work.push(path.strip_prefix(&modules).unwrap_or(&path).to_owned());
+            }
+        }
+    }
+    Ok(with_work)
 }
 
 /// Renames the worktree's directory to `to`, on the same file system. False if it is gone already.

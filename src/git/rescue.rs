@@ -19,15 +19,15 @@
 //! "to be added" whose file is gone.
 
 use super::anatomy::{Anatomy, tree_of};
-use super::changes::{Left, Listing};
-use super::command::GitEnv;
+use super::changes::{Left, Listing, NestedKind};
+use super::command::{GitEnv, path, records};
 use super::commit::{NOBODY, at_worktree, commit_tree};
 use super::eyes::Eyes;
 use super::look::Head;
 use super::private::{ConfigSnapshot, PrivateDir, tree_id};
 use super::rescue_index::SavedIndex;
 use super::worktree::{Worktree, eyes};
-use super::{CommitId, Error, Repository, Result, ignored, locks, rescue_bytes};
+use super::{CommitId, Error, Repository, Result, ignored, locks, rescue_bytes, unheld};
 use std::path::PathBuf;
 
 pub use super::refs::{delete, keep, list};
@@ -114,15 +114,8 @@ pub fn save(
     super::refs::require_ours(prefix)?;
     let eyes = eyes(env, worktree)?;
     let head = eyes.head()?;
-    let first = Attempt::new(env, worktree, config, &head, ignored_max, false);
-    let (attempt, raw) = match first {
-        Ok(attempt) => (attempt, false),
-        Err(error) => {
-            // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
-            let raw = Attempt::new(env, worktree, config, &head, ignored_max, true);
-            (raw.map_err(|_| error)?, true)
-        }
-    };
+    let (attempt, raw) = Attempt::any(env, worktree, config, &head, ignored_max, true)?;
+    let left = attempt.left(ignored_max.is_some())?;
     let Attempt { private, listing, index, found } = attempt;
     let tree = match index.tree_if_untouched(&listing) {
         Some(tree) => tree,
@@ -146,7 +139,6 @@ pub fn save(
     let whole = parents.iter().all(|(role, _)| *role == Role::Head) && head_tree.as_deref() == Some(&tree);
     let wanted = Wanted { tree, parents, whole: whole.then(|| head.commit().cloned()).flatten() };
     let (name, commit) = wanted.store(eyes.as_ref(), &private, env, worktree, config, prefix, message)?;
-    let left = left(&listing, &private, &found);
     Ok(Some(Saved { name, commit, head, raw, left, not_kept: found.not_kept }))
 }
 
@@ -158,17 +150,9 @@ pub fn not_held(
     ignored_max: u64,
 ) -> Result<(Left, Vec<(PathBuf, u64)>)> {
     let head = eyes(env, worktree)?.head()?;
-    let private = PrivateDir::new(env, worktree, config)?;
-    let listed = Listing::read(&private, worktree, head.commit())?;
-    let found = ignored::find(&private, worktree, &listed.entered, ignored_max)?;
-    let left = left(&listed, &private, &found);
-    Ok((left, found.not_kept))
-}
-
-fn left(listing: &Listing, private: &PrivateDir<'_>, found: &ignored::Found) -> Left {
-    let mut left = listing.left(private);
-    left.unsaved.extend(found.unheld.iter().cloned());
-    left
+    let (attempt, _) = Attempt::any(env, worktree, config, &head, Some(ignored_max), false)?;
+    let left = attempt.left(true)?;
+    Ok((left, attempt.found.not_kept))
 }
 
 /// The commit that HEAD was on when `commit` was saved; `None` if HEAD had none. Of a commit that [`save`] did not make it
@@ -192,16 +176,41 @@ struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Takes files of nested repositories too; with `raw` as they are, else by the filters and rules.
+    /// By the filters and rules, or if these fail as the files are, and whether that was so.
+    fn any(
+        env: &'a GitEnv,
+        worktree: &'a Worktree,
+        config: &ConfigSnapshot,
+        head: &Head,
+        ignored_max: Option<u64>,
+        kept: bool,
+    ) -> Result<(Self, bool)> {
+        match Self::new(env, worktree, config, head, ignored_max, kept, false) {
+            Ok(attempt) => Ok((attempt, false)),
+            Err(error) => {
+                // A clean filter that is gone, or an encoding that does not fit, must not keep work from being saved.
+                let raw = Self::new(env, worktree, config, head, ignored_max, kept, true);
+                Ok((raw.map_err(|_| error)?, true))
+            }
+        }
+    }
+
+    /// Takes files of nested repositories too; with `raw` as they are, else by the filters and rules. Unless `kept`, nothing is
+    /// written into the repository.
     fn new(
         env: &'a GitEnv,
         worktree: &'a Worktree,
         config: &ConfigSnapshot,
         head: &Head,
         ignored_max: Option<u64>,
+        kept: bool,
         raw: bool,
     ) -> Result<Self> {
-        let private = PrivateDir::new(env, worktree, config)?;
+        let mut private = PrivateDir::new(env, worktree, config)?;
+        private.take_the_disk_as_it_is()?;
+        if !kept {
+            private.keep_nothing()?;
+        }
         if raw {
             private.take_bytes_as_they_are()?;
         }
@@ -215,6 +224,32 @@ impl<'a> Attempt<'a> {
         listing.files.extend(found.files.iter().cloned());
         listing.apply(&private)?;
         Ok(Self { private, listing, index, found })
+    }
+
+    /// What is not in it. With `all` that is looked for on disk as well, and not only by what git says.
+    fn left(&self, all: bool) -> Result<Left> {
+        let mut left = self.listing.left(&self.private);
+        left.unsaved.extend(self.found.unheld.iter().cloned());
+        if !all {
+            return Ok(left);
+        }
+        let out = self.private.git().args(["ls-files", "-z", "--cached"]).output("list what is saved")?;
+        let worktree = self.private.worktree();
+        let known = unheld::Known {
+            admin_dir: &worktree.admin_dir,
+            held: records(&out).map(path).collect(),
+            told: {
+                let large = self.found.not_kept.iter().map(|(path, _)| path.as_path());
+                let small = self.found.unheld.iter().map(PathBuf::as_path);
+                let nested = left.nested.iter().filter(|nested| nested.kind != NestedKind::WithoutCommits);
+                large.chain(small).chain(nested.map(|nested| nested.path.as_path())).collect()
+            },
+        };
+        let unheld = unheld::find(&worktree.path, &known)?;
+        left.unsaved.extend(unheld);
+        left.unsaved.sort();
+        left.unsaved.dedup();
+        Ok(left)
     }
 }
 

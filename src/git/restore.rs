@@ -192,6 +192,7 @@ fn fill(repository: &Repository, worktree: &Worktree, config: &ConfigSnapshot, s
     let absent: BTreeSet<PathBuf> = with(SKIPPED).into_iter().collect();
     // The files as they are stored.
     let first = PrivateDir::new(&repository.env, worktree, config)?;
+    first.take_the_disk_as_it_is()?;
     first.take_bytes_as_they_are()?;
     disk::remove_file(&first.index())?;
     first.git().args(["read-tree", &saved.disk]).output("read what was saved")?;
@@ -211,6 +212,7 @@ fn fill(repository: &Repository, worktree: &Worktree, config: &ConfigSnapshot, s
     }
     // Those that a rule changes. This private directory sees what filters lie in the worktree.
     let second = PrivateDir::new(&repository.env, worktree, config)?;
+    second.take_the_disk_as_it_is()?;
     disk::remove_file(&second.index())?;
     disk::copy_with_time(&first.index(), &second.index())?;
     let attributes = kept.iter().any(|path| path.file_name().is_some_and(|name| name == ".gitattributes"));

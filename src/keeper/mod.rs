@@ -291,7 +291,10 @@ impl Keeper {
         if let Entry::Rescued { why: Some(why), .. } = &entry {
             self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not saved: {why}"), 300));
         }
-        if let Entry::Rescued { crossed, .. } = &entry {
+        if let Entry::Rescued { left, crossed, .. } = &entry {
+            for what in left {
+                self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not saved: {what}"), 300));
+            }
             for one in crossed {
                 self.view.line(Tone::Bad, &wording::crossed(one, false));
             }

@@ -7,7 +7,6 @@ use super::{House, Result, fence, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, cleaned, mail, reap};
-use crate::git::changes::NestedKind;
 use crate::git::remove::{self, BranchFate};
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::{Agent, Removal};
@@ -84,6 +83,16 @@ pub enum Error {
         /// The worktree.
         worktree: PathBuf,
     },
+    /// Submodules of it have commits that are nowhere else.
+    #[error("the submodule {} of {session} has commits that are on no remote", Shown(.submodule))]
+    Submodule {
+        /// The agent.
+        session: Session,
+        /// The submodule.
+        submodule: String,
+        /// Its repository.
+        git_dir: PathBuf,
+    },
     /// The worktree holds what no commit can hold.
     #[error("the worktree of {session} holds what cannot be saved: {}", Shown(.what))]
     CannotSave {
@@ -111,7 +120,7 @@ impl Error {
             Self::Refused { .. } => "not_cleanable",
             Self::AtWork { .. } | Self::StillRunning { .. } => "still_runs",
             Self::NoRepository { .. } => "repository_gone",
-            Self::CannotSave { .. } => "cannot_save",
+            Self::CannotSave { .. } | Self::Submodule { .. } => "cannot_save",
             Self::Locked { .. } => "worktree_locked",
             Self::Moved { .. } => "worktree_moved",
             Self::Occupied { .. } => "worktree_occupied",
@@ -143,6 +152,16 @@ impl Error {
             }
             Self::Occupied { worktree, .. } => {
                 format!("leave {}, and clean again", Shown(&worktree.to_string_lossy()))
+            }
+            Self::Submodule { git_dir, .. } => format!(
+                "push them from there, or copy it away: git -C {0} log --all; then remove it: rm -r {0}",
+                Shown(&git_dir.to_string_lossy())
+            ),
+            Self::CannotSave { worktree, what, .. } if what.starts_with("the checked-out submodule") => {
+                format!(
+                    "in {}: push what it has, then git submodule deinit --all, and clean again",
+                    Shown(&worktree.to_string_lossy())
+                )
             }
             Self::CannotSave { worktree, .. } => {
                 format!("move it out of {}, and clean again", Shown(&worktree.to_string_lossy()))
@@ -353,7 +372,15 @@ fn removable(there: &There, agent: &Agent) -> Result<()> {
     if process::anybody_in(&there.worktree.path)? {
         return Err(Error::Occupied { session, worktree }.into());
     }
-    Ok(())
+    submodules(&there.env, agent, &there.worktree)
+}
+
+/// Fails if commits would go with git's entry of the worktree that nothing else holds and no ref of ours can.
+pub(super) fn submodules(env: &GitEnv, agent: &Agent, worktree: &Worktree) -> Result<()> {
+    let Some(first) = remove::submodules_with_work(env, worktree)?.into_iter().next() else { return Ok(()) };
+    let (session, git_dir) = (agent.spec.session.clone(), worktree.admin_dir.join("modules").join(&first));
+    let submodule = first.to_string_lossy().into_owned();
+    Err(Error::Submodule { session, submodule, git_dir }.into())
 }
 
 /// A place in the trash where nothing is. Of an earlier removal, whose files could not be deleted, there may be something.
@@ -514,23 +541,19 @@ fn holdable(there: &There, agent: &Agent, left: &git::changes::Left) -> Result<(
 
 /// What a commit does not hold, in words.
 fn not_held(left: &git::changes::Left) -> Option<String> {
-    if let Some(nested) = left.nested.iter().find(|n| n.kind != NestedKind::WithoutCommits) {
-        let path = nested.path.to_string_lossy();
-        return Some(match nested.kind {
-            NestedKind::Submodule => format!("the checked-out submodule {path}"),
-            NestedKind::WithCommits | NestedKind::WithoutCommits => {
-                format!("{path}, a repository with commits of its own")
-            }
-        });
-    }
-    left.unsaved.first().map(|path| path.to_string_lossy().into_owned())
+    let mut all = work::left_out(left);
+    let more = all.len().saturating_sub(1);
+    all.truncate(1);
+    let first = all.pop()?;
+    Some(if more == 0 { first } else { format!("{first}, and {more} more") })
 }
 
 fn note(pen: &mut Pen, saved: Option<&rescue::Saved>) -> Result<()> {
     let Some(saved) = saved else { return Ok(()) };
     let n = pen.agent.last_attempt().map_or(0, |a| a.n);
     let (name, commit) = (Some(saved.name.clone()), Some(saved.commit.as_str().to_owned()));
-    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None, crossed: Vec::new() })?)
+    let (left, crossed) = (Vec::new(), Vec::new());
+    Ok(pen.write(Entry::Rescued { n, removal: true, name, commit, why: None, left, crossed })?)
 }
 
 /// Where HEAD is. Of a worktree that git does not know any more nothing can be found out, and its branch has to do.

@@ -370,7 +370,9 @@ fn start(house: &House, spec: &Spec, record: &Record, mut pen: Pen) -> Result<()
     let started = made.and_then(|()| session::wait_for_keeper(house, &spec.session, record));
     if let Err(error) = started {
         undo(house, record, &error)?;
-        return Err(error);
+        // Somebody killed it before its keeper came to life: that is its end, and no failure to start.
+        let killed = record::load(record)?.is_some_and(|agent| agent.conclusion.is_some());
+        return if killed { Ok(()) } else { Err(error) };
     }
     Ok(())
 }

@@ -44,11 +44,20 @@ fn known(agent: &Agent, saved_at: Option<CommitId>) -> Vec<CommitId> {
 
 /// What was on record of HEAD and branch may be nothing at all, and somebody may have worked on the branch meanwhile: then
 /// that work counts, and files that were saved before it would undo it.
-fn wanted(agent: &Agent, head: &HeadAt, tip: Option<&str>, saved_at: Option<CommitId>) -> Wanted {
+///
+/// A commit that is not there any more is as if it were not on record: nothing held it but the worktree, or somebody removed it.
+fn wanted(
+    agent: &Agent,
+    head: &HeadAt,
+    tip: Option<&str>,
+    saved_at: Option<CommitId>,
+    is_there: impl Fn(&CommitId) -> bool,
+) -> Wanted {
     let spec = &agent.spec;
-    let known = known(agent, saved_at);
-    let (head_tip, own_tip) =
-        (head.commit.as_deref().and_then(CommitId::parse), tip.and_then(CommitId::parse));
+    let mut known = known(agent, saved_at);
+    known.retain(|id| is_there(id));
+    let there = |id: &str| CommitId::parse(id).filter(|id| is_there(id));
+    let (head_tip, own_tip) = (head.commit.as_deref().and_then(there), tip.and_then(there));
     let on_own = head.branch.as_ref() == Some(&spec.branch);
     let elsewhere = agent.conclusion.as_ref().and_then(|c| c.changes.as_ref()?.elsewhere.as_ref());
     let (branch, at) = match (head_tip, own_tip) {
@@ -57,7 +66,7 @@ fn wanted(agent: &Agent, head: &HeadAt, tip: Option<&str>, saved_at: Option<Comm
         }
         (Some(at), _) => (head.branch.clone(), Some(at)),
         // An orphan branch of the agent's: HEAD had no commit.
-        (None, _) if head.branch.is_some() && !on_own => (head.branch.clone(), None),
+        (None, _) if head.branch.is_some() && head.commit.is_none() && !on_own => (head.branch.clone(), None),
         (None, _) => {
             let at = known.first().cloned().or_else(|| CommitId::parse(&spec.base));
             (elsewhere.is_none().then(|| spec.branch.clone()), at)
@@ -86,8 +95,9 @@ pub(super) fn remake(
         Some(saved) => rescue::head_of(repository, saved)?,
         None => None,
     };
-    let Wanted { target, fits } = wanted(&pen.agent, head, tip, saved_at);
-    if let Some(own_tip) = tip.and_then(CommitId::parse) {
+    let is_there = |id: &CommitId| matches!(repository.resolve(id.as_str()), Ok(Some(_)));
+    let Wanted { target, fits } = wanted(&pen.agent, head, tip, saved_at, is_there);
+    if let Some(own_tip) = tip.and_then(CommitId::parse).filter(is_there) {
         restore::branch(repository, &spec.branch, &own_tip)?;
     }
     let source = saved.filter(|_| fits);

@@ -144,6 +144,7 @@ fn take_back(record: &Record, error: &super::Error) {
     if let Ok(Some(held)) = record::try_take(record)
         && let Ok(mut pen) = Pen::open(record, &held)
         && pen.agent.keeper.is_none()
+        && pen.agent.conclusion.is_none()
     {
         pen.write(Entry::NotResumed { why: error.to_string() }).ok();
     }
@@ -181,10 +182,11 @@ impl Starting {
     /// Waits until the keeper is on record.
     pub fn wait(self, house: &House) -> Result<()> {
         let waited = session::wait_for_keeper(house, &self.session, &self.record);
-        if let Err(error) = &waited {
-            take_back(&self.record, error);
-        }
-        waited
+        let Err(error) = waited else { return Ok(()) };
+        take_back(&self.record, &error);
+        // Somebody killed it before its keeper came to life: that is its end, and no failure to begin.
+        let killed = record::load(&self.record)?.is_some_and(|agent| agent.conclusion.is_some());
+        if killed { Ok(()) } else { Err(error) }
     }
 }
 
@@ -203,6 +205,7 @@ fn bring_back(house: &House, pen: &mut Pen, record: &Record, gone: &git::Worktre
         tip: tip.first().map(|(_, tip, _)| tip.as_str().to_owned()),
     };
     let guard = house.alone_in(&spec.project)?;
+    clean::submodules(&env, &pen.agent, gone)?;
     clean::keep_state(&env, &pen.agent, gone)?;
     pen.write(returning)?;
     git::remove::admin(gone)?;

@@ -2,6 +2,7 @@
 
 use super::{House, Result, ground, worktree};
 use crate::a2a::reservations::Reservations;
+use crate::git::changes::NestedKind;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::entry::{Changes, Entry};
@@ -114,19 +115,39 @@ pub fn rescue(house: &House, agent: &Agent, record: &Record, n: u32) -> Entry {
         let _alone = house.alone_in(&agent.spec.project)?;
         save(house, agent, record, n)
     };
-    let (name, commit, why) = match save(house, agent, record, n).or_else(again) {
-        Ok(Some((name, commit))) => (Some(name), Some(commit), None),
-        Ok(None) => (None, None, None),
+    let (name, commit, why, left) = match save(house, agent, record, n).or_else(again) {
+        Ok(Some(saved)) => {
+            let left = left_out(&saved.left);
+            (Some(saved.name), Some(saved.commit.as_str().to_owned()), None, left)
+        }
+        Ok(None) => (None, None, None, Vec::new()),
         Err(error) => {
             tracing::warn!(%error, n, "what the attempt left could not be saved");
-            (None, None, Some(error.to_string()))
+            (None, None, Some(error.to_string()), Vec::new())
         }
     };
     let crossed = crossed(house, agent).unwrap_or_else(|error| {
         tracing::warn!(%error, n, "could not find out whether others had reserved what the agent changed");
         Vec::new()
     });
-    Entry::Rescued { n, removal: false, name, commit, why, crossed }
+    Entry::Rescued { n, removal: false, name, commit, why, left, crossed }
+}
+
+/// What a commit of a worktree does not hold, in words: as many as are looked at by anybody.
+pub(super) fn left_out(left: &git::changes::Left) -> Vec<String> {
+    let nested = left.nested.iter().filter_map(|nested| {
+        let path = nested.path.to_string_lossy();
+        match nested.kind {
+            NestedKind::Submodule => Some(format!("the checked-out submodule {path}")),
+            NestedKind::WithCommits => Some(format!("{path}, a repository with commits of its own")),
+            NestedKind::WithoutCommits => None,
+        }
+    });
+    let unsaved = left.unsaved.iter().map(|path| match path.to_string_lossy() {
+        root if root.is_empty() => "its root, which cannot be read".to_owned(),
+        path => path.into_owned(),
+    });
+    nested.chain(unsaved).take(NAMED).collect()
 }
 
 /// What others have reserved, at this moment, of the files that `agent` has changed since its base.
@@ -144,13 +165,12 @@ fn crossed(house: &House, agent: &Agent) -> Result<Vec<Crossed>> {
     Ok(reservations::crossed(&theirs, &difference.paths()))
 }
 
-fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<(String, String)>> {
+fn save(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<git::rescue::Saved>> {
     let Some(worktree) = worktree(agent) else { return Ok(None) };
     let name = format!("refs/ai_orch/rescue/{}/{n}", agent.spec.id);
     let message =
         format!("{}\n\nAs attempt {n} left it, saved by ai_orch.\n", naming::subject_for(&agent.spec.title));
-    let saved = git::rescue::save(&house.git()?, &worktree, &git_config(record)?, &name, &message, None)?;
-    Ok(saved.map(|saved| (saved.name, saved.commit.as_str().to_owned())))
+    Ok(git::rescue::save(&house.git()?, &worktree, &git_config(record)?, &name, &message, None)?)
 }
 
 /// The git settings from before the agent.
@@ -181,7 +201,7 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
         }
     };
     let mut committed = Committed::default();
-    match saved.outcome {
+    match &saved.outcome {
         git::commit::Outcome::Nothing => {}
         git::commit::Outcome::Committed { commit, .. } => committed.commit = Some(commit.as_str().to_owned()),
         git::commit::Outcome::NotCommitted(obstacle) => {
@@ -194,6 +214,11 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
         }
     }
     if !worktree.is_at(&saved.head) {
+        // Where HEAD is now, nothing may hold it but the worktree itself.
+        if let git::commit::Outcome::Committed { commit, .. } = &saved.outcome {
+            let name = format!("{}/state/{commit}", super::clean::rescues_of(agent));
+            git::rescue::keep(&env, &worktree.common_dir, &name, commit)?;
+        }
         let at = saved.head.branch().map_or_else(|| "no branch".to_owned(), |b| format!("the branch {b}"));
         committed
             .skipped

@@ -165,6 +165,8 @@ pub struct Rescue {
     pub commit: Option<String>,
     /// Why it could not be saved.
     pub why: Option<String>,
+    /// What is not in it, in words, one line each.
+    pub left: Vec<String>,
     /// What others had reserved then of the files that the agent had changed.
     pub crossed: Vec<Crossed>,
 }

@@ -355,6 +355,9 @@ pub enum Entry {
         /// Why it could not be saved. The worktree stays, so nothing is lost by that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
+        /// What is not in it, in words, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
         /// What others had reserved at that moment of the files that the agent has changed since its base.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         crossed: Vec<Crossed>,

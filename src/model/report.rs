@@ -218,6 +218,9 @@ pub struct AgentReport {
     /// Why something that the agent left was not committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_committed: Option<String>,
+    /// What of its worktree could not be saved at the end of its last attempt, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_saved: Vec<String>,
     /// What others had reserved of the files that it changed, as that was at the end of each attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crossed: Vec<Crossed>,

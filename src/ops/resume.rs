@@ -26,7 +26,7 @@ pub fn resume(house: &House, request: &Resume) -> Result<Vec<ResumeReport>> {
 fn chosen(house: &House, request: &Resume) -> Result<Vec<Named>> {
     let mut chosen: Vec<Named> = Vec::new();
     for name in &request.sessions {
-        let named = match names::require_by_prefix(&house.settings.places, name) {
+        let named = match names::require(&house.settings.places, name) {
             Err(crate::a2a::Error::NoAgent { .. })
                 if request.sessions.len() > 1 && request.task.is_none() =>
             {

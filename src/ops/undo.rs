@@ -71,6 +71,9 @@ fn choose(house: &House, name: Option<&str>) -> Result<(AgentId, crate::model::p
     if let Ok(named) = names::require(places, name) {
         return Ok((named.id, named.record));
     }
+    if let Some(named) = names::all(places)?.into_iter().find(|named| named.id.to_string() == name) {
+        return Ok((named.id, named.record));
+    }
     let near = nearest(name, all.iter().map(|(_, agent, _)| agent.spec.session.as_str()));
     let near = near.into_iter().map(str::to_owned).collect();
     Err(crate::a2a::Error::NoAgent { name: name.to_owned(), near }.into())

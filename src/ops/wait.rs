@@ -14,7 +14,7 @@ pub async fn wait(house: &House, request: &Wait) -> Result<WaitReport> {
     let places = &house.settings.places;
     let mut agents = Vec::new();
     for name in &request.sessions {
-        agents.push(names::require_by_prefix(places, name)?);
+        agents.push(names::require(places, name)?);
     }
     let deadline = request.timeout.and_then(|t| clock::tick().checked_add(t));
     let reached = |state: State| {

@@ -413,6 +413,7 @@ mod tests {
                 name: None,
                 commit: None,
                 why: None,
+                left: Vec::new(),
                 crossed: Vec::new(),
             });
             assert_ne!(next(&a), Step::Rescue { n: 1 });

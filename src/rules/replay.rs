@@ -121,12 +121,13 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
-        Entry::Rescued { n, removal, name, commit, why, crossed } => agent.rescues.push(Rescue {
+        Entry::Rescued { n, removal, name, commit, why, left, crossed } => agent.rescues.push(Rescue {
             n: *n,
             removal: *removal,
             name: name.clone(),
             commit: commit.clone(),
             why: why.clone(),
+            left: left.clone(),
             crossed: crossed.clone(),
         }),
         Entry::Resumed { by, round } => {

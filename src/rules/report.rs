@@ -113,6 +113,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         worktree: agent.spec.worktree.clone(),
         changes: changes.or_else(|| conclusion.and_then(|c| c.changes.clone())),
         not_committed: agent.commits.iter().rev().find_map(|c| c.skipped.clone()),
+        not_saved: not_saved(agent),
         crossed: crossed(agent),
         usage: agent.usage(),
         created: agent.created,
@@ -121,6 +122,12 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// What the save at the end of the last attempt does not hold.
+fn not_saved(agent: &Agent) -> Vec<String> {
+    let last = agent.rescues.iter().rev().find(|rescue| !rescue.removal);
+    last.map(|rescue| rescue.why.iter().chain(&rescue.left).cloned().collect()).unwrap_or_default()
 }
 
 /// What was found at the ends of all attempts; of the same reservation what was found last.

@@ -31,6 +31,7 @@ mod house;
 mod identity;
 mod keeper;
 mod layers;
+mod left_out;
 mod letters;
 mod mcp;
 mod pane;

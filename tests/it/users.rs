@@ -286,3 +286,38 @@ fn a_state_directory_that_cannot_be_read_is_said() {
     assert_eq!(kill.code, 0, "{kill}");
     assert_eq!(user.orch(&["list", "--json"]).json()["agents"][0]["state"], "killed");
 }
+
+#[test]
+fn what_its_owner_cannot_read_keeps_the_worktree() {
+    if !root_only("root can read everything") {
+        return;
+    }
+    let house = House::new();
+    let user = User::new(&house, 7);
+    for (name, task, what) in [
+        ("dir", "mkdir d; echo P > d/f; chmod 000 d", "d/"),
+        ("blind", "mkdir d; echo P > d/f; chmod 300 d", "d/"),
+        ("below", "mkdir -p d/e; echo P > d/e/f; chmod 000 d/e", "d/e"),
+        ("nested", "git init -q n; cd n; echo P > f; git add f; git commit -qm c; chmod 000 .", "n"),
+        ("root", "echo P > f; chmod 300 .", ""),
+    ] {
+        let run = user.orch(&["run", "--agent-cli", "sh", "--name", name, task]);
+        let shown = user.orch(&["show", name, "--json"]).json()["agent"].clone();
+        assert!(
+            shown["not_saved"].to_string().contains(what.trim_end_matches('/')),
+            "{name}: {run} {shown:#}"
+        );
+        for words in [&["clean", name, "--dry-run"][..], &["clean", name]] {
+            let done = user.orch(words);
+            assert!(done.code != 0 && done.code != 70, "{name}: {done}");
+        }
+        assert!(PathBuf::from(shown["worktree"].as_str().unwrap()).exists(), "{name}");
+    }
+    // Its owner can open it again.
+    let done = user.orch(&["clean", "dir"]);
+    assert!(done.stderr.contains('d'), "{done}");
+    let open = user.orch(&["show", "dir", "--json"]).json()["agent"]["worktree"].as_str().unwrap().to_owned();
+    fs::set_permissions(PathBuf::from(open).join("d"), fs::Permissions::from_mode(0o755)).unwrap();
+    let done = user.orch(&["clean", "dir"]);
+    assert_eq!(done.code, 0, "{done}");
+}

@@ -151,5 +151,6 @@ fn a_clean_worktree_costs_few_runs_of_git() {
     };
     assert_eq!(runs(NAME, None), 3);
     assert_eq!(runs(NAME, None), 2, "found done");
-    assert_eq!(runs("refs/ai_orch/rescue/x/2", Some(100)), 4);
+    // The ignored files, and what is saved, to be compared with what is there.
+    assert_eq!(runs("refs/ai_orch/rescue/x/2", Some(100)), 5);
 }
