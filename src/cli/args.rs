@@ -104,6 +104,15 @@ Examples:
 Patterns begin at the root of the repository: * ? [a-z] within a name, ** for any directories, {a,b} for one or the other; a
 directory means all that is in it. An agent's reservation ends with the agent, yours with its time. Nothing is locked:
 it is for those who ask before they change something.";
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  ai_orch merge parser                                  into the branch that is checked out here
+  ai_orch merge parser --squash --validate 'cargo test'
+  ai_orch merge parser --resolve                        in a conflict the agent is asked to resolve it
+  ai_orch merge --queue parser lexer docs               one after another, each tested on top of the last
+
+What is made is tested (with --validate, else with what the agent itself was validated with) before the branch moves, and what does not
+pass or is in conflict leaves it where it was. A queue that was cut off goes on with --continue.";
 const SPAWN_EXAMPLES: &str = "\
 Examples:
   ai_orch task spawn --name parser 'write the parser'     its session name is printed
@@ -151,6 +160,9 @@ pub(super) enum Verb {
     Logs(Logs),
     /// Show what an agent changed, committed or not
     Diff(Diff),
+    /// Bring the work of agents into a branch, tested before that moves
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(Box<Merge>),
     /// Show what changes in this repository: agents, tasks, messages
     #[command(after_help = EVENTS_EXAMPLES)]
     Events(Events),
@@ -374,6 +386,47 @@ pub(super) struct Kill {
     /// Also the agents that these started, and so on; else those go on
     #[arg(long, conflicts_with = "all")]
     pub tree: bool,
+}
+
+/// `merge`.
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// The agents, by their whole names
+    #[arg(value_name = "SESSION", required_unless_present_any = ["go_on", "abort"], conflicts_with_all = ["go_on", "abort"])]
+    pub sessions: Vec<String>,
+    /// One after another, each on top of the last; what does not fit is left out
+    #[arg(long)]
+    pub queue: bool,
+    /// By one commit for each agent
+    #[arg(long, conflicts_with_all = ["rebase", "ff_only"])]
+    pub squash: bool,
+    /// Commit by commit on top of the branch
+    #[arg(long, conflicts_with = "ff_only")]
+    pub rebase: bool,
+    /// Only if the branch need only be moved on
+    #[arg(long)]
+    pub ff_only: bool,
+    /// The branch to merge into; else the one that is checked out here
+    #[arg(long, value_name = "BRANCH")]
+    pub into: Option<String>,
+    /// A shell command that must succeed on the merged tree; else what the agent was validated with
+    #[arg(long, value_name = "CMD", conflicts_with = "no_validate")]
+    pub validate: Option<String>,
+    /// Run no command on the merged tree
+    #[arg(long)]
+    pub no_validate: bool,
+    /// How long that command may take: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+    pub timeout: Duration,
+    /// Ask agents whose branches are in conflict to resolve that
+    #[arg(long)]
+    pub resolve: bool,
+    /// Go on with a merge that was cut off
+    #[arg(long = "continue", conflicts_with = "abort")]
+    pub go_on: bool,
+    /// Give a merge up that was cut off; what is merged stays so
+    #[arg(long)]
+    pub abort: bool,
 }
 
 /// `wait`.

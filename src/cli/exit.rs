@@ -39,6 +39,9 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "branch_checked_out"
         | "not_clean"
         | "occupied"
+        | "not_mergeable"
+        | "merge_cut_off"
+        | "no_merge"
         | "branch_name_clash"
         | "branch_name_invalid"
         | "path_taken"
@@ -76,7 +79,8 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "only_agents" => REFUSED,
         "budget_spent" | "over_budget" => BUDGET,
         "not_started" => FAILED,
-        "still_starting" | "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
+        "still_starting" | "merge_at_work" | "raced" | "locked" | "program_timed_out" | "not_killed"
+        | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"
         | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io"

@@ -24,6 +24,7 @@ mod follow;
 mod keys;
 mod list;
 mod logs;
+mod merge;
 mod msg;
 mod print;
 mod redraw;
@@ -231,6 +232,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Logs(asked) => logs::log(house, &asked, json, screen),
         Verb::Events(asked) => events::tell(house, asked, json, screen),
         Verb::Diff(asked) => diff::difference(house, &asked, json, screen),
+        Verb::Merge(asked) => merge::bring_in(house, *asked, json, screen),
         Verb::Attach(asked) => attach::enter(house, asked.session, json, screen),
         Verb::Kill(asked) => stop(house, &asked, json, screen),
         Verb::Wait(asked) => wait::wait_for(house, asked, json, screen),

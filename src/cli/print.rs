@@ -316,7 +316,7 @@ pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
         State::Done if !report.place.is_in_repository() => vec![format!("ai_orch logs {session}")],
         // It is where it was asked for.
         State::Done if !report.place.has_own_worktree() => vec![format!("ai_orch diff {session}")],
-        State::Done => vec![format!("ai_orch diff {session}"), format!("git merge {}", report.branch)],
+        State::Done => vec![format!("ai_orch diff {session}"), format!("ai_orch merge {session}")],
         State::Failed | State::Killed if !report.place.is_in_repository() => {
             vec![format!("ai_orch logs {session}"), format!("ai_orch resume {session}")]
         }

@@ -76,6 +76,12 @@ pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, path).map_err(error(path))
 }
 
+/// What a link says, byte for byte.
+pub(super) fn link_target(path: &Path) -> Result<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt;
+    fs::read_link(path).map(|target| target.into_os_string().into_vec()).map_err(error(path))
+}
+
 /// Removes a directory and all in it; nothing there is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
     crash::point(|| format!("git room: remove all of {}", crash::short(path)));

@@ -21,6 +21,7 @@ pub mod history;
 mod ignored;
 pub mod locks;
 pub mod look;
+pub mod merge;
 mod private;
 mod refs;
 pub mod remove;

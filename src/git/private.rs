@@ -282,6 +282,40 @@ impl<'a> PrivateDir<'a> {
     }
 }
 
+/// A git directory of our own for commands on commits and trees, without a worktree.
+pub(super) struct BareDir<'a> {
+    env: &'a GitEnv,
+    common_dir: &'a Path,
+    scratch: Scratch,
+}
+
+impl<'a> BareDir<'a> {
+    /// Over the objects of the repository whose common directory is `common_dir`. New ones go there too.
+    pub(super) fn new(env: &'a GitEnv, common_dir: &'a Path, config: &ConfigSnapshot) -> Result<Self> {
+        let scratch = Scratch::new(&env.scratch)?;
+        let dir = scratch.path();
+        let sha256 = config.value("extensions.objectformat").is_some_and(|format| format == "sha256");
+        disk::write(&dir.join("HEAD"), b"ref: refs/heads/none\n")?;
+        let text = config_text(&ConfigSnapshot::bare(sha256), &BTreeSet::new(), common_dir);
+        disk::write(&dir.join("config"), text.replace("bare = \"false\"", "bare = \"true\"").as_bytes())?;
+        for name in ["refs", "objects", "info"] {
+            disk::make_dir(&dir.join(name))?;
+        }
+        disk::copy_with_time(&common_dir.join("shallow"), &dir.join("shallow"))?;
+        Ok(Self { env, common_dir, scratch })
+    }
+
+    /// A command that reads no configuration but ours.
+    pub(super) fn git(&self) -> Git {
+        Git::without_work_tree(self.env, self.scratch.path())
+            .limit(self.env.long_limit)
+            .env("GIT_OBJECT_DIRECTORY", self.common_dir.join("objects"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+    }
+}
+
 /// A path as one of a list: quoted, so that a colon in it ends nothing.
 fn escaped(path: &Path) -> OsString {
     let mut text = vec![b'"'];

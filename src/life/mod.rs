@@ -20,6 +20,7 @@ pub mod family;
 pub mod fence;
 pub mod ground;
 pub mod half_started;
+pub mod merge;
 mod remake;
 pub mod resume;
 pub mod session;
@@ -59,6 +60,9 @@ pub enum Error {
     /// An agent that cannot go on.
     #[error(transparent)]
     Resume(#[from] resume::Error),
+    /// A run of merges that cannot begin or go on.
+    #[error(transparent)]
+    Merge(#[from] merge::Error),
     /// An agent that stays as it is.
     #[error(transparent)]
     Clean(#[from] clean::Error),
@@ -89,6 +93,7 @@ impl Error {
             Self::Create(e) => e.code(),
             Self::Session(e) => e.code(),
             Self::Resume(e) => e.code(),
+            Self::Merge(e) => e.code(),
             Self::Clean(e) => e.code(),
             Self::Undo(e) => e.code(),
             Self::NoGit => "git_missing",
@@ -108,6 +113,7 @@ impl Error {
             Self::Create(e) => e.hint(),
             Self::Session(e) => e.hint(),
             Self::Resume(e) => e.hint(),
+            Self::Merge(e) => e.hint(),
             Self::Clean(e) => e.hint(),
             Self::Undo(e) => e.hint(),
             Self::NoGit => Some("install it: apt-get install git".to_owned()),

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod glob;
 pub mod ids;
 pub mod mail;
+pub mod merge;
 pub mod place;
 pub mod places;
 pub mod profile;

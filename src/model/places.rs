@@ -10,6 +10,8 @@
 //!   names/<session>              link to the agent's record; reserves the name
 //!   cleaned/<id>                 link to the record of an agent that was cleaned
 //!   <project>/lock               held while a worktree is added
+//!   <project>/merge.lock         held while a run of merges is at work
+//!   <project>/merges/<id>        journal of a run of merges
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/reservations       journal of the files that are reserved
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
@@ -17,6 +19,7 @@
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
+//!   merges/<project>/<id>/       the worktree in which a run of merges tests what it made
 //!   trash/<id>/                  a worktree that is about to be deleted
 //! <config>/ (XDG config)         config.toml  agents/*.toml
 //! ```
@@ -75,6 +78,26 @@ impl Places {
     /// Held while a worktree of `project` is added.
     pub fn project_lock(&self, project: &Project) -> PathBuf {
         self.state.join(&project.0).join("lock")
+    }
+
+    /// The journals of the runs of merges of `project`; the names of later ones are greater.
+    pub fn merges(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("merges")
+    }
+
+    /// The journal of a run of merges.
+    pub fn merge(&self, project: &Project, id: Uuid) -> PathBuf {
+        self.merges(project).join(id.to_string())
+    }
+
+    /// Held while a run of merges is at work.
+    pub fn merge_lock(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("merge.lock")
+    }
+
+    /// Where the trees that a run of merges makes are tested.
+    pub fn merge_tests(&self, project: &Project, id: Uuid) -> PathBuf {
+        self.data.join("merges").join(&project.0).join(id.to_string())
     }
 
     /// The record of an agent.

@@ -4,6 +4,7 @@ use super::agent::State;
 use super::delegation::MayStart;
 use super::feed::Cursor;
 use super::ids::{AgentId, Session};
+use super::merge::How;
 use super::profile::Permissions;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -95,6 +96,29 @@ pub struct Clean {
     pub dry_run: bool,
     /// Remove what was saved of agents that were cleaned long ago.
     pub rescue: bool,
+}
+
+/// `merge`, as asked for.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    /// The agents, in their order.
+    pub sessions: Vec<String>,
+    /// The target; `None`: the branch that is checked out.
+    pub into: Option<String>,
+    /// How.
+    pub how: How,
+    /// The command that must succeed on each merged tree; `None`: that of the agent itself, if it has one.
+    pub validate: Option<String>,
+    /// No command at all.
+    pub no_validate: bool,
+    /// Agents whose branches are in conflict are asked to resolve that.
+    pub resolve: bool,
+    /// How long one test may take.
+    pub limit: Duration,
+    /// Go on with a run that was cut off.
+    pub go_on: bool,
+    /// Give it up.
+    pub give_up: bool,
 }
 
 /// Where `events` begins.

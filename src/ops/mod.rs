@@ -23,6 +23,7 @@ pub mod kill;
 pub mod letters;
 pub mod list;
 pub mod logs;
+pub mod merge;
 pub mod office;
 pub mod others;
 pub mod own;
@@ -134,6 +135,14 @@ pub enum Error {
         /// The agent.
         session: String,
     },
+    /// There is nothing of the agent that could be merged.
+    #[error("{session} cannot be merged: {why}")]
+    NotMergeable {
+        /// The agent.
+        session: String,
+        /// Why not.
+        why: String,
+    },
     /// An agent asked for what only a person may do.
     #[error("{verb} is not for agents, and this is the agent {agent}")]
     NotForAgents {
@@ -198,6 +207,7 @@ impl Error {
             Self::NotForAgents { .. } => "not_for_agents",
             Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
+            Self::NotMergeable { .. } => "not_mergeable",
             Self::OnlyAgents => "only_agents",
             Self::MayNotStart(e) => e.code(),
             Self::NotStarted { .. } => "not_started",
@@ -242,6 +252,7 @@ impl Error {
                 "an agent may look at the others (list, show, logs, diff, wait) and work with them: ai_orch guide"
                     .to_owned(),
             ),
+            Self::NotMergeable { session, .. } => Some(format!("what it did: ai_orch diff {session}")),
             Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {
                 Some("all agents: ai_orch list; start one: ai_orch run 'TASK'".to_owned())

@@ -10,6 +10,7 @@ pub mod guide;
 pub mod heard;
 pub mod mail;
 pub mod mention;
+pub mod merge;
 pub mod naming;
 pub mod nearest;
 pub mod next;

@@ -3,11 +3,11 @@
 use super::nearest::nearest;
 
 /// Verbs that the design announces and this version does not have.
-const ANNOUNCED: [&str; 10] =
-    ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "merge", "send", "serve"];
+const ANNOUNCED: [&str; 9] =
+    ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 16] = [
+const RUN_OPTIONS: [&str; 23] = [
     "--agent-cli",
     "--model",
     "--context",
@@ -15,6 +15,13 @@ const RUN_OPTIONS: [&str; 16] = [
     "--role",
     "--context-id",
     "--base",
+    "--branch",
+    "--no-new-branch",
+    "--no-worktree",
+    "--dir",
+    "--may-start",
+    "--depth",
+    "--start-budget",
     "--timeout",
     "--permissions",
     "--validate",

@@ -13,7 +13,7 @@ fn work_that_cannot_be_committed_is_no_good_end() {
     assert_eq!(done.code, 1, "{done}");
     let agent = house.listed("gone");
     assert_eq!((&agent["state"], &agent["failure"]["class"]), (&"failed".into(), &"git".into()), "{agent}");
-    assert!(!done.stdout.contains("git merge"), "{done}");
+    assert!(!done.stdout.contains("ai_orch merge"), "{done}");
 }
 
 #[test]

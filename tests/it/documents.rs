@@ -155,7 +155,7 @@ fn what_programs_read() {
       },
       "next": [
         "ai_orch diff one",
-        "git merge ai_orch/one"
+        "ai_orch merge one"
       ],
       "notes": [],
       "v": 1
@@ -644,6 +644,6 @@ fn a_summary_says_what_happened_and_what_to_type() {
       used      15 tokens, $0.50
       worktree  [house]/home/.local/share/ai_orch/worktrees/repo-[hash]/one
       next      ai_orch diff one
-                git merge ai_orch/one
+                ai_orch merge one
     "#);
 }

@@ -647,5 +647,5 @@ fn in_the_middle_of_a_merge_the_work_goes_to_a_rescue_ref_and_that_is_said() {
         "b",
         "the branch is as the agent left it"
     );
-    assert!(!done.stdout.contains("git merge ai_orch/merge"), "nobody is told to merge half a merge: {done}");
+    assert!(!done.stdout.contains("ai_orch merge merge"), "nobody is told to merge half a merge: {done}");
 }

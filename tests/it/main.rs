@@ -34,6 +34,7 @@ mod layers;
 mod left_out;
 mod letters;
 mod mcp;
+mod merging;
 mod pane;
 mod places;
 mod planted;

@@ -7,6 +7,7 @@ use crate::house::House;
 use ai_orch::model::a2a::AgentCard;
 use ai_orch::model::feed::EventLine;
 use ai_orch::model::mail::MailRecord;
+use ai_orch::model::merge::MergeReport;
 use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, GuideReport, KillsReport, ListReport,
     LogLine, ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
@@ -27,7 +28,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 32] {
+fn schemas() -> [(&'static str, Value); 33] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -41,6 +42,7 @@ fn schemas() -> [(&'static str, Value); 32] {
         ("list", schema::<ListReport>()),
         ("logs", schema::<LogLine>()),
         ("mail-record", schema::<MailRecord>()),
+        ("merge", schema::<MergeReport>()),
         ("msg-ack", schema::<AckReport>()),
         ("msg-dead", schema::<DeadLettersReport>()),
         ("msg-read", schema::<InboxReport>()),

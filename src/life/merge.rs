@@ -1,0 +1,453 @@
+//! A run of merges: what it made, tested and moved is on record before and after, and whoever goes on with it does nothing twice.
+//!
+//! The target is moved only to a commit that was made on the very tip of it, and passed there.
+
+use super::{House, Result};
+use crate::git::merge::{self, Made, Message};
+use crate::git::{self, CommitId, ConfigSnapshot, Repository, rescue};
+use crate::model::merge::{Entry, Record, Spec, VERSION, Why};
+use crate::model::places::Places;
+use crate::model::text::Shown;
+use crate::rules::merge::{Run, Step, apply, next, replay};
+use crate::tools::lock::{self, Lock};
+use crate::tools::program::{self, Program};
+use crate::tools::{clock, crash, file, journal, process};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// In the environment of everything that a test starts.
+const MARK: &str = "AI_ORCH_MERGE";
+/// How long what a test leaves running may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// How much of the end of a test's output is put on record, in bytes.
+const TAIL: usize = 16 << 10;
+/// How often a target may move away under a run before that gives up: each time costs a test.
+const RACES: usize = 20;
+
+/// Why a run cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another one is at work.
+    #[error("another merge is at work in this repository")]
+    AtWork,
+    /// One was cut off.
+    #[error("a merge into {into} was cut off, with {left} still to come")]
+    CutOff {
+        /// Its target.
+        into: String,
+        /// How many agents wait.
+        left: usize,
+    },
+    /// None was cut off.
+    #[error("no merge was cut off in this repository")]
+    NothingToContinue,
+    /// The target is not there.
+    #[error("there is no branch '{}'", Shown(.0))]
+    NoTarget(String),
+    /// The target is an agent's to move.
+    #[error("the branch {into} is checked out in {}, a worktree of an agent", Shown(&.at.to_string_lossy()))]
+    Agents {
+        /// The target.
+        into: String,
+        /// Where.
+        at: PathBuf,
+    },
+    /// Something of the user's is in the way.
+    #[error("{} could not be moved on to {}: {why}", Shown(&.checkout.to_string_lossy()), .to.short())]
+    InTheWay {
+        /// The checkout.
+        checkout: PathBuf,
+        /// To where.
+        to: CommitId,
+        /// What git says.
+        why: String,
+    },
+    /// Somebody moves the target all the time.
+    #[error("the branch {0} moved on again and again while its merge was tested")]
+    Raced(String),
+}
+
+impl Error {
+    /// A word that does not change, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AtWork => "merge_at_work",
+            Self::CutOff { .. } => "merge_cut_off",
+            Self::NothingToContinue => "no_merge",
+            Self::NoTarget(_) => "no_such_branch",
+            Self::Agents { .. } => "branch_checked_out",
+            Self::InTheWay { .. } => "not_clean",
+            Self::Raced(_) => "raced",
+        }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::AtWork => "wait for its end".to_owned(),
+            Self::CutOff { .. } => {
+                "go on with it: ai_orch merge --continue; or give it up: ai_orch merge --abort".to_owned()
+            }
+            Self::NothingToContinue => "begin one: ai_orch merge SESSION".to_owned(),
+            Self::NoTarget(_) => "see git branch".to_owned(),
+            Self::Agents { .. } => "give another branch: --into BRANCH".to_owned(),
+            Self::InTheWay { .. } => {
+                "commit what is in the way or put it away (git stash), then: ai_orch merge --continue"
+                    .to_owned()
+            }
+            Self::Raced(_) => "go on with it: ai_orch merge --continue".to_owned(),
+        })
+    }
+}
+
+/// What a run tells while it is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News<'n> {
+    /// A test begins.
+    Testing {
+        /// Of this item.
+        item: usize,
+        /// This command.
+        command: &'n str,
+    },
+    /// It is settled what becomes of an item.
+    Settled {
+        /// This item.
+        item: usize,
+    },
+}
+
+/// The one writer of the journal of a run.
+#[derive(Debug)]
+pub struct Book {
+    writer: journal::Writer<Record>,
+    /// The run, as its journal tells it now.
+    pub run: Run,
+    #[expect(dead_code, reason = "held for its lock")]
+    alone: Lock,
+}
+
+impl Book {
+    fn write(&mut self, entry: &Entry) -> Result<()> {
+        let name = || {
+            let json = serde_json::to_value(entry).unwrap_or_default();
+            json.get("entry").and_then(|tag| tag.as_str()).unwrap_or("?").to_owned()
+        };
+        crash::point(|| format!("before merge journal {}", name()));
+        let record = Record { v: VERSION, at: clock::now(), entry: entry.clone() };
+        self.writer.append(&record).map_err(crate::a2a::Error::from)?;
+        crash::point(|| format!("after merge journal {}", name()));
+        apply(&mut self.run, entry);
+        Ok(())
+    }
+}
+
+/// Nobody else's run is at work in the repository while this is held.
+fn alone(places: &Places, project: &crate::model::ids::Project) -> Result<Lock> {
+    let path = places.merge_lock(project);
+    file::make_dirs(path.parent().unwrap_or(&places.state))?;
+    match lock::try_exclusive(&path)? {
+        Some(lock) => Ok(lock),
+        None => Err(Error::AtWork.into()),
+    }
+}
+
+/// The last run of the repository, if it was cut off.
+fn cut_off(places: &Places, project: &crate::model::ids::Project) -> Result<Option<(PathBuf, Run)>> {
+    let mut ids: Vec<Uuid> = file::names(&places.merges(project))?
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect();
+    ids.sort_unstable();
+    let Some(last) = ids.last() else { return Ok(None) };
+    let path = places.merge(project, *last);
+    let read = journal::read::<Record>(&path).map_err(crate::a2a::Error::from)?;
+    let run = read.and_then(|contents| replay(&contents.records));
+    Ok(run.filter(|run| !run.ended).map(|run| (path, run)))
+}
+
+/// Begins the run `spec`.
+///
+/// # Errors
+/// If another one is at work, or was cut off.
+pub fn begin(house: &House, spec: Spec) -> Result<Book> {
+    let places = &house.settings.places;
+    let alone = alone(places, &spec.project)?;
+    if let Some((_, run)) = cut_off(places, &spec.project)? {
+        let left = run.items.iter().filter(|item| item.fate() == crate::model::merge::Fate::Waits).count();
+        return Err(Error::CutOff { into: run.spec.into, left }.into());
+    }
+    file::make_dirs(&places.merges(&spec.project))?;
+    let path = places.merge(&spec.project, spec.id);
+    let (writer, _) = journal::Writer::open(&path).map_err(crate::a2a::Error::from)?;
+    let items = vec![crate::rules::merge::Progress::default(); spec.items.len()];
+    let mut book = Book { writer, run: Run { spec: spec.clone(), items, ended: false }, alone };
+    book.write(&Entry::Begun { spec: Box::new(spec), by: process::me()? })?;
+    Ok(book)
+}
+
+/// Goes on with the run of `project` that was cut off.
+pub fn go_on(house: &House, project: &crate::model::ids::Project) -> Result<Book> {
+    let places = &house.settings.places;
+    let alone = alone(places, project)?;
+    let Some((path, run)) = cut_off(places, project)? else { return Err(Error::NothingToContinue.into()) };
+    let (writer, _) = journal::Writer::open(&path).map_err(crate::a2a::Error::from)?;
+    Ok(Book { writer, run, alone })
+}
+
+/// Gives the run of `book` up: what is merged stays so, the rest is as it was.
+pub fn give_up(house: &House, book: &mut Book) -> Result<()> {
+    let repository = repository(house, &book.run.spec)?;
+    settle_move(&repository, book)?;
+    tidy(house, &repository, &book.run.spec)?;
+    book.write(&Entry::GivenUp)
+}
+
+/// Does the run of `book` to its end.
+pub fn work(
+    house: &House,
+    book: &mut Book,
+    limit: Duration,
+    news: &mut dyn FnMut(&Run, News<'_>),
+) -> Result<()> {
+    let repository = repository(house, &book.run.spec)?;
+    end_tests(book.run.spec.id)?;
+    let mut races = 0;
+    loop {
+        let tip = target(&repository, &book.run.spec.into)?;
+        let holds = |commit: &str| {
+            CommitId::parse(commit)
+                .is_some_and(|commit| merge::holds(&repository, &tip, &commit).unwrap_or(false))
+        };
+        match next(&book.run, tip.as_str(), holds) {
+            Step::Make { item } => {
+                let entry = make(house, &repository, &book.run, item, &tip)?;
+                let settled = !matches!(entry, Entry::Made { .. });
+                book.write(&entry)?;
+                if settled {
+                    news(&book.run, News::Settled { item });
+                }
+            }
+            Step::Test { item, commit } => {
+                let command = book.run.spec.items.get(item).and_then(|item| item.validate.clone());
+                let command = command.unwrap_or_default();
+                news(&book.run, News::Testing { item, command: &command });
+                let entry = test(house, &repository, &book.run.spec, item, &commit, &command, limit)?;
+                book.write(&entry)?;
+            }
+            Step::LeaveOut { item, why } => {
+                book.write(&Entry::LeftOut { item, why })?;
+                news(&book.run, News::Settled { item });
+            }
+            Step::Move { item, to } => {
+                if move_target(house, &repository, book, item, &tip, &to)? {
+                    book.write(&Entry::Moved { item, to })?;
+                    news(&book.run, News::Settled { item });
+                } else {
+                    races += 1;
+                    if races == RACES {
+                        return Err(Error::Raced(book.run.spec.into.clone()).into());
+                    }
+                }
+            }
+            Step::Note { item, to } => {
+                book.write(&Entry::Moved { item, to })?;
+                news(&book.run, News::Settled { item });
+            }
+            Step::End => break,
+        }
+    }
+    tidy(house, &repository, &book.run.spec)?;
+    book.write(&Entry::Ended)
+}
+
+fn repository(house: &House, spec: &Spec) -> Result<Repository> {
+    let found = Repository::require(&house.git()?, &spec.checkout)?;
+    if crate::rules::naming::project_for(found.common_dir()) != spec.project {
+        return Err(git::Error::NotARepository { dir: spec.checkout.clone() }.into());
+    }
+    Ok(found)
+}
+
+/// Where the target is.
+pub fn target(repository: &Repository, into: &str) -> Result<CommitId> {
+    Ok(repository.branch(into)?.ok_or_else(|| Error::NoTarget(into.to_owned()))?)
+}
+
+/// The ref that keeps what was made for an item.
+fn kept(spec: &Spec, item: usize) -> String {
+    format!("refs/ai_orch/merge/{}/{item}", spec.id)
+}
+
+fn make(house: &House, repository: &Repository, run: &Run, item: usize, onto: &CommitId) -> Result<Entry> {
+    let Some(wanted) = run.spec.items.get(item) else { return Ok(Entry::Nothing { item }) };
+    let Some(tip) = CommitId::parse(&wanted.tip) else {
+        return Err(
+            git::Error::Answer { doing: "read the commit to merge", answer: wanted.tip.clone() }.into()
+        );
+    };
+    let config = ConfigSnapshot::take(repository)?;
+    let merge_text = format!("Merge branch '{}' into {}\n\n{}\n", wanted.branch, run.spec.into, wanted.title);
+    let squash_text = format!("{}\n\nAll of the branch {}.\n", wanted.title, wanted.branch);
+    let message = Message { merge: &merge_text, squash: &squash_text };
+    Ok(match merge::make(repository, &config, run.spec.how, onto, &tip, message)? {
+        Made::Nothing => Entry::Nothing { item },
+        Made::NotFastForward => Entry::LeftOut { item, why: Why::NotFastForward },
+        Made::Conflict(paths) => {
+            let paths = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            Entry::LeftOut { item, why: Why::Conflict { paths } }
+        }
+        Made::Commit(commit) => {
+            let (env, common, name) = (house.git()?, repository.common_dir(), kept(&run.spec, item));
+            // Of an attempt onto a tip that the target has left.
+            for (_, old, _) in rescue::list(&env, common, &name)?.iter().filter(|(_, old, _)| *old != commit)
+            {
+                rescue::delete(&env, common, &name, old)?;
+            }
+            rescue::keep(&env, common, &name, &commit)?;
+            Entry::Made { item, onto: onto.as_str().to_owned(), commit: commit.as_str().to_owned() }
+        }
+    })
+}
+
+/// Runs the command on the merged tree, in a place of its own, and ends whatever it leaves running.
+fn test(
+    house: &House,
+    repository: &Repository,
+    spec: &Spec,
+    item: usize,
+    commit: &str,
+    command: &str,
+    limit: Duration,
+) -> Result<Entry> {
+    let Some(merged) = CommitId::parse(commit) else {
+        return Err(git::Error::Answer { doing: "read the merged commit", answer: commit.to_owned() }.into());
+    };
+    let place = house.settings.places.merge_tests(&spec.project, spec.id);
+    file::make_dirs(place.parent().unwrap_or(&place))?;
+    let guard = house.alone_in(&spec.project)?;
+    merge::test_place(repository, &guard, &place, &merged)?;
+    drop(guard);
+    let mut shell = Program::new("/bin/sh")
+        .args(["-c", command])
+        .cwd(&place)
+        .limit(limit)
+        .output_cap(8 << 20)
+        .env_clear();
+    for (name, value) in house.settings.environment.for_agent().iter() {
+        shell = shell.env(name, value);
+    }
+    let begun = clock::tick();
+    let ended = shell.env(MARK, spec.id.to_string()).run();
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    end_tests(spec.id)?;
+    let (ok, exit, output) = match ended {
+        Ok(output) => {
+            let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+            (output.status.success(), output.status.code(), tail(&all))
+        }
+        Err(error @ program::Error::TimedOut { .. }) => (false, None, error.to_string()),
+        Err(error) => return Err(git::Error::from(error).into()),
+    };
+    Ok(Entry::Tested { item, commit: commit.to_owned(), ok, exit, ms, output })
+}
+
+fn tail(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default()).into_owned()
+}
+
+/// Ends what tests of this run left running, also those of somebody who was cut off.
+fn end_tests(id: Uuid) -> Result<()> {
+    let mark = format!("{MARK}={id}");
+    let found = || process::belonging(std::slice::from_ref(&mark), None);
+    let (ended, gone) = process::end_all(found, GRACE, END_LIMIT)?;
+    if gone {
+        return Ok(());
+    }
+    Err(super::Error::StillRunning { pids: ended.into_iter().map(|process| process.pid).collect() })
+}
+
+/// Moves the target from `from` on to `to`; false if somebody else has moved it.
+fn move_target(
+    house: &House,
+    repository: &Repository,
+    book: &mut Book,
+    item: usize,
+    from: &CommitId,
+    to: &str,
+) -> Result<bool> {
+    let Some(to) = CommitId::parse(to) else {
+        return Err(git::Error::Answer { doing: "read the merged commit", answer: to.to_owned() }.into());
+    };
+    let into = book.run.spec.into.clone();
+    let at = checkout_of(house, repository, &into)?;
+    let moving = (from.as_str().to_owned(), to.as_str().to_owned());
+    let again = book.run.items.get(item).is_some_and(|progress| progress.moving.as_ref() == Some(&moving));
+    if !again {
+        book.write(&Entry::Moving { item, from: moving.0, to: moving.1 })?;
+    }
+    crash::point(|| "before the target is moved");
+    let moved = match &at {
+        None => merge::move_branch(&house.git()?, repository.common_dir(), &into, from, &to)?,
+        Some(checkout) => {
+            let moved = if again {
+                merge::finish_move(checkout, from, &to)
+            } else {
+                merge::move_checkout(checkout, &to)
+            };
+            match moved {
+                Ok(()) => true,
+                Err(_) if target(repository, &into)? != *from => false,
+                Err(error) => {
+                    let (checkout, why) = (checkout.work_dir().to_owned(), error.to_string());
+                    return Err(Error::InTheWay { checkout, to, why }.into());
+                }
+            }
+        }
+    };
+    crash::point(|| "after the target is moved");
+    Ok(moved)
+}
+
+/// The checkout that has the target checked out, if any has.
+///
+/// # Errors
+/// If that is the worktree of an agent: nobody moves it under an agent's feet.
+pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result<Option<Repository>> {
+    let Some(at) = repository.checked_out_at(into)?.into_iter().next() else { return Ok(None) };
+    let ours = house.settings.places.data.join("worktrees");
+    if at.starts_with(&ours) || file::canonical(&ours).is_ok_and(|ours| at.starts_with(ours)) {
+        return Err(Error::Agents { into: into.to_owned(), at }.into());
+    }
+    Ok(Some(Repository::require(&house.git()?, &at)?))
+}
+
+/// Puts on record that the target was moved by somebody who died before that was said.
+fn settle_move(repository: &Repository, book: &mut Book) -> Result<()> {
+    let tip = target(repository, &book.run.spec.into)?;
+    let holds = |commit: &str| {
+        CommitId::parse(commit).is_some_and(|commit| merge::holds(repository, &tip, &commit).unwrap_or(false))
+    };
+    if let Step::Note { item, to } = next(&book.run, tip.as_str(), holds) {
+        book.write(&Entry::Moved { item, to })?;
+    }
+    Ok(())
+}
+
+/// Takes away what a run needed: processes, the place of its tests, the refs that kept what it made.
+fn tidy(house: &House, repository: &Repository, spec: &Spec) -> Result<()> {
+    end_tests(spec.id)?;
+    let place: &Path = &house.settings.places.merge_tests(&spec.project, spec.id);
+    if file::ownership(place)?.is_some() {
+        let _guard = house.alone_in(&spec.project)?;
+        merge::remove_test_place(repository, place)?;
+    }
+    let (env, common) = (house.git()?, repository.common_dir());
+    for (name, commit, _) in rescue::list(&env, common, &format!("refs/ai_orch/merge/{}", spec.id))? {
+        rescue::delete(&env, common, &name, &commit)?;
+    }
+    Ok(())
+}

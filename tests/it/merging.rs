@@ -1,0 +1,412 @@
+//! What agents did comes into a branch: tested before it moves, left out where it does not fit, and gone on with where it was cut off.
+
+use crate::house::{Done, House};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// An agent that is done.
+fn agent(house: &House, name: &str, task: &str) {
+    let done = house.orch(["run", "--agent-cli", "sh", "--name", name, task]).run();
+    assert_eq!(done.code, 0, "{done}");
+}
+
+/// A commit of the user's on `main`.
+fn users(house: &House, file: &str, text: &str) {
+    fs::write(house.repo().join(file), text).unwrap();
+    house.git(&["add", file]);
+    house.git(&["commit", "-qm", &format!("the user's {file}")]);
+}
+
+fn tip(house: &House, branch: &str) -> String {
+    house.git(&["rev-parse", branch])
+}
+
+fn merge(house: &House, words: &[&str]) -> Done {
+    house.orch([&["merge"], words].concat()).run()
+}
+
+/// Nothing that a merge needs is left.
+#[track_caller]
+fn tidy(house: &House, worktrees: usize) {
+    assert_eq!(house.git(&["for-each-ref", "refs/ai_orch/merge"]), "");
+    assert_eq!(house.git(&["worktree", "list"]).lines().count(), 1 + worktrees);
+    let tests = house.path("home/.local/share/ai_orch/merges");
+    let left = fs::read_dir(&tests)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flat_map(|dir| fs::read_dir(dir.path()).unwrap());
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_branch_comes_into_the_one_that_is_checked_out() {
+    let house = House::new();
+    agent(&house, "one", "echo one > one.txt");
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert!(done.stdout.contains("one merged"), "{done}");
+    assert_eq!(tip(&house, "main"), tip(&house, "ai_orch/one"), "main need only be moved on");
+    assert_eq!(fs::read_to_string(house.repo().join("one.txt")).unwrap(), "one\n");
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+    let again = merge(&house, &["one"]);
+    assert!(again.code == 0 && again.stdout.contains("nothing that is not there already"), "{again}");
+    tidy(&house, 1);
+    house.ok(["clean", "one"]);
+    assert_eq!(house.git(&["branch", "--list", "ai_orch/*"]), "", "merged, so it goes");
+}
+
+#[test]
+fn each_way_leaves_the_commits_that_it_says() {
+    for (way, parents, commits) in [("", 2, 4), ("--squash", 1, 2), ("--rebase", 1, 3), ("--ff-only", 0, 0)] {
+        let house = House::new();
+        let task = "echo a > a.txt; git add .; git -c user.name=A -c user.email=a@a.invalid commit -qm first; echo b > b.txt";
+        agent(&house, "one", task);
+        users(&house, "mine.txt", "mine\n");
+        let before = tip(&house, "main");
+        let words: Vec<&str> = ["one", way].into_iter().filter(|word| !word.is_empty()).collect();
+        let done = merge(&house, &words);
+        if way == "--ff-only" {
+            assert!(done.code == 1 && done.stdout.contains("does not have"), "{done}");
+            assert_eq!(tip(&house, "main"), before);
+            continue;
+        }
+        assert_eq!(done.code, 0, "{way}: {done}");
+        assert_eq!(house.git(&["show", "-s", "--format=%P", "main"]).split(' ').count(), parents, "{way}");
+        let count = house.git(&["rev-list", "--count", "main", &format!("^{before}~1")]);
+        assert_eq!(count, commits.to_string(), "{way}");
+        assert_eq!(
+            house.git(&["ls-tree", "--name-only", "main"]),
+            "README.md\na.txt\nb.txt\nmine.txt",
+            "{way}"
+        );
+        let authors = house.git(&["log", "--format=%an", &format!("{before}..main")]);
+        assert_eq!(authors.contains('A'), way != "--squash", "{way}: {authors}");
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{way}");
+        tidy(&house, 1);
+    }
+}
+
+#[test]
+fn what_does_not_pass_on_top_of_the_target_leaves_it_where_it_was() {
+    let house = House::new();
+    agent(&house, "one", "echo one > one.txt");
+    users(&house, "two.txt", "two\n");
+    let before = tip(&house, "main");
+    // Each alone passes; both together do not.
+    let both = "test ! -e one.txt || test ! -e two.txt || { echo both are there; exit 3; }";
+    let done = merge(&house, &["one", "--validate", both]);
+    assert!(
+        done.code == 1 && done.stdout.contains("both are there") && done.stdout.contains("exited 3"),
+        "{done}"
+    );
+    assert_eq!(tip(&house, "main"), before);
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+    tidy(&house, 1);
+    let report = merge(&house, &["one", "--json", "--validate", "test -e one.txt && test -e two.txt"]).json();
+    let told = &report["agents"][0];
+    assert_eq!(
+        (told["fate"].as_str(), told["tested"]["ok"].as_bool()),
+        (Some("merged"), Some(true)),
+        "{report:#}"
+    );
+    assert_eq!(told["commit"].as_str().unwrap(), tip(&house, "main"));
+    tidy(&house, 1);
+}
+
+#[test]
+fn an_agent_that_was_validated_is_validated_again_on_top_of_the_target() {
+    let house = House::new();
+    let words =
+        ["run", "--agent-cli", "sh", "--name", "one", "--validate", "test ! -e broken", "echo one > one.txt"];
+    assert_eq!(house.orch(words).run().code, 0);
+    users(&house, "broken", "x\n");
+    let before = tip(&house, "main");
+    let done = merge(&house, &["one"]);
+    assert!(done.code == 1 && done.stdout.contains("test ! -e broken"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    // A test that hangs, or leaves something running, holds nobody up.
+    let hangs = merge(&house, &["one", "--validate", "sleep 300", "--timeout", "1s"]);
+    assert_eq!(hangs.code, 1, "{hangs}");
+    let done = merge(&house, &["one", "--validate", "setsid sleep 300 & exit 0"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert!(!house.processes().iter().any(|(_, words)| words.contains("sleep 300")));
+    tidy(&house, 1);
+}
+
+#[test]
+fn a_conflict_leaves_the_target_and_goes_back_to_the_agent() {
+    let house = House::new();
+    house.agent(
+        "fixer",
+        r#"if [ -e mine ]; then git merge -q "$(sed -n 's/^Merge commit \([0-9a-f]*\).*/\1/p')"; echo both > README.md; git add -A; git commit -qm resolved
+        else cat > /dev/null; echo theirs > README.md; touch mine; fi"#,
+    );
+    let done = house.orch(["run", "--agent-cli", "fixer", "--name", "one", "change it"]).run();
+    assert_eq!(done.code, 0, "{done}");
+    users(&house, "README.md", "ours\n");
+    let before = tip(&house, "main");
+    let done = merge(&house, &["one"]);
+    assert!(
+        done.code == 1 && done.stdout.contains("README.md") && done.stdout.contains("--resolve"),
+        "{done}"
+    );
+    assert_eq!(tip(&house, "main"), before);
+    let done = merge(&house, &["one", "--resolve"]);
+    assert!(done.code == 1 && done.stdout.contains("ai_orch wait one && ai_orch merge one"), "{done}");
+    let waited = house.orch(["wait", "one"]).run();
+    assert_eq!(waited.code, 0, "{waited}");
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "both\n");
+    tidy(&house, 1);
+}
+
+#[test]
+fn a_branch_that_is_checked_out_nowhere_is_moved_without_a_checkout() {
+    let house = House::new();
+    house.git(&["branch", "next"]);
+    agent(&house, "one", "echo one > one.txt");
+    let done = merge(&house, &["one", "--into", "next"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(tip(&house, "next"), tip(&house, "ai_orch/one"));
+    assert!(!house.repo().join("one.txt").exists());
+    let done = merge(&house, &["one", "--into", "nothing"]);
+    assert!(done.code == 2 && done.stderr.contains("no branch 'nothing'"), "{done}");
+    // Nobody moves a branch under an agent's feet.
+    agent(&house, "two", "echo two > two.txt");
+    let done = merge(&house, &["two", "--into", "ai_orch/one"]);
+    assert!(done.code == 8 && done.stderr.contains("a worktree of an agent"), "{done}");
+    tidy(&house, 2);
+}
+
+#[test]
+fn work_of_the_user_that_is_in_the_way_stays_and_the_merge_goes_on_later() {
+    let house = House::new();
+    agent(&house, "one", "echo theirs > README.md; echo n > new.txt");
+    let before = tip(&house, "main");
+    fs::write(house.repo().join("README.md"), "unsaved work\n").unwrap();
+    fs::write(house.repo().join("other.txt"), "in nobody's way\n").unwrap();
+    let done = merge(&house, &["one"]);
+    assert!(done.code == 8 && done.stderr.contains("merge --continue"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "unsaved work\n");
+    assert!(!house.repo().join("new.txt").exists());
+    let other = merge(&house, &["one"]);
+    assert!(other.code == 8 && other.stderr.contains("was cut off"), "{other}");
+    house.git(&["checkout", "-q", "README.md"]);
+    let done = merge(&house, &["--continue"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(fs::read_to_string(house.repo().join("other.txt")).unwrap(), "in nobody's way\n");
+    assert_eq!(tip(&house, "main"), tip(&house, "ai_orch/one"));
+    tidy(&house, 1);
+    let none = merge(&house, &["--continue"]);
+    assert!(none.code == 8 && none.stderr.contains("no merge was cut off"), "{none}");
+}
+
+#[test]
+fn a_merge_that_is_given_up_leaves_what_it_was() {
+    let house = House::new();
+    agent(&house, "one", "echo theirs > README.md");
+    fs::write(house.repo().join("README.md"), "unsaved work\n").unwrap();
+    assert_eq!(merge(&house, &["one", "--validate", "true"]).code, 8);
+    let before = tip(&house, "main");
+    let done = merge(&house, &["--abort"]);
+    assert!(done.code == 1 && done.stdout.contains("given up"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    tidy(&house, 1);
+    house.git(&["checkout", "-q", "README.md"]);
+    assert_eq!(merge(&house, &["one"]).code, 0);
+}
+
+/// Three agents, of which the second breaks what the first did, and the third is in conflict with nobody.
+fn three(house: &House) {
+    agent(house, "a", "echo a > a.txt");
+    agent(house, "b", "echo b > b.txt");
+    agent(house, "c", "echo c > c.txt");
+}
+
+/// At most one of `a.txt` and `b.txt`.
+const NOT_BOTH: &str = "test ! -e a.txt || test ! -e b.txt";
+
+#[test]
+fn in_a_queue_each_is_tested_on_top_of_the_last_and_the_broken_one_is_left_out() {
+    let house = House::new();
+    three(&house);
+    let refused = merge(&house, &["a", "b"]);
+    assert!(refused.code == 2 && refused.stderr.contains("--queue"), "{refused}");
+    let done = merge(&house, &["--queue", "--json", "a", "b", "c", "--validate", NOT_BOTH]);
+    assert_eq!(done.code, 3, "{done}");
+    let report = done.json();
+    let fates: Vec<&str> =
+        report["agents"].as_array().unwrap().iter().map(|a| a["fate"].as_str().unwrap()).collect();
+    assert_eq!(fates, ["merged", "left_out", "merged"], "{report:#}");
+    assert_eq!(report["agents"][1]["why"]["code"], "validation");
+    assert_eq!(report["tip"], tip(&house, "main"));
+    assert_eq!(house.git(&["ls-tree", "--name-only", "main"]), "README.md\na.txt\nc.txt");
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+    tidy(&house, 3);
+}
+
+/// The entries of the journal of the only merge there was.
+fn journal(house: &House) -> Vec<Value> {
+    let state = house.path("home/.local/state/ai_orch");
+    let projects = fs::read_dir(state).unwrap().flatten().map(|dir| dir.path().join("merges"));
+    let files: Vec<_> = projects.filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten().collect();
+    let text = fs::read_to_string(files.last().unwrap().path()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line.split_once(' ').unwrap().1).unwrap()).collect()
+}
+
+#[test]
+fn a_queue_that_is_killed_anywhere_goes_on_and_nothing_is_done_twice() {
+    let counted = House::new();
+    three(&counted);
+    let points = counted.path("points");
+    let words = ["merge", "--queue", "a", "b", "c", "--validate", NOT_BOTH];
+    assert_eq!(counted.orch(words).env("AI_ORCH_CRASH_LOG", &points).run().code, 3);
+    let log = fs::read_to_string(points).unwrap();
+    let wanted = |line: &&str| {
+        line.contains("merge journal")
+            || line.contains("the target is moved")
+            || line.contains("after bin/git")
+    };
+    let all: Vec<usize> =
+        log.lines().filter(wanted).filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect();
+    assert!(all.len() > 30, "{log}");
+    // Each kind of point of each agent in turn, a few of them in each run of the tests.
+    for n in all.iter().step_by(all.len() / 8) {
+        let house = House::new();
+        three(&house);
+        let died = house.orch(words).env("AI_ORCH_CRASH", format!("merge:{n}")).run();
+        assert_eq!(died.code, 137, "{n}: {died}");
+        let begun = house.path("home/.local/state/ai_orch");
+        let begun = fs::read_dir(begun)
+            .unwrap()
+            .flatten()
+            .any(|dir| fs::read_dir(dir.path().join("merges")).is_ok_and(|mut files| files.next().is_some()));
+        let on = if begun { merge(&house, &["--continue"]) } else { house.orch(words).run() };
+        // Cut off behind its last word, there is nothing left to do.
+        let on = if on.code == 8 && !on.stderr.contains("no merge was cut off") {
+            house.orch(words).run()
+        } else {
+            on
+        };
+        assert!(on.code == 3 || on.stderr.contains("no merge was cut off"), "{n}: {on}");
+        assert_eq!(house.git(&["ls-tree", "--name-only", "main"]), "README.md\na.txt\nc.txt", "{n}");
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{n}");
+        let count = |entry: &str| journal(&house).iter().filter(|record| record["entry"] == entry).count();
+        assert_eq!((count("moved"), count("left_out"), count("ended")), (2, 1, 1), "{n}");
+        tidy(&house, 3);
+    }
+}
+
+#[test]
+fn fifty_agents_go_through_the_queue_in_order_each_tested() {
+    let house = House::new();
+    let names: Vec<String> = (0..50).map(|n| format!("w{n:02}")).collect();
+    for name in &names {
+        house.start(["--agent-cli", "sh", "--name", name, &format!("echo {name} > {name}.txt")]);
+    }
+    let wait: Vec<&str> = ["wait"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let waited = house.orch(wait).run();
+    assert_eq!(waited.code, 0, "{waited}");
+    // The tree that is tested has all before it and itself.
+    let test = format!("ls w*.txt | wc -l >> '{}'", house.path("tested").display());
+    let words: Vec<&str> = ["merge", "--queue", "--validate", &test]
+        .into_iter()
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    let died = house.orch(&words).env("AI_ORCH_CRASH", "merge:900").run();
+    assert_eq!(died.code, 137, "it is killed in the middle: {died}");
+    let done = merge(&house, &["--continue", "--json"]);
+    assert_eq!(done.code, 0, "{done}");
+    let journal = journal(&house);
+    let of = |entry: &str| -> Vec<u64> {
+        journal
+            .iter()
+            .filter(|record| record["entry"] == entry)
+            .map(|record| record["item"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(of("moved"), (0..50).collect::<Vec<_>>());
+    let mut tested = of("tested");
+    tested.dedup();
+    assert_eq!(tested, (0..50).collect::<Vec<_>>());
+    let passed: Vec<&Value> =
+        journal.iter().filter(|record| record["entry"] == "tested").map(|r| &r["commit"]).collect();
+    assert!(journal.iter().filter(|r| r["entry"] == "moved").all(|moved| passed.contains(&&moved["to"])));
+    let counted = fs::read_to_string(house.path("tested")).unwrap();
+    let mut counted: Vec<u64> = counted.lines().map(|line| line.trim().parse().unwrap()).collect();
+    counted.dedup();
+    assert_eq!(counted, (1..=50).collect::<Vec<_>>());
+    assert_eq!(house.git(&["ls-tree", "--name-only", "main"]).lines().count(), 51);
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+    tidy(&house, 50);
+}
+
+#[test]
+fn who_cannot_be_merged_is_told_why() {
+    let house = House::new();
+    let busy = house.start(["--agent-cli", "sh", "exec sleep 300"]);
+    agent(&house, "gone", "git checkout -q --detach; echo x > x");
+    agent(&house, "here", "true");
+    let other = house.path("other");
+    house.make_repository(&other);
+    let refused = |words: &[&str], code: i32, why: &str| {
+        let done = merge(&house, words);
+        assert!(done.code == code && done.stderr.contains(why), "{words:?}: {done}");
+    };
+    refused(&[&busy], 8, "is at work");
+    refused(&["gone"], 8, "its work is on (no branch)");
+    refused(&["nobody"], 8, "no agent 'nobody'");
+    refused(&["--queue", "here", "here"], 2, "named twice");
+    refused(&["here", "--validate", " "], 2, "no command");
+    let done = house.orch(["merge", "here"]).dir(&other).run();
+    assert!(done.code == 2 && done.stderr.contains("another repository"), "{done}");
+    house.git(&["checkout", "-q", "--detach"]);
+    refused(&["here"], 2, "on no branch");
+    tidy(&house, 3);
+}
+
+/// Writes a program that leaves a trace.
+fn trap(path: &Path, trace: &Path) {
+    fs::write(path, format!("#!/bin/sh\ntouch '{}'\nexit 0\n", trace.display())).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn nothing_that_a_repository_configures_runs() {
+    let house = House::new();
+    let trace = house.path("trace");
+    let trapped = house.path("trap");
+    trap(&trapped, &trace);
+    let driver = trapped.to_str().unwrap().to_owned();
+    fs::write(house.repo().join(".gitattributes"), "README.md merge=evil diff=evil\n").unwrap();
+    house.git(&["add", "-A"]);
+    house.git(&["commit", "-qm", "attributes"]);
+    agent(&house, "one", "sed -i '1i top' README.md");
+    fs::write(house.repo().join("README.md"), "hello\nmore\nand\nbottom\n").unwrap();
+    house.git(&["commit", "-qam", "bottom"]);
+    for (key, value) in [
+        ("merge.evil.driver", format!("{driver} %O %A %B")),
+        ("diff.evil.textconv", driver.clone()),
+        ("diff.external", driver.clone()),
+        ("core.fsmonitor", driver.clone()),
+        ("core.editor", driver.clone()),
+        ("gpg.program", driver.clone()),
+        ("commit.gpgsign", "true".to_owned()),
+    ] {
+        house.git(&["config", key, &value]);
+    }
+    for hook in
+        ["post-merge", "pre-merge-commit", "post-checkout", "reference-transaction", "post-index-change"]
+    {
+        trap(&house.repo().join(".git/hooks").join(hook), &trace);
+    }
+    let done = merge(&house, &["one", "--validate", "true"]);
+    assert!(!trace.exists(), "{done}");
+    assert!(done.code <= 1, "{done}");
+    tidy(&house, 1);
+}
