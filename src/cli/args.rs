@@ -61,6 +61,7 @@ Examples:
   ai_orch clean                               every agent that has ended
   ai_orch clean fix-the-login-bug             one agent, by its whole name
   ai_orch clean --done --older-than 7d        those that are done for a week
+  ai_orch clean --merged                      those whose work is merged, squashed ones too
   ai_orch clean --dry-run                     what would be done, with sizes
   ai_orch clean --rescue                      what was saved of agents that were cleaned 30 days ago or more
 
@@ -773,6 +774,9 @@ pub(super) struct Clean {
     /// Only agents that ended at least this long ago: 90s, 30m, 2h, 7d
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older_than: Option<Duration>,
+    /// Only agents whose work is merged, as it was or squashed into one commit; their branches go then
+    #[arg(long, conflicts_with = "rescue")]
+    pub merged: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -14,6 +14,7 @@ pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut 
         sessions: asked.sessions,
         done: asked.done,
         older_than: asked.older_than,
+        merged: asked.merged,
         dry_run: asked.dry_run,
         rescue: asked.rescue,
     };

@@ -199,9 +199,19 @@ pub fn admin(worktree: &Worktree) -> Result<()> {
     disk::remove_empty(&worktrees).map(|_| ())
 }
 
-/// Deletes the branch `name` if nothing is lost by that: it is at `base`, where it began, or what it has is held by one
-/// of `merged_into` (full names of refs, or commits), by another local branch that does not begin with `ours` (the prefix
-/// of agents' branches: another agent's branch can go as well), or by a branch of a remote.
+/// What counts as having the commits of a branch.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged<'m> {
+    /// These: full names of refs, or commits.
+    pub into: &'m [&'m str],
+    /// Every other local branch that does not begin so (the prefix of agents' branches: another agent's branch can go as well).
+    pub ours: &'m str,
+    /// Also one commit of `into` that does what all of them did.
+    pub squashed: bool,
+}
+
+/// Deletes the branch `name` if nothing is lost by that: it is at `base`, where it began, or what it has is held as `merged` says, or
+/// by a branch of a remote.
 ///
 /// Errors: what git says, for one if somebody moved the branch in this moment.
 pub fn branch(
@@ -209,10 +219,9 @@ pub fn branch(
     common_dir: &Path,
     name: &str,
     base: &CommitId,
-    merged_into: &[&str],
-    ours: &str,
+    merged: Merged<'_>,
 ) -> Result<BranchFate> {
-    let fate = fate(env, common_dir, name, base, merged_into, ours, None)?;
+    let fate = fate(env, common_dir, name, base, merged, None)?;
     if let BranchFate::Deleted { tip } = &fate {
         let full = format!("refs/heads/{name}");
         let delete = || {
@@ -231,8 +240,7 @@ pub fn fate(
     common_dir: &Path,
     name: &str,
     base: &CommitId,
-    merged_into: &[&str],
-    ours: &str,
+    merged: Merged<'_>,
     without: Option<&Path>,
 ) -> Result<BranchFate> {
     let full = format!("refs/heads/{name}");
@@ -243,13 +251,23 @@ pub fn fate(
         return Ok(BranchFate::Kept { tip, why: KeptBecause::CheckedOut { at } });
     }
     let held = tip == *base
-        || is_in_one_of(env, common_dir, &tip, merged_into)?
-        || is_on_another_branch(env, common_dir, &tip, &full, ours)?;
+        || is_in_one_of(env, common_dir, &tip, merged.into)?
+        || is_on_another_branch(env, common_dir, &tip, &full, merged.ours)?
+        || (merged.squashed && is_squashed_into_one_of(env, common_dir, &tip, merged.into)?);
     if !held {
         let commits = count(env, common_dir, base, &tip)?;
         return Ok(BranchFate::Kept { tip, why: KeptBecause::NotMerged { commits } });
     }
     Ok(BranchFate::Deleted { tip })
+}
+
+fn is_squashed_into_one_of(env: &GitEnv, common_dir: &Path, tip: &CommitId, others: &[&str]) -> Result<bool> {
+    for other in others {
+        if super::merge::is_squashed(env, common_dir, tip, other)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_in_one_of(env: &GitEnv, common_dir: &Path, tip: &CommitId, others: &[&str]) -> Result<bool> {

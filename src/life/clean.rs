@@ -193,11 +193,34 @@ struct There {
     base: CommitId,
 }
 
-/// Besides other branches: where the user's own checkout is, on a branch or not.
-const MERGED_INTO: [&str; 1] = ["HEAD"];
+/// Besides other branches: where the user's own checkout is, on a branch or not, and the main branch of where it came from.
+const MERGED_INTO: [&str; 2] = ["HEAD", "refs/remotes/origin/HEAD"];
+
+/// What counts as merged; with `squashed` also what is in one commit.
+fn merged(house: &House, squashed: bool) -> remove::Merged<'_> {
+    remove::Merged { into: &MERGED_INTO, ours: &house.settings.branch_prefix, squashed }
+}
+
+/// Whether the agent has ended with work of its own that is merged, as it was or squashed.
+pub fn is_merged(house: &House, agent: &Agent) -> Result<bool> {
+    if agent.conclusion.is_none()
+        || !agent.spec.place.has_own_branch()
+        || !file::is_dir(&agent.spec.common_dir)?
+    {
+        return Ok(false);
+    }
+    let Some(base) = CommitId::parse(&agent.spec.base) else { return Ok(false) };
+    let (env, common, branch) = (house.git()?, &agent.spec.common_dir, &agent.spec.branch);
+    if tip(&env, common, branch)?.is_none_or(|tip| tip == base) {
+        return Ok(false);
+    }
+    let own = agent.worktree.as_ref().map(|(path, _)| path.as_path());
+    let fate = remove::fate(&env, common, branch, &base, merged(house, true), own)?;
+    Ok(matches!(fate, BranchFate::Deleted { .. }))
+}
 
 /// What `clean` would do with the agent. Changes nothing.
-pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
+pub fn outlook(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> {
     let agent = require(named)?;
     let held = lock::probe(&named.record.keeper_lock())?;
     if matches!(held, Some(lock::Held::Yes(_))) && agent.conclusion.is_none() {
@@ -222,11 +245,11 @@ pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
         cleaned.not_kept = not_kept;
         cleaned.freed = git::worktree::size(&there.worktree.path)?;
     }
-    let (prefix, branch) = (&house.settings.branch_prefix, &agent.spec.branch);
+    let branch = &agent.spec.branch;
     let common = &there.worktree.common_dir;
     let own = Some(there.worktree.path.as_path());
     cleaned.branch = Some(if agent.spec.place.has_own_branch() {
-        remove::fate(&there.env, common, branch, &there.base, &MERGED_INTO, prefix, own)?
+        remove::fate(&there.env, common, branch, &there.base, merged(house, squashed), own)?
     } else {
         not_ours(tip(&there.env, common, branch)?)
     });
@@ -234,7 +257,7 @@ pub fn outlook(house: &House, named: &Named) -> Result<Cleaned> {
 }
 
 /// Takes away the worktree of the agent, its branch if nothing is lost by that, its session and its name.
-pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
+pub fn clean(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> {
     let _alone = record::hold(&named.record)?;
     let Some(held) = record::try_take(&named.record)? else {
         return Err(Error::AtWork { session: named.session.clone() }.into());
@@ -246,10 +269,10 @@ pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
     let mut pen = Pen::open(&named.record, &held)?;
     let mut cleaned = match plan(&pen.agent) {
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
-        Plan::Clean => take_away(house, named, &mut pen)?,
+        Plan::Clean => take_away(house, named, &mut pen, squashed)?,
         Plan::Return => {
             undo::come_back(house, &mut pen, &named.record)?;
-            take_away(house, named, &mut pen)?
+            take_away(house, named, &mut pen, squashed)?
         }
         Plan::Finish => Cleaned::default(),
     };
@@ -259,11 +282,11 @@ pub fn clean(house: &House, named: &Named) -> Result<Cleaned> {
 
 /// Finishes the removal of a worktree that was cut off, for whoever wants it back.
 pub(super) fn finish(house: &House, named: &Named, pen: &mut Pen) -> Result<()> {
-    take_away(house, named, pen)?;
+    take_away(house, named, pen, false)?;
     give_back(house, named).map(drop)
 }
 
-fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
+fn take_away(house: &House, named: &Named, pen: &mut Pen, squashed: bool) -> Result<Cleaned> {
     still_running(&pen.agent)?;
     let mut cleaned = Cleaned::default();
     let Some(there) = there(house, &pen.agent, true)? else {
@@ -307,7 +330,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
         cleaned.saved = Some(saved.name);
         cleaned.not_kept = saved.not_kept;
     }
-    let fate = take_git_away(house, &pen.agent, &there)?;
+    let fate = take_git_away(house, &pen.agent, &there, squashed)?;
     let (tip, branch_deleted) = match &fate {
         BranchFate::Deleted { tip } => (Some(tip.clone()), true),
         BranchFate::Kept { tip, .. } => (Some(tip.clone()), false),
@@ -321,7 +344,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen) -> Result<Cleaned> {
 
 /// Removes git's own entry of the worktree, and the branch if nothing is lost by that. The caller holds the lock of the
 /// project.
-fn take_git_away(house: &House, agent: &Agent, there: &There) -> Result<BranchFate> {
+fn take_git_away(house: &House, agent: &Agent, there: &There, squashed: bool) -> Result<BranchFate> {
     let (env, common, branch) = (&there.env, &there.worktree.common_dir, &agent.spec.branch);
     // Of a git of the keeper's, or of whoever cleaned before us. Nobody needs them after this, so nobody would ask again.
     git::locks::clear(common, &rescues_of(agent), branch);
@@ -336,8 +359,7 @@ fn take_git_away(house: &House, agent: &Agent, there: &There) -> Result<BranchFa
     if !agent.spec.place.has_own_branch() {
         return Ok(not_ours(tip));
     }
-    let prefix = &house.settings.branch_prefix;
-    Ok(remove::branch(env, common, branch, &there.base, &MERGED_INTO, prefix)?)
+    Ok(remove::branch(env, common, branch, &there.base, merged(house, squashed))?)
 }
 
 /// The tip of a branch; `None` if it is gone.

@@ -92,6 +92,8 @@ pub struct Clean {
     pub done: bool,
     /// Only those that ended at least so long ago.
     pub older_than: Option<Duration>,
+    /// Only those whose work is merged, as it was or squashed; a branch that was squashed counts as merged then.
+    pub merged: bool,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Remove what was saved of agents that were cleaned long ago.

@@ -24,8 +24,11 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     let mut cleaned = Vec::new();
     for (name, named) in chosen(house, request)? {
         let done = named.and_then(|named| {
-            let done =
-                if request.dry_run { clean::outlook(house, &named) } else { clean::clean(house, &named) };
+            let done = if request.dry_run {
+                clean::outlook(house, &named, request.merged)
+            } else {
+                clean::clean(house, &named, request.merged)
+            };
             Ok(done?)
         });
         cleaned.push(told(name, done, request.dry_run));
@@ -57,6 +60,7 @@ fn chosen(house: &House, request: &Clean) -> Result<Vec<(String, Result<Named>)>
         let Ok(Some(agent)) = record::load(&named.record) else { continue };
         let Ok(Some(known)) = look::look(places, &named) else { continue };
         let wanted = if request.done { known.state == State::Done } else { known.state.is_final() };
+        let wanted = wanted && (!request.merged || clean::is_merged(house, &agent)?);
         let ended = known.ended.unwrap_or(known.updated);
         let old = request.older_than.is_none_or(|age| older(ended, now, age));
         if agent.removal.is_some() || (wanted && old) {

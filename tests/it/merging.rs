@@ -410,3 +410,34 @@ fn nothing_that_a_repository_configures_runs() {
     assert!(done.code <= 1, "{done}");
     tidy(&house, 1);
 }
+
+#[test]
+fn what_was_squashed_counts_as_merged_when_that_is_asked_for() {
+    let house = House::new();
+    agent(&house, "squashed", "echo a > a.txt; git add .; git commit -qm a; echo b > b.txt");
+    agent(&house, "merged", "echo m > m.txt");
+    agent(&house, "open", "echo o > o.txt");
+    agent(&house, "empty", "true");
+    assert_eq!(merge(&house, &["squashed", "--squash"]).code, 0);
+    assert_eq!(merge(&house, &["merged"]).code, 0);
+    // Whatever was done on top of it.
+    users(&house, "a.txt", "changed since\n");
+    let trace = house.path("trace");
+    let trapped = house.path("trap");
+    trap(&trapped, &trace);
+    for key in ["diff.external", "diff.x.textconv", "core.fsmonitor"] {
+        house.git(&["config", key, trapped.to_str().unwrap()]);
+    }
+    let dry = house.ok(["clean", "--merged", "--dry-run"]);
+    assert!(dry.contains("squashed") && dry.contains("merged") && !dry.contains("open"), "{dry}");
+    // Without the word for it a squashed branch stays.
+    let plain = house.ok(["clean", "squashed", "--dry-run"]);
+    assert!(plain.contains("on no other branch"), "{plain}");
+    house.ok(["clean", "--merged"]);
+    assert!(!trace.exists());
+    let branches = house.git(&["branch", "--list", "ai_orch/*", "--format=%(refname:short)"]);
+    assert_eq!(branches, "ai_orch/empty\nai_orch/open");
+    // It comes back like any other.
+    house.ok(["undo", "squashed"]);
+    assert_eq!(house.git(&["show", "ai_orch/squashed:b.txt"]), "b");
+}

@@ -119,7 +119,14 @@ fn away_and_back(house: &House, tree: &Worktree, config: &super::ConfigSnapshot)
     let late = rescue(&env, &moved, config, name, "r", Some(1 << 20)).unwrap().unwrap();
     assert_eq!(late.name, format!("{name}-2"));
     remove::admin(tree).unwrap();
-    remove::branch(&env, &tree.common_dir, &tree.branch, &house.tip("main"), &[], "ai_orch/").unwrap();
+    remove::branch(
+        &env,
+        &tree.common_dir,
+        &tree.branch,
+        &house.tip("main"),
+        remove::Merged { into: &[], ours: "ai_orch/", squashed: true },
+    )
+    .unwrap();
     remove::tree(&trash).unwrap();
     let repository = Repository::require(&env, &house.repo()).unwrap();
     let target = Target::from(&head);

@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 
 fn fate(house: &House, tree: &Worktree, merged_into: &[&str]) -> BranchFate {
     let (env, common, base) = (house.env(), &tree.common_dir, house.tip("main"));
-    let ask = || remove::fate(&env, common, &tree.branch, &base, merged_into, "ai_orch/", None).unwrap();
+    let merged = remove::Merged { into: merged_into, ours: "ai_orch/", squashed: false };
+    let ask = || remove::fate(&env, common, &tree.branch, &base, merged, None).unwrap();
     let before = ask();
     assert_eq!(before, ask(), "asking changes nothing");
-    let done = remove::branch(&env, common, &tree.branch, &base, merged_into, "ai_orch/").unwrap();
+    let done = remove::branch(&env, common, &tree.branch, &base, merged).unwrap();
     assert_eq!(before, done, "what is done is what was said");
     done
 }
