@@ -144,6 +144,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         parent: known.parent,
         parent_name: known.asked_by,
         may_start: None,
+        copy: Vec::new(),
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };

@@ -252,6 +252,12 @@ pub(super) struct Run {
     /// Work in a directory that is in no repository: nothing is committed, saved or brought back there
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Begin with what this checkout has uncommitted, as a commit of its own; the checkout stays as it is
+    #[arg(long)]
+    pub with_changes: bool,
+    /// Untracked files of this checkout to copy into the worktree, in the syntax of .gitignore (repeatable); besides .worktreeinclude
+    #[arg(long, value_name = "GLOB")]
+    pub copy: Vec<String>,
     /// Stop after this time: 90s, 30m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,

@@ -63,6 +63,8 @@ fn request(run: args::Run) -> Result<request::Run> {
         no_new_branch: run.no_new_branch,
         no_worktree: run.no_worktree,
         dir: run.dir,
+        with_changes: run.with_changes,
+        copy: run.copy,
         timeout: run.timeout,
         permissions: run.permissions.map(Into::into),
         validate: run.validate,

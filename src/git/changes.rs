@@ -522,7 +522,7 @@ pub(super) fn is_readable(path: &Path) -> bool {
 }
 
 /// Is one of the directories above `relative` (below `root`) a link? Then git does not track what lies behind it.
-fn behind_link(root: &Path, relative: &Path) -> Result<bool> {
+pub(super) fn behind_link(root: &Path, relative: &Path) -> Result<bool> {
     for above in relative.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
         if disk::look(&root.join(above))?.is_some_and(|meta| meta.is_symlink()) {
             return Ok(true);

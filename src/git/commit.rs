@@ -118,6 +118,34 @@ pub fn commit_all(
     Ok(saved(Outcome::Committed { commit, index_updated }))
 }
 
+/// A commit of everything in `worktree` that is not ignored, on top of its HEAD, which is not moved: nothing of the worktree changes.
+/// `None` if HEAD holds everything already.
+///
+/// # Errors
+/// [`super::Error::NotOurWorktree`] while git is in the middle of something there, whose half would be taken for a whole.
+pub fn snapshot(
+    env: &GitEnv,
+    worktree: &Worktree,
+    config: &ConfigSnapshot,
+    message: &str,
+) -> Result<Option<CommitId>> {
+    let eyes = eyes(env, worktree)?;
+    let head = eyes.head()?;
+    let private = PrivateDir::new(env, worktree, config)?;
+    let mut listing = Listing::read(&private, worktree, head.commit())?;
+    if let Some(operation) = operation(eyes.as_ref(), worktree, &listing)? {
+        let what = format!("git is in the middle of {operation} there");
+        return Err(super::Error::NotOurWorktree { path: worktree.path.clone(), what });
+    }
+    listing.apply(&private)?;
+    let tree = tree_id(private.git().args(["write-tree", "--missing-ok"]), "write a tree")?;
+    if tree_of(eyes.as_ref(), head.commit())?.as_deref() == Some(&tree) {
+        return Ok(None);
+    }
+    let parents: Vec<_> = head.commit().into_iter().collect();
+    commit_tree(&private, config, &tree, &parents, message).map(Some)
+}
+
 /// A command on the refs of the worktree whose writes reach the disk.
 pub(super) fn at_worktree(env: &GitEnv, worktree: &Worktree) -> Git {
     Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)

@@ -82,6 +82,27 @@ pub(super) fn link_target(path: &Path) -> Result<Vec<u8>> {
     fs::read_link(path).map(|target| target.into_os_string().into_vec()).map_err(error(path))
 }
 
+/// Copies a file with its mode, or a link, to where nothing is; the directories above are made. A file that is cut off is not left.
+pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
+    crash::point(|| format!("git room: take {} along", crash::short(from)));
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(error(parent))?;
+    }
+    if fs::symlink_metadata(from).map_err(error(from))?.is_symlink() {
+        let target = fs::read_link(from).map_err(error(from))?;
+        return std::os::unix::fs::symlink(target, to).map_err(error(to));
+    }
+    // Under another name first: half a file would be taken for the whole by whoever does it again.
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = to.with_file_name(name);
+    let copied = fs::copy(from, &part).map_err(error(from)).and_then(|_| rename(&part, to));
+    if copied.is_err() {
+        let _best_effort = fs::remove_file(&part);
+    }
+    copied
+}
+
 /// Removes a directory and all in it; nothing there is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
     crash::point(|| format!("git room: remove all of {}", crash::short(path)));

@@ -19,6 +19,7 @@ mod eyes_git;
 mod eyes_git2;
 pub mod history;
 mod ignored;
+pub mod include;
 pub mod locks;
 pub mod look;
 pub mod merge;

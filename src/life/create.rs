@@ -86,6 +86,8 @@ pub struct Order {
     pub context_id: Option<ContextId>,
     /// What it may start.
     pub may_start: Option<MayStart>,
+    /// Untracked files of the checkout to take along.
+    pub copy: Vec<String>,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -234,6 +236,7 @@ fn reserve(
             parent: order.child.as_ref().map(|child| child.parent),
             parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
+            copy: order.copy.clone(),
         });
     }
     Err(Error::NoName(order.name.clone()).into())

@@ -13,6 +13,10 @@ use crate::tools::file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The message of the commit that carries the changes of a checkout.
+const CARRIED: &str =
+    "Changes that were not committed\n\nTaken from the checkout by ai_orch, which left that as it was.\n";
+
 /// Why an agent cannot begin there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -165,11 +169,11 @@ impl Ground {
     }
 }
 
-/// The ground that was asked for, seen from `dir`.
+/// The ground that was asked for, seen from `dir`; `with_changes`: a new branch begins with what the checkout has uncommitted.
 ///
 /// # Errors
 /// If it is not there, or nobody can work on it now.
-pub fn find(house: &House, dir: &Path, wanted: &Wanted<'_>) -> Result<Ground> {
+pub fn find(house: &House, dir: &Path, wanted: &Wanted<'_>, with_changes: bool) -> Result<Ground> {
     let (base, on) = match *wanted {
         Wanted::Directory(wanted) => return directory(house, &dir.join(wanted)),
         Wanted::NewBranch(base) => (base, None),
@@ -188,7 +192,20 @@ pub fn find(house: &House, dir: &Path, wanted: &Wanted<'_>) -> Result<Ground> {
         let (repository, on) = (Box::new(repository), On::Branch(name.to_owned()));
         return Ok(Ground::Repository { repository, commit, base_name: name.to_owned(), on });
     }
-    let (repository, commit, base_name) = starting_point(house, dir, base)?;
+    let (repository, mut commit, mut base_name) = starting_point(house, dir, base)?;
+    if with_changes {
+        let worktree = Worktree::checkout(&repository, None);
+        if let Some(operation) = git::changes::underway(&house.git()?, &worktree)? {
+            let what = format!("git is in the middle of {operation}");
+            return Err(Error::NotClean { checkout: repository.work_dir().to_owned(), what }.into());
+        }
+        let config = git::ConfigSnapshot::take(&repository)?;
+        let carried = git::commit::snapshot(&house.git()?, &worktree, &config, CARRIED)?;
+        if let Some(carried) = carried {
+            commit = carried;
+            base_name = format!("{base_name} with its changes");
+        }
+    }
     Ok(Ground::Repository { repository: Box::new(repository), commit, base_name, on: On::NewBranch })
 }
 

@@ -45,7 +45,26 @@ pub fn fill(house: &House, agent: &Agent) -> Result<()> {
     };
     let env = house.git()?;
     git::worktree::fill(&env, &worktree)?;
-    Ok(git::worktree::verify(&env, &worktree)?)
+    git::worktree::verify(&env, &worktree)?;
+    take_along(house, agent, &worktree)
+}
+
+/// Copies what the checkout has for its worktrees beside what is committed. A checkout that is gone has nothing.
+fn take_along(house: &House, agent: &Agent, worktree: &git::Worktree) -> Result<()> {
+    let spec = &agent.spec;
+    if spec.copy.is_empty() && !git::include::is_wanted(&spec.checkout)? {
+        return Ok(());
+    }
+    let Some(checkout) = git::Repository::discover(&house.git()?, &spec.checkout)? else { return Ok(()) };
+    if checkout.common_dir() != spec.common_dir {
+        return Ok(());
+    }
+    let taken = git::include::take(&checkout, worktree, &spec.copy)?;
+    tracing::info!(files = taken.files.len(), "taken along from the checkout");
+    if !taken.too_much.is_empty() {
+        tracing::warn!(files = ?taken.too_much, "not taken along: more than 1 GiB");
+    }
+    Ok(())
 }
 
 /// Fails if something else is where the worktree of `agent` was: nobody may be started there.

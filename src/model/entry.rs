@@ -113,6 +113,9 @@ pub struct Spec {
     /// What it may start; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may_start: Option<MayStart>,
+    /// Untracked files of the checkout that are taken along, in the syntax of `.gitignore`, beside those that its `.worktreeinclude` names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
 }
 
 impl Spec {

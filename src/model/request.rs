@@ -33,6 +33,10 @@ pub struct Run {
     pub no_worktree: bool,
     /// A directory without a repository, to work in.
     pub dir: Option<PathBuf>,
+    /// A new branch begins with what the checkout has uncommitted.
+    pub with_changes: bool,
+    /// Untracked files of the checkout to take along, in the syntax of `.gitignore`.
+    pub copy: Vec<String>,
     /// The time allowed for all attempts together.
     pub timeout: Option<Duration>,
     /// What the agent may do; `None`: the configured level.

@@ -94,6 +94,9 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
     if let (Ground::Repository { base_name, .. }, Some(child)) = (&mut ground, &request.child) {
         base_name.clone_from(&child.base_name);
     }
+    if !request.copy.is_empty() && !ground.place().has_own_worktree() {
+        return Err(Error::usage("--copy needs a worktree to copy into", "leave it out"));
+    }
     let mut environment = environment.clone();
     for (variable, value) in &request.env {
         environment.set(variable, value);
@@ -113,6 +116,7 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         role,
         context_id,
         may_start: request.may_start,
+        copy: request.copy.clone(),
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
@@ -145,9 +149,10 @@ fn ground(house: &House, request: &Run) -> Result<Ground> {
         no_new_branch: request.no_new_branch,
         no_worktree: request.no_worktree,
         dir: request.dir.as_deref(),
+        with_changes: request.with_changes,
     };
     let wanted = place::wanted(&said).map_err(|unclear| Error::usage(unclear.to_string(), unclear.hint()))?;
-    Ok(ground::find(house, &house.settings.working_dir, &wanted)?)
+    Ok(ground::find(house, &house.settings.working_dir, &wanted, request.with_changes)?)
 }
 
 /// What was typed, if anything, as what it is to be.

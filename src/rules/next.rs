@@ -248,6 +248,7 @@ mod tests {
                 parent: None,
                 parent_name: None,
                 may_start: None,
+                copy: Vec::new(),
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },

@@ -15,6 +15,8 @@ pub struct Said<'a> {
     pub no_worktree: bool,
     /// A directory without a repository.
     pub dir: Option<&'a Path>,
+    /// The changes of the checkout are to be taken along.
+    pub with_changes: bool,
 }
 
 /// Where to work.
@@ -39,6 +41,9 @@ pub enum Unclear {
     /// What a new branch starts from, where none is made.
     #[error("--base is what a new branch starts from, and {0} makes none")]
     Base(&'static str),
+    /// The changes of the checkout, where they do not belong.
+    #[error("--with-changes begins a new branch at HEAD, and {0} does not")]
+    Changes(&'static str),
     /// None is left.
     #[error("--no-new-branch leaves the agent no branch to work on")]
     NoBranch,
@@ -50,6 +55,7 @@ impl Unclear {
         match self {
             Self::Both(..) => "give one of them",
             Self::Base(_) => "leave --base out",
+            Self::Changes(_) => "leave one of them out",
             Self::NoBranch => "say which one: --branch BRANCH, or the one that is checked out: --no-worktree",
         }
     }
@@ -69,8 +75,10 @@ pub fn wanted<'a>(said: &Said<'a>) -> Result<Wanted<'a>, Unclear> {
     match (asked.next(), asked.next()) {
         (Some((one, _)), Some((other, _))) => Err(Unclear::Both(one, other)),
         (Some((name, _)), None) if said.base.is_some() => Err(Unclear::Base(name)),
+        (Some((name, _)), None) if said.with_changes => Err(Unclear::Changes(name)),
         (Some((_, place)), None) => Ok(place),
         (None, _) if said.no_new_branch => Err(Unclear::NoBranch),
+        (None, _) if said.with_changes && said.base.is_some() => Err(Unclear::Changes("--base")),
         (None, _) => Ok(Wanted::NewBranch(said.base)),
     }
 }
@@ -100,6 +108,9 @@ mod tests {
             (Said { no_new_branch: true, ..directory }, Ok(Wanted::Directory(dir))),
             (Said { base: Some("v1"), ..branch }, Err(Unclear::Base("--branch"))),
             (Said { base: Some("v1"), ..directory }, Err(Unclear::Base("--dir"))),
+            (Said { with_changes: true, ..said }, Ok(Wanted::NewBranch(None))),
+            (Said { with_changes: true, ..with_base }, Err(Unclear::Changes("--base"))),
+            (Said { with_changes: true, ..branch }, Err(Unclear::Changes("--branch"))),
             (Said { no_worktree: true, ..branch }, Err(Unclear::Both("--branch", "--no-worktree"))),
             (Said { dir: Some(dir), ..checkout }, Err(Unclear::Both("--no-worktree", "--dir"))),
         ];

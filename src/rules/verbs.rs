@@ -7,7 +7,7 @@ const ANNOUNCED: [&str; 9] =
     ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 23] = [
+const RUN_OPTIONS: [&str; 25] = [
     "--agent-cli",
     "--model",
     "--context",
@@ -19,6 +19,8 @@ const RUN_OPTIONS: [&str; 23] = [
     "--no-new-branch",
     "--no-worktree",
     "--dir",
+    "--with-changes",
+    "--copy",
     "--may-start",
     "--depth",
     "--start-budget",

@@ -4,6 +4,7 @@
 use crate::fakes::{json_error, names};
 use crate::house::{House, eventually};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// A task that commits something and leaves something.
 const WORK: &str = "echo more >> README.md; git commit -qam more; echo left > left.txt";
@@ -242,4 +243,133 @@ fn a_pull_request_in_a_task_is_named_and_changes_nothing() {
     let said = |task: &str| house.orch(["run", "--agent-cli", "sh", task]).run().stderr;
     assert!(said("true # fix PR #12").contains("pull request #12"));
     assert!(!said("true # fix the PR").contains("pull request"));
+}
+
+#[test]
+fn what_the_checkout_has_uncommitted_is_carried_in_and_stays_there() {
+    let house = House::new();
+    fs::write(house.repo().join(".gitignore"), "*.log\n").unwrap();
+    house.git(&["add", "."]);
+    house.git(&["commit", "-qm", "ignore"]);
+    fs::write(house.repo().join("README.md"), "edited\n").unwrap();
+    house.git(&["add", "README.md"]);
+    fs::write(house.repo().join("README.md"), "edited twice\n").unwrap();
+    fs::write(house.repo().join("new.txt"), "new\n").unwrap();
+    fs::write(house.repo().join("x.log"), "log\n").unwrap();
+    let before = (
+        house.git(&["status", "--porcelain"]),
+        house.git(&["rev-parse", "HEAD"]),
+        house.git(&["diff", "--cached"]),
+    );
+    let task = "cat README.md new.txt > seen.txt; ls x.log";
+    let done = house
+        .orch([
+            "run",
+            "--json",
+            "--agent-cli",
+            "sh",
+            "--name",
+            "one",
+            "--with-changes",
+            &format!("{task}; true"),
+        ])
+        .run();
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(house.git(&["show", "ai_orch/one:seen.txt"]), "edited twice\nnew");
+    let agent = done.json()["agent"].clone();
+    assert_eq!(agent["base_name"], "main with its changes");
+    assert_eq!(agent["changes"]["files"], 1, "its own changes only: {agent:#}");
+    assert_eq!(house.git(&["rev-parse", "ai_orch/one~2"]), house.git(&["rev-parse", "main"]));
+    let after = (
+        house.git(&["status", "--porcelain"]),
+        house.git(&["rev-parse", "HEAD"]),
+        house.git(&["diff", "--cached"]),
+    );
+    assert_eq!(before, after, "the checkout is as it was");
+    refused(&house, &["--with-changes", "--base", "main"], 2, "usage", "leave one");
+    // In a clean checkout there is nothing to carry.
+    house.git(&["stash", "-qu"]);
+    let done = house.orch(["run", "--json", "--agent-cli", "sh", "--with-changes", "true"]).run();
+    assert_eq!(done.json()["agent"]["base"], house.git(&["rev-parse", "main"]));
+}
+
+#[test]
+fn local_files_of_the_checkout_are_taken_along_and_overwrite_nothing() {
+    let house = House::new();
+    let write = |name: &str, text: &str| {
+        let path = house.repo().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(".gitignore", ".env*\nlocal/\nsecret\n");
+    write(
+        ".worktreeinclude",
+        "# what a worktree needs\n.env*\n!.env.prod\nlocal/*.toml\nREADME.md\nplain.txt\n",
+    );
+    house.git(&["add", "."]);
+    house.git(&["commit", "-qm", "include"]);
+    write(".env", "KEY=1\n");
+    write(".env.prod", "KEY=prod\n");
+    write("local/a.toml", "a\n");
+    write("local/b.txt", "b\n");
+    write("secret", "s\n");
+    write("plain.txt", "not ignored\n");
+    write("extra.dat", "extra\n");
+    write("README.md", "edited, and tracked\n");
+    std::os::unix::fs::symlink("a.toml", house.repo().join("local/link.toml")).unwrap();
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(house.repo().join(".env"), mode).unwrap();
+    let done = house
+        .orch([
+            "run",
+            "--json",
+            "--agent-cli",
+            "sh",
+            "--name",
+            "one",
+            "--copy",
+            "extra.*",
+            "cat .env > seen.txt",
+        ])
+        .run();
+    assert_eq!(done.code, 0, "{done}");
+    let agent = done.json()["agent"].clone();
+    let worktree = std::path::PathBuf::from(agent["worktree"].as_str().unwrap());
+    let there = |name: &str| worktree.join(name).symlink_metadata().is_ok();
+    assert!(there(".env") && there("local/a.toml") && there("local/link.toml") && there("extra.dat"));
+    assert!(!there(".env.prod") && !there("local/b.txt") && !there("secret"), "nobody asked for these");
+    assert!(!there("plain.txt"), "named in the file, and not ignored");
+    assert_eq!(
+        fs::read_to_string(worktree.join("README.md")).unwrap(),
+        "hello\n",
+        "tracked files are those of the commit"
+    );
+    let mode = fs::metadata(worktree.join(".env")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(house.git(&["show", "ai_orch/one:seen.txt"]), "KEY=1");
+    // What is ignored is in no commit; what is not ignored and was asked for is.
+    assert_eq!(
+        house.git(&["ls-tree", "-r", "--name-only", "ai_orch/one"]),
+        ".gitignore\n.worktreeinclude\nREADME.md\nextra.dat\nseen.txt"
+    );
+}
+
+#[test]
+fn a_repository_cannot_have_files_from_elsewhere_taken_along() {
+    let house = House::new();
+    let outside = house.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("key"), "private\n").unwrap();
+    std::os::unix::fs::symlink(&outside, house.repo().join("way")).unwrap();
+    fs::write(house.repo().join(".gitignore"), "way\nway/\n../outside/*\n").unwrap();
+    fs::write(house.repo().join(".worktreeinclude"), "way/*\n/../outside/key\n../outside/*\n").unwrap();
+    house.git(&["add", ".gitignore", ".worktreeinclude"]);
+    house.git(&["commit", "-qm", "include"]);
+    let done = house
+        .orch(["run", "--json", "--agent-cli", "sh", "--copy", "way/key", "--copy", "../outside/key", "true"])
+        .run();
+    assert_eq!(done.code, 0, "{done}");
+    let worktree = std::path::PathBuf::from(done.json()["agent"]["worktree"].as_str().unwrap());
+    assert!(!worktree.join("way/key").is_file() || worktree.join("way").is_symlink());
+    assert!(fs::read_dir(&worktree).unwrap().flatten().all(|entry| entry.file_name() != "key"));
 }
