@@ -199,32 +199,31 @@ pub fn go_on(house: &House, project: &crate::model::ids::Project) -> Result<Book
 }
 
 /// Gives the run of `book` up: what is merged stays so, the rest is as it was.
-pub fn give_up(house: &House, book: &mut Book) -> Result<()> {
-    let repository = repository(house, &book.run.spec)?;
-    settle_move(&repository, book)?;
-    tidy(house, &repository, &book.run.spec)?;
+pub fn give_up(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
+    settle_move(repository, book)?;
+    tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::GivenUp)
 }
 
-/// Does the run of `book` to its end.
+/// Does the run of `book` to its end, by any checkout of its repository.
 pub fn work(
     house: &House,
+    repository: &Repository,
     book: &mut Book,
     limit: Duration,
     news: &mut dyn FnMut(&Run, News<'_>),
 ) -> Result<()> {
-    let repository = repository(house, &book.run.spec)?;
     end_tests(book.run.spec.id)?;
     let mut races = 0;
     loop {
-        let tip = target(&repository, &book.run.spec.into)?;
+        let tip = target(repository, &book.run.spec.into)?;
         let holds = |commit: &str| {
             CommitId::parse(commit)
-                .is_some_and(|commit| merge::holds(&repository, &tip, &commit).unwrap_or(false))
+                .is_some_and(|commit| merge::holds(repository, &tip, &commit).unwrap_or(false))
         };
         match next(&book.run, tip.as_str(), holds) {
             Step::Make { item } => {
-                let entry = make(house, &repository, &book.run, item, &tip)?;
+                let entry = make(house, repository, &book.run, item, &tip)?;
                 let settled = !matches!(entry, Entry::Made { .. });
                 book.write(&entry)?;
                 if settled {
@@ -235,7 +234,7 @@ pub fn work(
                 let command = book.run.spec.items.get(item).and_then(|item| item.validate.clone());
                 let command = command.unwrap_or_default();
                 news(&book.run, News::Testing { item, command: &command });
-                let entry = test(house, &repository, &book.run.spec, item, &commit, &command, limit)?;
+                let entry = test(house, repository, &book.run.spec, item, &commit, &command, limit)?;
                 book.write(&entry)?;
             }
             Step::LeaveOut { item, why } => {
@@ -243,7 +242,7 @@ pub fn work(
                 news(&book.run, News::Settled { item });
             }
             Step::Move { item, to } => {
-                if move_target(house, &repository, book, item, &tip, &to)? {
+                if move_target(house, repository, book, item, &tip, &to)? {
                     book.write(&Entry::Moved { item, to })?;
                     news(&book.run, News::Settled { item });
                 } else {
@@ -260,16 +259,8 @@ pub fn work(
             Step::End => break,
         }
     }
-    tidy(house, &repository, &book.run.spec)?;
+    tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::Ended)
-}
-
-fn repository(house: &House, spec: &Spec) -> Result<Repository> {
-    let found = Repository::require(&house.git()?, &spec.checkout)?;
-    if crate::rules::naming::project_for(found.common_dir()) != spec.project {
-        return Err(git::Error::NotARepository { dir: spec.checkout.clone() }.into());
-    }
-    Ok(found)
 }
 
 /// Where the target is.

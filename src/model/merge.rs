@@ -3,11 +3,10 @@
 //! One run brings in the branches of one or more agents, one after another. Its journal is the truth about it, so that whoever
 //! goes on with a run that was cut off does nothing twice.
 
-use super::ids::{AgentId, Moment, ProcessId, Project, Session, path};
+use super::ids::{AgentId, Moment, ProcessId, Project, Session};
 use super::report::ErrorBody;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use uuid::Uuid;
 
 /// The version of the journal that this program writes.
@@ -35,9 +34,6 @@ pub struct Spec {
     pub id: Uuid,
     /// The repository's directory name in our state.
     pub project: Project,
-    /// The checkout that it was called in.
-    #[serde(with = "path")]
-    pub checkout: PathBuf,
     /// The target, without `refs/heads/`.
     pub into: String,
     /// Where that was.

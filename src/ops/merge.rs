@@ -30,10 +30,10 @@ pub fn merge(
         merge::begin(house, spec)?
     };
     if request.give_up {
-        merge::give_up(house, &mut book)?;
+        merge::give_up(house, &repository, &mut book)?;
         return report(&repository, &book);
     }
-    merge::work(house, &mut book, request.limit, &mut |run, told| {
+    merge::work(house, &repository, &mut book, request.limit, &mut |run, told| {
         let (item, told) = match told {
             News::Testing { item, command } => (item, Told::Testing(command)),
             News::Settled { item } => (item, Told::Settled),
@@ -83,15 +83,7 @@ fn spec(house: &House, request: &Merge, repository: &Repository) -> Result<Spec>
         }
         items.push(item(request, repository, &named, &into)?);
     }
-    Ok(Spec {
-        id: clock::new_id(),
-        project,
-        checkout: repository.work_dir().to_owned(),
-        into,
-        from: from.as_str().to_owned(),
-        how: request.how,
-        items,
-    })
+    Ok(Spec { id: clock::new_id(), project, into, from: from.as_str().to_owned(), how: request.how, items })
 }
 
 /// The work of one agent, which must have ended, on a branch of this repository.

@@ -162,7 +162,6 @@ mod tests {
         let spec = Spec {
             id: uuid::Uuid::nil(),
             project: Project("p".into()),
-            checkout: "/r".into(),
             into: "main".into(),
             from: "t0".into(),
             how: How::Merge,

@@ -207,6 +207,23 @@ fn work_of_the_user_that_is_in_the_way_stays_and_the_merge_goes_on_later() {
 }
 
 #[test]
+fn a_merge_goes_on_in_any_checkout_of_its_repository() {
+    let house = House::new();
+    house.git(&["branch", "next"]);
+    agent(&house, "one", "echo one > one.txt");
+    let other = house.path("other");
+    house.git(&["worktree", "add", "-q", "--detach", other.to_str().unwrap()]);
+    let words = ["merge", "one", "--into", "next"];
+    let died = house.orch(words).dir(&other).env("AI_ORCH_CRASH", "merge:20").run();
+    assert_eq!(died.code, 137, "{died}");
+    house.git(&["worktree", "remove", "--force", other.to_str().unwrap()]);
+    let done = merge(&house, &["--continue"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(tip(&house, "next"), tip(&house, "ai_orch/one"));
+    tidy(&house, 1);
+}
+
+#[test]
 fn a_merge_that_is_given_up_leaves_what_it_was() {
     let house = House::new();
     agent(&house, "one", "echo theirs > README.md");
