@@ -8,7 +8,7 @@ use crate::git::{self, CommitId, ConfigSnapshot, Repository, rescue};
 use crate::model::merge::{Entry, Record, Spec, VERSION, Why};
 use crate::model::places::Places;
 use crate::model::text::Shown;
-use crate::rules::merge::{Run, Step, apply, next, replay};
+use crate::rules::merge::{Run, Step, apply, moving, next, replay};
 use crate::tools::lock::{self, Lock};
 use crate::tools::program::{self, Program};
 use crate::tools::{clock, crash, file, journal, process};
@@ -217,11 +217,8 @@ pub fn work(
     let mut races = 0;
     loop {
         let tip = target(repository, &book.run.spec.into)?;
-        let holds = |commit: &str| {
-            CommitId::parse(commit)
-                .is_some_and(|commit| merge::holds(repository, &tip, &commit).unwrap_or(false))
-        };
-        match next(&book.run, tip.as_str(), holds) {
+        let is_moved = is_moved(repository, &book.run, &tip)?;
+        match next(&book.run, tip.as_str(), is_moved) {
             Step::Make { item } => {
                 let entry = make(house, repository, &book.run, item, &tip)?;
                 let settled = !matches!(entry, Entry::Made { .. });
@@ -419,13 +416,19 @@ pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result
 /// Puts on record that the target was moved by somebody who died before that was said.
 fn settle_move(repository: &Repository, book: &mut Book) -> Result<()> {
     let tip = target(repository, &book.run.spec.into)?;
-    let holds = |commit: &str| {
-        CommitId::parse(commit).is_some_and(|commit| merge::holds(repository, &tip, &commit).unwrap_or(false))
-    };
-    if let Step::Note { item, to } = next(&book.run, tip.as_str(), holds) {
+    let is_moved = is_moved(repository, &book.run, &tip)?;
+    if let Step::Note { item, to } = next(&book.run, tip.as_str(), is_moved) {
         book.write(&Entry::Moved { item, to })?;
     }
     Ok(())
+}
+
+/// Whether the target has the commit that it was to be moved to when the run was cut off.
+fn is_moved(repository: &Repository, run: &Run, tip: &CommitId) -> Result<bool> {
+    match moving(run).and_then(CommitId::parse) {
+        Some(to) => Ok(merge::holds(repository, tip, &to)?),
+        None => Ok(false),
+    }
 }
 
 /// Takes away what a run needed: processes, the place of its tests, the refs that kept what it made.

@@ -115,17 +115,25 @@ pub fn apply(run: &mut Run, entry: &Entry) {
     }
 }
 
-/// What comes next while the target is at `tip`. `holds` says whether the target has a commit.
-pub fn next(run: &Run, tip: &str, holds: impl Fn(&str) -> bool) -> Step {
-    let waits = |progress: &Progress| progress.fate() == Fate::Waits;
-    let Some(item) = run.items.iter().position(waits) else { return Step::End };
+/// The item whose turn it is.
+fn current(run: &Run) -> Option<usize> {
+    run.items.iter().position(|progress| progress.fate() == Fate::Waits)
+}
+
+/// The commit that the target was to be moved to when the run was cut off, if it was cut off there.
+pub fn moving(run: &Run) -> Option<&str> {
+    let progress = run.items.get(current(run)?)?;
+    progress.moving.as_ref().map(|(_, to)| to.as_str())
+}
+
+/// What comes next while the target is at `tip`. `is_moved` says whether the target has the commit that [`moving`] names.
+pub fn next(run: &Run, tip: &str, is_moved: bool) -> Step {
+    let Some(item) = current(run) else { return Step::End };
     let (Some(progress), Some(wanted)) = (run.items.get(item), run.spec.items.get(item)) else {
         return Step::End;
     };
     // Moved by somebody who died before that was said. Somebody may have gone on since.
-    if let Some((_, to)) = &progress.moving
-        && holds(to)
-    {
+    if let Some((_, to)) = progress.moving.as_ref().filter(|_| is_moved) {
         return Step::Note { item, to: to.clone() };
     }
     let Some((_, commit)) = progress.made.as_ref().filter(|(onto, _)| onto == tip) else {
@@ -183,23 +191,23 @@ mod tests {
     #[test]
     fn made_then_tested_then_moved_and_what_does_not_pass_is_left_out() {
         let mut run = run(&[true, true]);
-        assert_eq!(next(&run, "t0", |_| false), Step::Make { item: 0 });
+        assert_eq!(next(&run, "t0", false), Step::Make { item: 0 });
         apply(&mut run, &made(0, "t0", "m0"));
-        assert_eq!(next(&run, "t0", |_| false), Step::Test { item: 0, commit: "m0".into() });
+        assert_eq!(next(&run, "t0", false), Step::Test { item: 0, commit: "m0".into() });
         apply(&mut run, &tested(0, "m0", false));
         let why = Why::Validation { exit: Some(1) };
-        assert_eq!(next(&run, "t0", |_| false), Step::LeaveOut { item: 0, why: why.clone() });
+        assert_eq!(next(&run, "t0", false), Step::LeaveOut { item: 0, why: why.clone() });
         apply(&mut run, &Entry::LeftOut { item: 0, why });
         apply(&mut run, &made(1, "t0", "m1"));
         apply(&mut run, &tested(1, "m1", true));
-        assert_eq!(next(&run, "t0", |_| false), Step::Move { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "t0", false), Step::Move { item: 1, to: "m1".into() });
         apply(&mut run, &Entry::Moving { item: 1, from: "t0".into(), to: "m1".into() });
         // Cut off before it, or behind it.
-        assert_eq!(next(&run, "t0", |_| false), Step::Move { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "m1", |c| c == "m1"), Step::Note { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "later", |c| c == "m1"), Step::Note { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "t0", false), Step::Move { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "m1", true), Step::Note { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "later", true), Step::Note { item: 1, to: "m1".into() });
         apply(&mut run, &Entry::Moved { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "m1", |_| true), Step::End);
+        assert_eq!(next(&run, "m1", true), Step::End);
     }
 
     #[test]
@@ -207,9 +215,9 @@ mod tests {
         let mut run = run(&[true]);
         apply(&mut run, &made(0, "t0", "m0"));
         apply(&mut run, &tested(0, "m0", true));
-        assert_eq!(next(&run, "t1", |_| false), Step::Make { item: 0 });
+        assert_eq!(next(&run, "t1", false), Step::Make { item: 0 });
         apply(&mut run, &made(0, "t1", "m1"));
-        assert_eq!(next(&run, "t1", |_| false), Step::Test { item: 0, commit: "m1".into() });
+        assert_eq!(next(&run, "t1", false), Step::Test { item: 0, commit: "m1".into() });
     }
 
     proptest! {
@@ -222,7 +230,8 @@ mod tests {
                 if moves {
                     tip = format!("{tip}'");
                 }
-                match next(&run, &tip, |c| tip.starts_with(c)) {
+                let is_moved = moving(&run).is_some_and(|to| tip.starts_with(to));
+                match next(&run, &tip, is_moved) {
                     Step::Make { item } => apply(&mut run, &made(item, &tip, &format!("{tip}+{item}.{n}"))),
                     Step::Test { item, commit } => apply(&mut run, &tested(item, &commit, passes)),
                     Step::LeaveOut { item, why } => apply(&mut run, &Entry::LeftOut { item, why }),
