@@ -373,3 +373,91 @@ fn a_repository_cannot_have_files_from_elsewhere_taken_along() {
     assert!(!worktree.join("way/key").is_file() || worktree.join("way").is_symlink());
     assert!(fs::read_dir(&worktree).unwrap().flatten().all(|entry| entry.file_name() != "key"));
 }
+
+/// The points at which a start with these words can die, by what is done there.
+fn points(words: &[&str], wanted: &[&str]) -> Vec<usize> {
+    let house = House::new();
+    house.git(&["branch", "fix"]);
+    let log = house.path("points");
+    assert_eq!(house.orch(words).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let log = fs::read_to_string(log).unwrap();
+    let ours = log.lines().filter_map(|line| line.strip_prefix("run "));
+    let found = ours.filter(|line| wanted.iter().any(|what| line.contains(what)));
+    found.filter_map(|line| line.split(' ').nth(1)?.parse().ok()).collect()
+}
+
+#[test]
+fn a_start_in_a_place_of_the_users_that_is_cut_off_goes_on_or_leaves_it_as_it_was() {
+    let at = [
+        "after journal created",
+        "before bin/git worktree",
+        "after bin/git worktree",
+        "after journal worktree_made",
+        "tmux",
+    ];
+    for place in [&["--branch", "fix"][..], &["--no-worktree"]] {
+        let start = ["run", "-d", "--agent-cli", "sh", "--name", "one"];
+        let words = [&start[..], place, &["echo x > x.txt"]].concat();
+        let points = points(&words, &at);
+        assert!(points.len() >= 2, "{points:?}");
+        for (n, point) in points.into_iter().enumerate() {
+            let house = House::new();
+            house.git(&["branch", "fix"]);
+            let before = house.git(&["rev-parse", "fix", "main", "HEAD"]);
+            let died = house.orch(&words).env("AI_ORCH_CRASH", format!("run:{point}")).run();
+            assert_eq!(died.code, 137, "{place:?} {point}: {died}");
+            if !names(&house).contains(&"one".to_owned()) {
+                assert_eq!(house.git(&["rev-parse", "fix", "main", "HEAD"]), before, "{place:?} {point}");
+            } else if n % 2 == 0 {
+                // It may be at work by now, if its session was made.
+                let done = house.orch(["resume", "one"]).run();
+                assert!(
+                    done.code == 0 || house.listed("one")["state"] == "done",
+                    "{place:?} {point}: {done}"
+                );
+                let done = house.orch(["wait", "one"]).run();
+                assert_eq!(done.code, 0, "{place:?} {point}: {done}");
+                let branch = if place.len() == 2 { "fix" } else { "main" };
+                assert_eq!(house.git(&["show", &format!("{branch}:x.txt")]), "x", "{place:?} {point}");
+                house.ok(["clean", "one"]);
+            } else {
+                house.orch(["kill", "one"]).run();
+                if names(&house).contains(&"one".to_owned()) {
+                    house.ok(["clean", "one"]);
+                }
+                if house.git(&["rev-parse", "fix", "main", "HEAD"]) != before {
+                    // Its keeper was quicker than the kill.
+                    assert_eq!(
+                        house.git(&["log", "-1", "--format=%s", "--all", "--", "x.txt"]).lines().count(),
+                        1
+                    );
+                }
+            }
+            assert!(house.git(&["branch", "--list", "fix"]).contains("fix"), "{place:?} {point}");
+            assert_eq!(house.git(&["worktree", "list"]).lines().count(), 1, "{place:?} {point}");
+            // In the checkout, what an agent left that was killed at work is left there.
+            let status = house.git(&["status", "--porcelain"]);
+            assert!(status.is_empty() || (status == "?? x.txt" && n % 2 == 1), "{place:?} {point}: {status}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_in_the_checkout_goes_on_there_after_its_keeper_was_killed() {
+    let house = House::new();
+    let go = house.path("go");
+    let task = format!(
+        "echo $AI_ORCH_ATTEMPT >> tries.txt; while [ ! -e '{}' ]; do sleep 0.02; done; echo x > x.txt",
+        go.display()
+    );
+    let one = house.start(["--agent-cli", "sh", "--no-worktree", "--name", "one", &task]);
+    eventually("it works", || house.repo().join("tries.txt").exists().then_some(()));
+    house.kill_keeper(&one);
+    eventually("it is interrupted", || (house.listed(&one)["state"] == "interrupted").then_some(()));
+    fs::write(&go, "").unwrap();
+    house.ok(["resume", &one]);
+    assert_eq!(house.orch(["wait", &one]).run().code, 0);
+    assert_eq!(house.git(&["show", "main:tries.txt"]).lines().count(), 2);
+    assert_eq!(house.git(&["show", "main:x.txt"]), "x");
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+}
