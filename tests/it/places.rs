@@ -421,7 +421,8 @@ fn a_start_in_a_place_of_the_users_that_is_cut_off_goes_on_or_leaves_it_as_it_wa
                 assert_eq!(house.git(&["show", &format!("{branch}:x.txt")]), "x", "{place:?} {point}");
                 house.ok(["clean", "one"]);
             } else {
-                house.orch(["kill", "one"]).run();
+                let killed = house.orch(["kill", "one"]).run();
+                assert_ne!(killed.code, 70, "{place:?} {point}: {killed}");
                 if names(&house).contains(&"one".to_owned()) {
                     house.ok(["clean", "one"]);
                 }

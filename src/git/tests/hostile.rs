@@ -1,14 +1,17 @@
 //! An agent that tries to have us run its commands. Every trap, if sprung, leaves a file in `sprung`.
 
 use super::super::changes::changes;
-use super::super::commit::{Outcome, commit_all};
+use super::super::commit::{Outcome, commit_all, snapshot};
 use super::super::eyes::Eyes;
+use super::super::include;
+use super::super::merge::{self, Message};
 use super::super::remove;
-use super::super::rescue::save as rescue;
+use super::super::rescue::{not_held, save as rescue};
 use super::super::restore::{Target, restore};
 use super::super::stat::stat;
 use super::super::{Repository, Worktree};
 use super::House;
+use crate::model::merge::How;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -100,7 +103,36 @@ fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
     eyes.patch(&base, &commit, 1 << 20).unwrap();
     eyes.diff_stat(&base, &commit).unwrap();
     eyes.commits(&base, &commit, 10).unwrap();
+    bring_in(&repository, tree, config, &commit);
     away_and_back(house, tree, config);
+}
+
+/// What is done with an agent's work in the user's repository, and with the user's for an agent.
+fn bring_in(
+    repository: &Repository,
+    tree: &Worktree,
+    config: &super::ConfigSnapshot,
+    commit: &super::CommitId,
+) {
+    let (env, common) = (&repository.env, repository.common_dir());
+    let checkout = Worktree::checkout(repository, None);
+    std::fs::write(checkout.path.join("a.txt"), "the user's\n").unwrap();
+    std::fs::write(checkout.path.join(".worktreeinclude"), "local\n").unwrap();
+    std::fs::write(checkout.path.join("local"), "l\n").unwrap();
+    let mine = snapshot(env, &checkout, config, "carried").unwrap().unwrap();
+    let message = Message { merge: "merge", squash: "squash" };
+    for how in [How::Merge, How::Squash, How::Rebase, How::FfOnly] {
+        // Where both changed a.txt, a driver would be asked.
+        merge::make(repository, config, how, &mine, commit, message).unwrap();
+    }
+    merge::is_squashed(env, common, commit, "HEAD").unwrap();
+    include::take(repository, tree, &["local".to_owned()]).unwrap();
+    not_held(env, tree, config, 1 << 20).unwrap();
+    remove::submodules_with_work(env, tree).unwrap();
+    remove::held_by_entry(env, tree).unwrap();
+    for name in ["local", ".worktreeinclude"] {
+        std::fs::remove_file(checkout.path.join(name)).unwrap();
+    }
 }
 
 fn away_and_back(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
