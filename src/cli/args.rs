@@ -264,6 +264,9 @@ pub(super) struct Run {
     /// What the agent may do without asking
     #[arg(long, value_name = "LEVEL", value_enum)]
     pub permissions: Option<Level>,
+    /// A shell command that makes the worktree ready for work; no agent CLI is started if it fails
+    #[arg(long, value_name = "CMD")]
+    pub setup: Option<String>,
     /// A shell command that must succeed in the worktree before the task counts as done
     #[arg(long, value_name = "CMD")]
     pub validate: Option<String>,

@@ -280,6 +280,18 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     fields.extend(report.not_saved.iter().map(|what| ("not saved", Shown(what).to_string())));
     fields.extend(report.crossed.iter().map(|one| ("reserved", wording::crossed(one, false))));
     fields.extend(attempts(report));
+    if let Some(setup) = &report.setup {
+        let time = wording::duration(std::time::Duration::from_millis(setup.ms));
+        let how = match (setup.ok, setup.exit) {
+            (true, _) => format!("succeeded in {time}"),
+            (false, Some(exit)) => format!("failed with exit {exit} after {time}"),
+            (false, None) => format!("failed after {time}"),
+        };
+        fields.push(("setup", how));
+        if !setup.ok {
+            fields.extend(last_lines("setup", &setup.output));
+        }
+    }
     for validation in &report.validations {
         let how = if validation.ok {
             "succeeded".to_owned()
@@ -290,9 +302,7 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     }
     // What the last one found; the earlier ones were repaired.
     if let Some(validation) = report.validations.last().filter(|v| !v.ok) {
-        let lines: Vec<String> = crate::model::text::lines(validation.output.trim_end()).collect();
-        let end = lines.iter().skip(lines.len().saturating_sub(VALIDATION_LINES));
-        fields.extend(end.map(|line| ("validation", format!("  {}", fit(line, 200)))));
+        fields.extend(last_lines("validation", &validation.output));
     }
     if let Some(usage) = &report.usage {
         fields.push(("used", wording::usage(usage)));
@@ -300,6 +310,13 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     let dir = if report.place.has_own_worktree() { "worktree" } else { "directory" };
     fields.push((dir, Shown(&report.worktree.to_string_lossy()).to_string()));
     fields
+}
+
+/// The end of what a command printed.
+fn last_lines(name: &'static str, output: &str) -> Vec<(&'static str, String)> {
+    let lines: Vec<String> = crate::model::text::lines(output.trim_end()).collect();
+    let end = lines.iter().skip(lines.len().saturating_sub(VALIDATION_LINES));
+    end.map(|line| (name, format!("  {}", fit(line, 200)))).collect()
 }
 
 /// What to type after an agent has ended.

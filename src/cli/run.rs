@@ -67,6 +67,7 @@ fn request(run: args::Run) -> Result<request::Run> {
         copy: run.copy,
         timeout: run.timeout,
         permissions: run.permissions.map(Into::into),
+        setup: run.setup,
         validate: run.validate,
         repairs: run.repairs,
         env: assignments(&run.env)?,

@@ -197,13 +197,14 @@ impl Keeper {
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
             // A link that an agent left in place of its worktree may lead to the user's checkout.
-            if matches!(step, Step::Attempt { .. } | Step::Validate { .. })
+            if matches!(step, Step::SetUp | Step::Attempt { .. } | Step::Validate { .. })
                 && let Err(error) = work::in_place(&self.pen.agent)
             {
                 return self.end(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await;
             }
             let done = match step {
                 Step::Fill => self.fill().await,
+                Step::SetUp => self.set_up().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
                 Step::Rescue { n } => self.rescue(n).await,
                 Step::Commit { n } => self.commit(n).await,
@@ -476,7 +477,8 @@ fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
     let first = agent.round_attempts().first().map_or(u32::MAX, |a| a.n);
     let attempts = agent.round_attempts().iter().filter_map(|a| a.ended.as_ref()).map(|e| e.ms);
     let validations = agent.validations.iter().filter(|v| v.n >= first).map(|v| v.ms);
-    let used = Duration::from_millis(attempts.chain(validations).sum());
+    let set_up = agent.set_up.iter().filter(|done| done.round == agent.round).map(|done| done.ms);
+    let used = Duration::from_millis(attempts.chain(validations).chain(set_up).sum());
     Some((clock::tick().checked_add(allowed.saturating_sub(used))?, allowed))
 }
 

@@ -29,7 +29,7 @@ use crate::tools::spool::Spool;
 use crate::tools::{clock, file, process};
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -496,12 +496,44 @@ impl Keeper {
         })
     }
 
+    /// Runs the command that makes the worktree ready for work.
+    pub(super) async fn set_up(&mut self) -> life::Result<()> {
+        let Some(command) = self.pen.agent.spec.setup.clone() else { return Ok(()) };
+        let path = self.record.setup();
+        let Some(Ran { exit, ms, output }) = self.shell("setup", &command, &path).await? else {
+            return Ok(());
+        };
+        let ok = exit == Some(0);
+        let (tone, text) = if ok { (Tone::Good, "it is set up") } else { (Tone::Bad, "the setup failed") };
+        self.view.line(tone, text);
+        // What it made is there, or was looked for in vain: nothing that is known about the worktree holds any more.
+        self.known = None;
+        Ok(self.pen.write(Entry::SetUp { ok, exit, ms, output })?)
+    }
+
     /// Runs the validation command on what attempt `n` did.
     pub(super) async fn validate(&mut self, n: u32) -> life::Result<()> {
+        let Some(command) = self.pen.agent.spec.validate.clone() else { return Ok(()) };
+        let places = self.record.attempt(n);
+        file::make_dirs(&places.0)?;
+        let Some(Ran { exit, ms, output }) = self.shell("validation", &command, &places.validation()).await?
+        else {
+            return Ok(());
+        };
+        let ok = exit == Some(0);
+        let (tone, text) =
+            if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
+        self.view.line(tone, text);
+        Ok(self.pen.write(Entry::Validated { n, ok, exit, ms, output })?)
+    }
+
+    /// Runs a shell command of the user's in the worktree, supervised like an attempt, and keeps its output in `path`. `None`: the
+    /// keeper was asked to stop, or the time of the task is over, which is on record then.
+    async fn shell(&mut self, what: &str, command: &str, path: &Path) -> life::Result<Option<Ran>> {
         let spec = self.pen.agent.spec.clone();
-        let Some(command) = spec.validate.clone() else { return Ok(()) };
-        self.view.line(Tone::Note, &crate::model::text::fit(&format!("validating: {command}"), 200));
-        self.board.activity(Some(crate::model::text::fit(&format!("validating: {command}"), 200)), None);
+        let line = crate::model::text::fit(&format!("{what}: {command}"), 200);
+        self.view.line(Tone::Note, &line);
+        self.board.activity(Some(line), None);
         self.board.flush();
         let mut environment = self.environment.clone();
         environment.set(identity::SESSION, spec.session.as_str());
@@ -520,10 +552,7 @@ impl Keeper {
             environment,
             dir: spec.worktree.clone(),
         };
-        let places = self.record.attempt(n);
-        file::make_dirs(&places.0)?;
-        let mut listener =
-            Listener::new(Spool::create(&places.validation())?, self.timeout.map(|(at, _)| at));
+        let mut listener = Listener::new(Spool::create(path)?, self.timeout.map(|(at, _)| at));
         let began = clock::tick();
         let exit = match child::start(&plan) {
             Ok(waiting) => match waiting.go().await {
@@ -541,24 +570,29 @@ impl Keeper {
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         require_gone(&exit)?;
         match &listener.stop {
-            // Asked to stop: the loop sees it next; the validation counts as not run.
-            Some(Stop::Killed | Stop::Interrupted(_)) => return Ok(()),
+            // Asked to stop: the loop sees it next; the command counts as not run.
+            Some(Stop::Killed | Stop::Interrupted(_)) => return Ok(None),
             None if listener.timed_out => {
-                let failure = Failure::new(Class::Timeout, "the time allowed was over during the validation");
-                return self.conclude(crate::model::entry::Final::Failed, Some(failure)).await;
+                let why = format!("the time allowed was over during the {what}");
+                let failure = Failure::new(Class::Timeout, why);
+                self.conclude(crate::model::entry::Final::Failed, Some(failure)).await?;
+                return Ok(None);
             }
             None => {}
         }
         let (exit, output) = match exit {
             Ok(exit) => (exit.code, listener.tail()),
-            Err(error) => (None, format!("the validation could not be run: {error}")),
+            Err(error) => (None, format!("the command could not be run: {error}")),
         };
-        let ok = exit == Some(0);
-        let (tone, text) =
-            if ok { (Tone::Good, "the validation succeeded") } else { (Tone::Bad, "the validation failed") };
-        self.view.line(tone, text);
-        Ok(self.pen.write(Entry::Validated { n, ok, exit, ms, output })?)
+        Ok(Some(Ran { exit, ms, output }))
     }
+}
+
+/// How a shell command of the user's ended.
+struct Ran {
+    exit: Option<i32>,
+    ms: u64,
+    output: String,
 }
 
 /// As long as anything of a child runs, nobody else may touch the worktree: neither the next CLI nor a commit.

@@ -68,6 +68,8 @@ pub struct Order {
     pub permissions: Permissions,
     /// The time allowed.
     pub timeout: Option<Duration>,
+    /// The command that makes the worktree ready for work.
+    pub setup: Option<String>,
     /// The validation command.
     pub validate: Option<String>,
     /// How often it may be repaired.
@@ -225,6 +227,7 @@ fn reserve(
             chain: order.chain.clone(),
             permissions: order.permissions,
             timeout_ms: order.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            setup: order.setup.clone(),
             validate: order.validate.clone(),
             repairs: order.repairs,
             budget_usd: order.budget_usd,

@@ -220,6 +220,21 @@ pub struct EarlierRound {
     pub until: Moment,
 }
 
+/// A run of the setup command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetUp {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Exit code.
+    pub exit: Option<i32>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The end of its output.
+    pub output: String,
+    /// The round in which it ran.
+    pub round: u32,
+}
+
 /// A run of the validation command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validation {
@@ -269,6 +284,8 @@ pub struct Agent {
     pub attempts: Vec<Attempt>,
     /// What was committed for them.
     pub commits: Vec<Committed>,
+    /// What the setup command said last, in the worktree as it is now.
+    pub set_up: Option<SetUp>,
     /// What the validation said.
     pub validations: Vec<Validation>,
     /// What was saved of its worktree.

@@ -82,6 +82,9 @@ pub struct Spec {
     /// The time allowed for all attempts together, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// The command that makes the worktree ready for work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
     /// The command that must succeed in the worktree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<String>,
@@ -303,6 +306,19 @@ pub enum Entry {
         /// The end of what the agent said, for people.
         #[serde(default)]
         answer: String,
+    },
+    /// The command ran that makes the worktree ready for work.
+    SetUp {
+        /// Whether it succeeded.
+        ok: bool,
+        /// Its exit code; absent when a signal or a time limit ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+        /// How long it took, in milliseconds.
+        ms: u64,
+        /// The end of its output.
+        #[serde(default)]
+        output: String,
     },
     /// What the agent left uncommitted was committed on its branch.
     Committed {

@@ -37,6 +37,8 @@ pub enum Class {
     Refused,
     /// The command given with `--validate` failed.
     Validation,
+    /// The command given with `--setup` failed, before any agent CLI was started.
+    Setup,
     /// A guardrail was violated.
     Guard,
     /// A git operation of ours failed.
@@ -51,7 +53,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MissingCli,
         Self::Auth,
         Self::Quota,
@@ -66,6 +68,7 @@ impl Class {
         Self::Crash,
         Self::Refused,
         Self::Validation,
+        Self::Setup,
         Self::Guard,
         Self::Git,
         Self::Budget,
@@ -90,6 +93,7 @@ impl Class {
             Self::Crash => "crash",
             Self::Refused => "refused",
             Self::Validation => "validation",
+            Self::Setup => "setup",
             Self::Guard => "guard",
             Self::Git => "git",
             Self::Budget => "budget",

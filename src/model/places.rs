@@ -14,7 +14,7 @@
 //!   <project>/merges/<id>        journal of a run of merges
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
 //!   <project>/reservations       journal of the files that are reserved
-//!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log
+//!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log  setup
 //!                                bell  token  refused.log  spawn/<key>  bin/  homes/<cli>/
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
@@ -350,6 +350,11 @@ impl Record {
     /// A home made of links to the user's, for an agent CLI that takes settings from nowhere else.
     pub fn home(&self, cli: &str) -> PathBuf {
         self.0.join("homes").join(cli)
+    }
+
+    /// Output of the setup command.
+    pub fn setup(&self) -> PathBuf {
+        self.0.join("setup")
     }
 
     /// The keeper's own log.

@@ -92,6 +92,20 @@ pub struct AttemptReport {
     pub answer: String,
 }
 
+/// A run of the setup command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetupReport {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Its exit code; absent when a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// The end of its output.
+    pub output: String,
+}
+
 /// A run of the validation command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ValidationReport {
@@ -176,6 +190,9 @@ pub struct AgentReport {
     pub chain: Vec<Link>,
     /// The attempts.
     pub attempts: Vec<AttemptReport>,
+    /// What the setup command said, if there is one and it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupReport>,
     /// What the validation said.
     #[serde(default)]
     pub validations: Vec<ValidationReport>,

@@ -41,6 +41,8 @@ pub struct Run {
     pub timeout: Option<Duration>,
     /// What the agent may do; `None`: the configured level.
     pub permissions: Option<Permissions>,
+    /// The command that makes the worktree ready for work.
+    pub setup: Option<String>,
     /// The command that must succeed in the worktree.
     pub validate: Option<String>,
     /// How often an agent may repair what the validation found.

@@ -50,6 +50,9 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         let hint = "for example: --validate 'cargo test'; or leave it out";
         return Err(Error::usage("--validate has no command", hint));
     }
+    if request.setup.as_ref().is_some_and(|command| command.trim().is_empty()) {
+        return Err(Error::usage("--setup has no command", "for example: --setup 'npm ci'; or leave it out"));
+    }
     if request.task.trim().is_empty() {
         return Err(Error::usage("the task is empty", "ai_orch run 'what to do'"));
     }
@@ -108,6 +111,7 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         chain,
         permissions,
         timeout: request.timeout,
+        setup: request.setup.clone(),
         validate: request.validate.clone(),
         repairs: request.repairs,
         budget_usd: request.budget_usd,

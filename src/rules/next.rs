@@ -10,6 +10,8 @@ use crate::model::failure::{Class, Failure};
 pub enum Step {
     /// Fill the worktree and check that it is what it should be.
     Fill,
+    /// Run the command that makes the worktree ready for work.
+    SetUp,
     /// Start the CLI at `link` of the chain.
     Attempt {
         /// The number of the attempt.
@@ -72,6 +74,19 @@ pub fn next(agent: &Agent) -> Step {
     let n = agent.last_attempt().map_or(1, |a| a.n + 1);
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
+    }
+    if agent.spec.setup.is_some() {
+        match &agent.set_up {
+            // In the round in which it failed it is not tried again.
+            Some(done) if !done.ok && done.round == agent.round => {
+                let how = done.exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited {exit}"));
+                let command = agent.spec.setup.as_deref().unwrap_or_default();
+                let failure = Failure::new(Class::Setup, format!("the setup command `{command}` {how}"));
+                return Step::End { state: Final::Failed, failure: Some(failure) };
+            }
+            Some(done) if done.ok => {}
+            Some(_) | None => return Step::SetUp,
+        }
     }
     let step = after_rescue(agent, n);
     // Another CLI may throw away what the one before left, and nothing else holds that.
@@ -210,7 +225,7 @@ pub fn fallback_left(agent: &Agent, link: usize, usable: impl Fn(usize) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{Committed, Ended, Rescue, Validation};
+    use crate::model::agent::{Committed, Ended, Rescue, SetUp, Validation};
     use crate::model::entry::{Link, Spec};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
@@ -237,6 +252,7 @@ mod tests {
                 chain: chain.iter().map(|c| Link { cli: (*c).into(), model: None }).collect(),
                 permissions: Permissions::Work,
                 timeout_ms: None,
+                setup: None,
                 validate: None,
                 repairs: 1,
                 budget_usd: None,
@@ -258,6 +274,7 @@ mod tests {
             ready: true,
             attempts: vec![],
             commits: vec![],
+            set_up: None,
             validations: vec![],
             rescues: vec![],
             children: Vec::new(),
@@ -324,6 +341,27 @@ mod tests {
         let mut a = agent(&["x"]);
         a.ready = false;
         assert_eq!(next(&a), Step::Fill);
+    }
+
+    #[test]
+    fn a_worktree_is_set_up_once_before_anything_runs_and_again_in_the_next_round_if_that_failed() {
+        let done =
+            |ok, round| Some(SetUp { ok, exit: Some(i32::from(!ok)), ms: 1, output: String::new(), round });
+        let mut a = agent(&["x"]);
+        a.spec.setup = Some("make deps".into());
+        assert_eq!(next(&a), Step::SetUp);
+        a.set_up = done(false, 1);
+        let Step::End { state: Final::Failed, failure: Some(failure) } = next(&a) else { panic!() };
+        assert_eq!(
+            (failure.class, failure.message.as_str()),
+            (Class::Setup, "the setup command `make deps` exited 1")
+        );
+        another_round(&mut a, false);
+        assert_eq!(next(&a), Step::SetUp);
+        a.set_up = done(true, 2);
+        assert!(matches!(next(&a), Step::Attempt { .. }));
+        another_round(&mut a, false);
+        assert!(matches!(next(&a), Step::Attempt { .. }), "it is set up");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a journal to the agent it tells of.
 
 use crate::model::agent::{
-    Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Removal, Rescue, Validation,
+    Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Removal, Rescue, SetUp, Validation,
 };
 use crate::model::delegation::{Child, Start};
 use crate::model::entry::{self, Entry, HeadAt, Record};
@@ -35,6 +35,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         ready: false,
         attempts: Vec::new(),
         commits: Vec::new(),
+        set_up: None,
         validations: Vec::new(),
         rescues: Vec::new(),
         children: Vec::new(),
@@ -65,7 +66,11 @@ pub fn apply(agent: &mut Agent, record: &Record) {
     match &record.entry {
         Entry::Created { .. } | Entry::Fenced { .. } => {}
         Entry::NotCreated { failure } => agent.not_created = Some(failure.clone()),
-        Entry::WorktreeMade { path, admin_dir } => agent.worktree = Some((path.clone(), admin_dir.clone())),
+        Entry::WorktreeMade { path, admin_dir } => {
+            agent.worktree = Some((path.clone(), admin_dir.clone()));
+            // What it built is not in what is saved of a worktree.
+            agent.set_up = None;
+        }
         Entry::Started { keeper } => {
             agent.keeper = Some(keeper.clone());
             agent.not_begun = false;
@@ -110,6 +115,10 @@ pub fn apply(agent: &mut Agent, record: &Record) {
         }
         Entry::Committed { n, commit, skipped } => {
             agent.commits.push(Committed { n: *n, commit: commit.clone(), skipped: skipped.clone() });
+        }
+        Entry::SetUp { ok, exit, ms, output } => {
+            let round = agent.round;
+            agent.set_up = Some(SetUp { ok: *ok, exit: *exit, ms: *ms, output: output.clone(), round });
         }
         Entry::Validated { n, ok, exit, ms, output } => {
             agent.validations.push(Validation {

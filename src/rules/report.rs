@@ -4,7 +4,9 @@ use crate::model::agent::{Agent, Attempt, Conclusion, EarlierRound, Removal, Sta
 use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Session;
-use crate::model::report::{AgentReport, AttemptReport, Remark, RoundReport, VERSION, ValidationReport};
+use crate::model::report::{
+    AgentReport, AttemptReport, Remark, RoundReport, SetupReport, VERSION, ValidationReport,
+};
 use crate::model::reservation::Crossed;
 
 /// What was found about an agent's keeper.
@@ -94,6 +96,12 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         cli: agent.cli().to_owned(),
         chain: agent.spec.chain.clone(),
         attempts: agent.attempts.iter().map(|a| attempt(agent, a, matches!(keeper, Keeper::Alive))).collect(),
+        setup: agent.set_up.as_ref().map(|done| SetupReport {
+            ok: done.ok,
+            exit: done.exit,
+            ms: done.ms,
+            output: done.output.clone(),
+        }),
         validations: agent
             .validations
             .iter()

@@ -7,7 +7,7 @@ const ANNOUNCED: [&str; 9] =
     ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 25] = [
+const RUN_OPTIONS: [&str; 26] = [
     "--agent-cli",
     "--model",
     "--context",
@@ -21,6 +21,7 @@ const RUN_OPTIONS: [&str; 25] = [
     "--dir",
     "--with-changes",
     "--copy",
+    "--setup",
     "--may-start",
     "--depth",
     "--start-budget",

@@ -43,6 +43,7 @@ mod reservations;
 mod resume;
 mod run;
 mod schemas;
+mod setup;
 mod starved;
 mod together;
 mod typing;
