@@ -4,13 +4,15 @@ use super::{House, Result, worktree};
 use crate::a2a::reservations::Reservations;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
-use crate::model::entry::{Changes, Entry};
+use crate::model::entry::{Changes, Entry, Filled};
 use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
 use crate::rules::{naming, reservations};
 use crate::tools::file;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
@@ -33,15 +35,20 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Fills the worktree of `agent` and checks that it is the one that was made for it.
-pub fn fill(house: &House, agent: &Agent) -> Result<()> {
+/// Fills the worktree of `agent` and checks that it is the one that was made for it. Ends soon, with an error, once `stop` is set;
+/// a git that is at work in it then is for the caller to end.
+pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Filled> {
     let Some(worktree) = worktree(agent) else {
         let what = "it was never made".to_owned();
         return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
     };
     let env = house.git()?;
-    git::worktree::fill(&env, &worktree)?;
-    Ok(git::worktree::verify(&env, &worktree)?)
+    // What `run` was called in may be gone by now; the main checkout mostly has the same files.
+    let main = agent.spec.common_dir.parent().map(Path::to_owned);
+    let sources: Vec<_> = [agent.spec.checkout.clone()].into_iter().chain(main).collect();
+    let filled = git::fill::fill(&env, &worktree, &sources, stop)?;
+    git::worktree::verify(&env, &worktree)?;
+    Ok(filled)
 }
 
 /// Fails if something else is where the worktree of `agent` was: nobody may be started there.

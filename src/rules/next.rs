@@ -253,6 +253,7 @@ mod tests {
             keeper: None,
             was_kept: true,
             ready: true,
+            filled: None,
             attempts: vec![],
             commits: vec![],
             validations: vec![],

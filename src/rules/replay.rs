@@ -32,6 +32,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         keeper: None,
         was_kept: false,
         ready: false,
+        filled: None,
         attempts: Vec::new(),
         commits: Vec::new(),
         validations: Vec::new(),
@@ -71,7 +72,10 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.was_kept = true;
             agent.interrupted = None;
         }
-        Entry::Ready => agent.ready = true,
+        Entry::Ready { filled } => {
+            agent.ready = true;
+            agent.filled.clone_from(filled);
+        }
         Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, program: _ } => {
             agent.attempts.push(Attempt {
                 n: *n,
