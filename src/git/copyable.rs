@@ -39,6 +39,13 @@ pub(super) fn refused_by_settings(settings: &[(String, String)]) -> Option<Strin
         .then(|| "it is a partial clone".into())
 }
 
+/// Whether the settings ask for nothing in an index beside its entries and trees.
+pub(super) fn index_is_plain(settings: &[(String, String)]) -> bool {
+    let special =
+        ["index.threads", "index.recordendofindexentries", "index.recordoffsettable", "index.skiphash"];
+    !settings.iter().any(|(key, _)| special.contains(&key.as_str()))
+}
+
 fn is_false(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "0" | "")
 }

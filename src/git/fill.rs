@@ -1,11 +1,12 @@
 //! A new worktree gets its files: copied from a checkout where that is the same, checked out by git where it is not.
 //!
-//! Copying is no more than a preparation. It ends with an index that names what was copied; `git reset --hard` then goes over all of it, as
-//! it does without, and finds done what is done. So whatever fails on the way, or dies, or is only half there, is seen to by git.
+//! Copying ends with an index that names what was copied. If that is all, git has nothing more to write than a line in the log of HEAD. If it
+//! is not, `git reset --hard` goes over all of it as it does without, and finds done what is done. So whatever fails on the way, or
+//! dies, or is only half there, is seen to by git.
 
 use super::command::{Git, GitEnv, records};
 use super::copy::Copy;
-use super::copyable::{refused_by_attributes, refused_by_settings};
+use super::copyable::{index_is_plain, refused_by_attributes, refused_by_settings};
 use super::eyes_git2::failed;
 use super::index_bytes::{self, Line};
 use super::tree_files::Files;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// With fewer files git is as fast.
+/// With fewer files git is as fast: asking it for its settings takes as long as it would take to write them.
 pub(super) const FEW: usize = 64;
 /// A file of attributes that is larger is not looked through.
 const LONGEST: usize = 1 << 20;
@@ -31,14 +32,18 @@ const LONGEST: usize = 1 << 20;
 /// Only reads in the source. Ends within moments, with [`Error::BrokenOff`], once `stop` is set; the git that may be at work then
 /// is for the caller to end. Doing it again is harmless until an agent has worked there, whatever became of the time before.
 pub fn fill(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &AtomicBool) -> Result<Filled> {
-    let filled = match prepare(env, worktree, sources, stop) {
-        Ok(filled) => filled,
-        Err(why) => Filled::CheckedOut { why: why.0 },
+    let (filled, complete) = match prepare(env, worktree, sources, stop) {
+        Ok(prepared) => prepared,
+        Err(why) => (Filled::CheckedOut { why: why.0 }, false),
     };
     if stop.load(Ordering::Relaxed) {
         return Err(Error::BrokenOff);
     }
-    worktree::fill(env, worktree)?;
+    if complete {
+        worktree::logged(env, worktree)?;
+    } else {
+        worktree::fill(env, worktree)?;
+    }
     Ok(filled)
 }
 
@@ -51,8 +56,13 @@ impl From<Error> for Why {
     }
 }
 
-/// Copies, and writes the index of what was copied.
-fn prepare(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &AtomicBool) -> Result<Filled, Why> {
+/// Copies, and writes the index of what was copied. With the answer comes whether there is no more to do for git.
+fn prepare(
+    env: &GitEnv,
+    worktree: &Worktree,
+    sources: &[PathBuf],
+    stop: &AtomicBool,
+) -> Result<(Filled, bool), Why> {
     let no = |why: &str| Why(why.to_owned());
     if disk::look(&worktree.admin_dir.join("index"))?.is_some() {
         return Err(no("it was begun before"));
@@ -101,7 +111,8 @@ fn prepare(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &Atomic
         trouble: AtomicBool::new(false),
         unshared: AtomicBool::new(false),
     };
-    let copied = copy.run(&files.wanted, process::idle_processors());
+    // Two wait for different things even where one processor is idle, and cost no more than one.
+    let copied = copy.run(&files.wanted, process::idle_processors().max(2));
     let lines: Vec<_> = copied
         .iter()
         .filter_map(|(at, seen)| {
@@ -109,13 +120,15 @@ fn prepare(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &Atomic
             Some(Line { path: &file.path, mode: file.kind.mode(), id: file.id, seen: *seen })
         })
         .collect();
-    let index = index_bytes::bytes(&lines).ok_or_else(|| no("it has too many files"))?;
     let (all, copied) = (files.wanted.len() as u64 + files.others, lines.len() as u64);
+    let complete = copied == all && !files.submodules && index_is_plain(&settings);
+    let index = index_bytes::bytes(&lines, complete.then_some(&files.known));
     let lock = worktree.admin_dir.join("index.lock");
-    disk::write_new(&lock, &index)?;
+    disk::write_new(&lock, &index.ok_or_else(|| no("it has too many files"))?)?;
+    disk::sync(&lock)?;
     disk::rename(&lock, &worktree.admin_dir.join("index"))?;
     crash::point(|| "git room: the files are copied");
-    Ok(Filled::Copied { files: copied, by_git: all - copied })
+    Ok((Filled::Copied { files: copied, by_git: all - copied }, complete))
 }
 
 fn open_root(path: &Path) -> Option<OwnedFd> {

@@ -1,4 +1,4 @@
-//! The bytes of an index, as git reads them: `gitformat-index(5)`, version 2, no extensions.
+//! The bytes of an index, as git reads and writes them: `gitformat-index(5)`, version 2.
 
 use sha1::{Digest, Sha1};
 
@@ -48,8 +48,36 @@ pub(super) struct Line<'a> {
     pub(super) seen: Seen,
 }
 
-/// The index with these entries, which come in the order of their paths. `None`: more than an index holds.
-pub(super) fn bytes(lines: &[Line<'_>]) -> Option<Vec<u8>> {
+/// A directory whose entries are all those of a tree, so that nobody has to compare them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its name; empty at the root.
+    pub(super) name: Vec<u8>,
+    /// The tree.
+    pub(super) id: [u8; 20],
+    /// How many entries are in it and below.
+    pub(super) entries: u32,
+    /// The directories in it.
+    pub(super) below: Vec<Known>,
+}
+
+impl Known {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(&self.name);
+        bytes.extend(format!("\0{} {}\n", self.entries, self.below.len()).as_bytes());
+        bytes.extend(self.id);
+        // git's order: shorter names first.
+        let mut below: Vec<_> = self.below.iter().collect();
+        below.sort_unstable_by_key(|known| (known.name.len(), &known.name));
+        for known in below {
+            known.write(bytes);
+        }
+    }
+}
+
+/// The index with these entries, which come in the order of their paths, and the trees that all of them together are, if that is
+/// known. `None`: more than an index holds.
+pub(super) fn bytes(lines: &[Line<'_>], known: Option<&Known>) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(32 + lines.iter().map(|line| line.path.len() + 70).sum::<usize>());
     bytes.extend(b"DIRC");
     bytes.extend(2_u32.to_be_bytes());
@@ -65,6 +93,13 @@ pub(super) fn bytes(lines: &[Line<'_>]) -> Option<Vec<u8>> {
         // One to eight zeros: the whole is a multiple of eight.
         let padding = 8 - (62 + line.path.len()) % 8;
         bytes.extend(std::iter::repeat_n(0, padding));
+    }
+    if let Some(known) = known {
+        let mut trees = Vec::new();
+        known.write(&mut trees);
+        bytes.extend(b"TREE");
+        bytes.extend(u32::try_from(trees.len()).ok()?.to_be_bytes());
+        bytes.extend(trees);
     }
     let sum = Sha1::digest(&bytes);
     bytes.extend(sum);

@@ -3,6 +3,7 @@
 use super::Result;
 use super::copyable::is_odd_name;
 use super::eyes_git2::failed;
+use super::index_bytes::Known;
 use git2::{ObjectType, Oid, Repository, Tree};
 
 /// Directories that are deeper than this are left to git; the way down takes memory, and open files when it is copied.
@@ -66,6 +67,10 @@ pub(super) struct Files {
     pub(super) wanted: Vec<Wanted>,
     /// How many others there are. Submodules are not counted.
     pub(super) others: u64,
+    /// Whether there are submodules.
+    pub(super) submodules: bool,
+    /// The tree itself, without what is no file that can be copied.
+    pub(super) known: Known,
     /// The blobs of the files named `.gitattributes`.
     pub(super) attributes: Vec<Oid>,
     /// Something is so odd that git has to see to the whole.
@@ -87,7 +92,7 @@ impl Files {
                 then();
             }
         };
-        files.add(repository, tree, &mut Vec::new(), 0, &mut seen)?;
+        files.known = files.add(repository, tree, &mut Vec::new(), 0, &mut seen)?;
         // In a tree that is not sorted nothing is as it should be.
         files.odd |= !files.wanted.is_sorted_by(|a, b| a.path < b.path);
         Ok(files)
@@ -100,25 +105,31 @@ impl Files {
         path: &mut Vec<u8>,
         depth: usize,
         seen: &mut dyn FnMut(&Self),
-    ) -> Result<()> {
+    ) -> Result<Known> {
+        let (before, mut known) = (self.wanted.len(), Known::default());
+        // libgit2 opens no repository with longer ids; if it did, this would be none of ours.
+        known.id = tree.id().as_bytes().try_into().unwrap_or_default();
         for entry in tree {
             let (name, length) = (entry.name_bytes(), path.len());
             if depth > DEEPEST || is_odd_name(name) {
                 self.odd = true;
-                return Ok(());
+                return Ok(known);
             }
             path.extend(name);
             if entry.kind() == Some(ObjectType::Tree) {
                 let below =
                     repository.find_tree(entry.id()).map_err(failed("read a directory of a commit"))?;
                 path.push(b'/');
-                self.add(repository, &below, path, depth + 1, seen)?;
+                let below = self.add(repository, &below, path, depth + 1, seen)?;
+                known.below.push(Known { name: name.to_owned(), ..below });
             } else if entry.kind() == Some(ObjectType::Blob) && self.add_file(&entry, name, path) {
                 seen(self);
             }
+            self.submodules |= entry.kind() == Some(ObjectType::Commit);
             path.truncate(length);
         }
-        Ok(())
+        known.entries = u32::try_from(self.wanted.len() - before).unwrap_or(u32::MAX);
+        Ok(known)
     }
 
     /// Adds a file; whether it is one that can be copied.

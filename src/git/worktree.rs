@@ -204,6 +204,14 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
         .map(|_| ())
 }
 
+/// What remains of [`fill`] where files and index are what they should be: it is in the log of HEAD, as after a plain `git worktree add`.
+pub(super) fn logged(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .args(["reset", "--soft", "--quiet", "--no-recurse-submodules"])
+        .output("fill a worktree")
+        .map(|_| ())
+}
+
 /// Is this still the worktree that we made, so that an agent may be started in it?
 ///
 /// Looks at the place, the `.git` file, the way back from the git directory, and the branch; any difference is
