@@ -72,7 +72,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "too_late"
         | "only_agents" => REFUSED,
         "budget_spent" | "over_budget" => BUDGET,
-        "not_started" => FAILED,
+        "not_started" | "broken_off" => FAILED,
         "still_starting" | "locked" | "program_timed_out" | "not_killed" | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"

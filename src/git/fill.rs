@@ -1,8 +1,7 @@
 //! A new worktree gets its files: copied from a checkout where that is the same, checked out by git where it is not.
 //!
-//! Copying ends with an index that names what was copied. If that is all, git has nothing more to write than a line in the log of HEAD. If it
-//! is not, `git reset --hard` goes over all of it as it does without, and finds done what is done. So whatever fails on the way, or
-//! dies, or is only half there, is seen to by git.
+//! Copying ends with an index that names what was copied. If that is not all, git goes over the whole of it as it does without, and finds
+//! done what is done. So whatever fails on the way, or dies, or is only half there, is seen to by git.
 
 use super::command::{Git, GitEnv, records};
 use super::copy::Copy;
@@ -32,19 +31,15 @@ const LONGEST: usize = 1 << 20;
 /// Only reads in the source. Ends within moments, with [`Error::BrokenOff`], once `stop` is set; the git that may be at work then
 /// is for the caller to end. Doing it again is harmless until an agent has worked there, whatever became of the time before.
 pub fn fill(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &AtomicBool) -> Result<Filled> {
-    let (filled, complete) = match prepare(env, worktree, sources, stop) {
-        Ok(prepared) => prepared,
-        Err(why) => (Filled::CheckedOut { why: why.0 }, false),
-    };
+    let prepared = prepare(env, worktree, sources, stop);
     if stop.load(Ordering::Relaxed) {
         return Err(Error::BrokenOff);
     }
-    if complete {
-        worktree::logged(env, worktree)?;
-    } else {
-        worktree::fill(env, worktree)?;
+    match prepared {
+        Ok((filled, true)) => Ok(filled),
+        Ok((filled, false)) => worktree::complete(env, worktree).map(|()| filled),
+        Err(Why(why)) => worktree::fill(env, worktree).map(|()| Filled::CheckedOut { why }),
     }
-    Ok(filled)
 }
 
 /// Why nothing is copied.
@@ -112,7 +107,12 @@ fn prepare(
         unshared: AtomicBool::new(false),
     };
     // Two wait for different things even where one processor is idle, and cost no more than one.
-    let copied = copy.run(&files.wanted, process::idle_processors().max(2));
+    let threads = process::idle_processors().max(2);
+    let (copied, logged) = std::thread::scope(|scope| {
+        let logged = std::thread::Builder::new().spawn_scoped(scope, || worktree::logged(env, worktree));
+        (copy.run(&files.wanted, threads), logged.ok().and_then(|logged| logged.join().ok()))
+    });
+    logged.ok_or_else(|| no("no thread could be started"))??;
     let lines: Vec<_> = copied
         .iter()
         .filter_map(|(at, seen)| {

@@ -204,10 +204,21 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
         .map(|_| ())
 }
 
-/// What remains of [`fill`] where files and index are what they should be: it is in the log of HEAD, as after a plain `git worktree add`.
+/// The part of [`fill`] that is neither files nor index: it is in the log of HEAD, as after a plain `git worktree add`.
 pub(super) fn logged(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .args(["reset", "--soft", "--quiet", "--no-recurse-submodules"])
+        .output("fill a worktree")
+        .map(|_| ())
+}
+
+/// The rest of [`fill`] where there is an index of a part of the files, and [`logged`] was done.
+pub(super) fn complete(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .with_network()
+        .limit(env.long_limit)
+        .config("checkout.workers", &process::idle_processors().to_string())
+        .args(["read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD"])
         .output("fill a worktree")
         .map(|_| ())
 }
