@@ -78,7 +78,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "too_late"
         | "only_agents" => REFUSED,
         "budget_spent" | "over_budget" => BUDGET,
-        "not_started" => FAILED,
+        "not_started" | "broken_off" => FAILED,
         "still_starting" | "merge_at_work" | "raced" | "locked" | "program_timed_out" | "not_killed"
         | "still_running" => TIME,
         // What must be mended on the machine, or on disk.

@@ -82,14 +82,30 @@ impl GitEnv {
         self
     }
 
+    fn var(&self, name: &str) -> Option<PathBuf> {
+        let found = self.vars.iter().find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| PathBuf::from(value))
+    }
+
     /// Where git looks for the user's own attributes if no setting says where.
     pub(super) fn users_attributes(&self) -> Option<PathBuf> {
-        let var = |name: &str| {
-            let found = self.vars.iter().find(|(key, value)| key == name && !value.is_empty());
-            found.map(|(_, value)| PathBuf::from(value))
-        };
-        let config = var("XDG_CONFIG_HOME").or_else(|| Some(var("HOME")?.join(".config")))?;
+        let config = self.var("XDG_CONFIG_HOME").or_else(|| Some(self.var("HOME")?.join(".config")))?;
         Some(config.join("git/attributes"))
+    }
+
+    /// Where git, as it is built mostly, looks for the attributes of the machine.
+    pub(super) fn systems_attributes(&self) -> Vec<PathBuf> {
+        let beside =
+            self.program.parent().and_then(Path::parent).map(|prefix| prefix.join("etc/gitattributes"));
+        [PathBuf::from("/etc/gitattributes")].into_iter().chain(beside).collect()
+    }
+
+    /// The path that a setting means; `None` if we cannot tell.
+    pub(super) fn expanded(&self, value: &str) -> Option<PathBuf> {
+        match value.strip_prefix("~/") {
+            Some(rest) => Some(self.var("HOME")?.join(rest)),
+            None => Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
+        }
     }
 
     /// The version of this git.

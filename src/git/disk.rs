@@ -66,6 +66,16 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(error(path))
 }
 
+/// Like [`write`], and fails if `path` exists, so that it can be a lock. What is half written is taken away again.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("git room: write {}, where nothing is", crash::short(path)));
+    let mut file = File::create_new(path).map_err(error(path))?;
+    io::Write::write_all(&mut file, bytes).map_err(|e| {
+        let _best_effort = fs::remove_file(path);
+        error(path)(e)
+    })
+}
+
 pub(super) fn make_dir(path: &Path) -> Result<()> {
     crash::point(|| "git room: make a directory");
     fs::DirBuilder::new().mode(0o700).create(path).map_err(error(path))

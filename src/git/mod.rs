@@ -12,14 +12,18 @@ mod anatomy;
 pub mod changes;
 mod command;
 pub mod commit;
+mod copy;
+mod copyable;
 mod disk;
 mod erase;
 mod eyes;
 mod eyes_git;
 mod eyes_git2;
+pub mod fill;
 pub mod history;
 mod ignored;
 pub mod include;
+mod index_bytes;
 pub mod locks;
 pub mod look;
 pub mod merge;
@@ -32,6 +36,7 @@ mod rescue_bytes;
 mod rescue_index;
 pub mod restore;
 pub mod stat;
+mod tree_files;
 mod unheld;
 pub mod worktree;
 
@@ -104,6 +109,9 @@ pub enum Error {
         /// The full name of the ref.
         name: String,
     },
+    /// Somebody asked for it to end before it was done.
+    #[error("it was broken off")]
+    BrokenOff,
     /// git could not be run, failed, or took too long.
     #[error("{}", command_failed(.0))]
     Program(#[from] program::Error),
@@ -170,6 +178,7 @@ impl Error {
             Self::PathTaken { .. } => "path_taken",
             Self::NotOurWorktree { .. } => "not_our_worktree",
             Self::RefTaken { .. } => "ref_taken",
+            Self::BrokenOff => "broken_off",
             Self::Program(error) => error.code(),
             Self::Git2 { .. } | Self::Answer { .. } => "git_failed",
             Self::Disk { .. } => "git_disk",

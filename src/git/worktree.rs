@@ -1,7 +1,7 @@
 //! Making a worktree for an agent, and knowing it again.
 //!
-//! [`add`] is short (a few milliseconds) and needs the caller's lock: git's own locks make parallel adds fail. [`fill`]
-//! is long and needs none. Together they leave what a plain `git worktree add` leaves, but run no hook.
+//! [`add`] is short (a few milliseconds) and needs the caller's lock: git's own locks make parallel adds fail. To fill it
+//! ([`fill`], [`super::fill`]) is long and needs none. Together they leave what a plain `git worktree add` leaves, but run no hook.
 //! Removing a worktree that was in use is in [`super::remove`]; [`undo_add`] takes back an add and nothing more.
 
 use super::command::{Git, GitEnv, answer};
@@ -211,7 +211,8 @@ fn take_back(
     delete_branch(&repository.env, common_dir, branch, commit)
 }
 
-/// Fills a worktree that [`add`] made with the files of its branch, as a plain `git worktree add` would.
+/// Fills a worktree that [`add`] made with the files of its branch by git alone, as a plain `git worktree add` would;
+/// [`super::fill`] leaves it less to do.
 ///
 /// The user's own filters run (LFS needs them), and a partial clone fetches what it misses; hooks and file watchers do
 /// not run. As many workers write files as processors are idle: more cost time where many worktrees are filled at once.
@@ -222,6 +223,25 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
         .limit(env.long_limit)
         .config("checkout.workers", &process::idle_processors().to_string())
         .args(["reset", "--hard", "--quiet", "--no-recurse-submodules"])
+        .output("fill a worktree")
+        .map(|_| ())
+}
+
+/// The part of [`fill`] that is neither files nor index: it is in the log of HEAD, as after a plain `git worktree add`.
+pub(super) fn logged(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .args(["reset", "--soft", "--quiet", "--no-recurse-submodules"])
+        .output("fill a worktree")
+        .map(|_| ())
+}
+
+/// The rest of [`fill`] where there is an index of a part of the files, and [`logged`] was done.
+pub(super) fn complete(env: &GitEnv, worktree: &Worktree) -> Result<()> {
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .with_network()
+        .limit(env.long_limit)
+        .config("checkout.workers", &process::idle_processors().to_string())
+        .args(["read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD"])
         .output("fill a worktree")
         .map(|_| ())
 }

@@ -24,12 +24,16 @@ use children::Children;
 use senses::{Senses, Stop};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use supervise::{detach, sweep, swept};
 use view::{Key, View};
 
 /// How long git may take to end when filling a worktree is broken off.
 const FILL_GRACE: Duration = Duration::from_secs(2);
+/// How long after that one looks whether another git was started.
+const FILL_LOOK: Duration = Duration::from_millis(50);
 
 mod attempt;
 mod board;
@@ -252,18 +256,30 @@ impl Keeper {
 
     async fn fill(&mut self) -> life::Result<()> {
         let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-        let mut filling = thread::aside(move || work::fill(&house, &agent));
+        let broken_off = Arc::new(AtomicBool::new(false));
+        let told = broken_off.clone();
+        let mut filling = thread::aside(move || work::fill(&house, &agent, &told));
         let mut sweeping = None;
         let mut stopped = false;
+        let mut again = None;
         let filled = loop {
             tokio::select! {
                 filled = &mut filling => break finished(filled),
                 _ = self.senses.stop(0), if !stopped => {
                     // A large tree takes minutes, and nothing in it is the agent's work yet: its git is ended.
                     stopped = true;
+                    broken_off.store(true, Ordering::Relaxed);
                     sweeping = Some(sweep(FILL_GRACE));
                 }
-                _ = swept(&mut sweeping), if sweeping.is_some() => sweeping = None,
+                _ = swept(&mut sweeping), if sweeping.is_some() => {
+                    sweeping = None;
+                    // A git may just have been started by whoever had not been told yet.
+                    again = clock::tick().checked_add(FILL_LOOK);
+                }
+                () = clock::at(again), if again.is_some() => {
+                    again = None;
+                    sweeping = Some(sweep(FILL_GRACE));
+                }
                 key = self.view.key() => self.pressed(key),
             }
         };
@@ -272,11 +288,11 @@ impl Keeper {
             return Ok(());
         }
         match filled {
-            Ok(()) => {
+            Ok(filled) => {
                 let spec = &self.pen.agent.spec;
                 let nothing = || Changes { tip: Some(spec.base.clone()), ..Changes::default() };
                 self.known = spec.place.is_in_repository().then(nothing);
-                Ok(self.pen.note(Entry::Ready)?)
+                Ok(self.pen.note(Entry::Ready { filled })?)
             }
             Err(life::Error::Git(error)) => {
                 self.conclude(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await

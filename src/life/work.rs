@@ -5,13 +5,15 @@ use crate::a2a::reservations::Reservations;
 use crate::git::changes::NestedKind;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
-use crate::model::entry::{Changes, Entry};
+use crate::model::entry::{Changes, Entry, Filled};
 use crate::model::ids::Party;
 use crate::model::places::Record;
 use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
 use crate::rules::{naming, reservations};
 use crate::tools::file;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
@@ -34,25 +36,31 @@ fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Fills the worktree of `agent` and checks that it is the one that was made for it.
-pub fn fill(house: &House, agent: &Agent) -> Result<()> {
+/// Fills the worktree of `agent` and checks that it is the one that was made for it; how, unless it is not ours to fill. Ends soon, with
+/// an error, once `stop` is set; a git that is at work in it then is for the caller to end.
+pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Option<Filled>> {
     if !agent.spec.place.has_own_worktree() {
-        return ground::stands(agent);
+        return ground::stands(agent).map(|()| None);
     }
     let Some(worktree) = worktree(agent) else {
         let what = "it was never made".to_owned();
         return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
     };
     let env = house.git()?;
-    git::worktree::fill(&env, &worktree)?;
+    // What `run` was called in may be gone by now; the main checkout mostly has the same files.
+    let main = agent.spec.common_dir.parent().map(Path::to_owned);
+    let sources: Vec<_> = [agent.spec.checkout.clone()].into_iter().chain(main).collect();
+    let filled = git::fill::fill(&env, &worktree, &sources, stop)?;
     git::worktree::verify(&env, &worktree)?;
-    take_along(house, agent, &worktree)
+    take_along(house, agent, &worktree)?;
+    Ok(Some(filled))
 }
 
 /// Copies what the checkout has for its worktrees beside what is committed. A checkout that is gone has nothing.
 fn take_along(house: &House, agent: &Agent, worktree: &git::Worktree) -> Result<()> {
     let spec = &agent.spec;
-    if spec.copy.is_empty() && !git::include::is_wanted(&spec.checkout)? {
+    let wanted = !spec.copy.is_empty() || git::include::is_wanted(&spec.checkout)?;
+    if !wanted || !file::is_dir(&spec.checkout)? {
         return Ok(());
     }
     let Some(checkout) = git::Repository::discover(&house.git()?, &spec.checkout)? else { return Ok(()) };

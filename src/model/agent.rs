@@ -1,7 +1,7 @@
 //! An agent as its journal tells it, and the states people see.
 
 use super::delegation::Child;
-use super::entry::{Changes, Ending, Final, HeadAt, Spec, Turn};
+use super::entry::{Changes, Ending, Filled, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{Moment, ProcessId};
@@ -280,6 +280,8 @@ pub struct Agent {
     pub was_kept: bool,
     /// Whether the worktree is filled and verified.
     pub ready: bool,
+    /// How it was filled, if that is on record.
+    pub filled: Option<Filled>,
     /// The attempts, in order.
     pub attempts: Vec<Attempt>,
     /// What was committed for them.

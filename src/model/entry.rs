@@ -220,6 +220,24 @@ impl Changes {
     }
 }
 
+/// By what way a worktree got its files. What is in it is the same either way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "way", rename_all = "snake_case")]
+pub enum Filled {
+    /// They were copied from a checkout where that has the same.
+    Copied {
+        /// How many were.
+        files: u64,
+        /// How many git wrote.
+        by_git: u64,
+    },
+    /// git wrote all of them.
+    CheckedOut {
+        /// Why.
+        why: String,
+    },
+}
+
 /// What a journal line says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
@@ -251,7 +269,11 @@ pub enum Entry {
         keeper: ProcessId,
     },
     /// The worktree is filled and is what it should be.
-    Ready,
+    Ready {
+        /// How it was filled; absent in what older versions wrote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filled: Option<Filled>,
+    },
     /// A CLI is about to run: the process exists and waits for this line to be written.
     AttemptStarted {
         /// The attempt's number, from 1.

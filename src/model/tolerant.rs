@@ -55,6 +55,9 @@ fn replace_unknown(kind: &str, line: &mut Value) {
         set(line, "/failure", json!({"class": "unknown", "message": message}));
     }
     match kind {
+        "ready" if !known::<Option<super::entry::Filled>>(line.get("filled")) => {
+            set(line, "/filled", Value::Null);
+        }
         "created" if !known::<super::profile::Permissions>(line.pointer("/spec/permissions")) => {
             set(line, "/spec/permissions", json!("read"));
         }
@@ -92,9 +95,9 @@ mod tests {
     #[test]
     fn what_we_know_is_read_as_it_is_whatever_else_it_says() {
         let line = read(r#"{"v":1,"at":"2026-11-20T10:00:00Z","entry":"ready","mood":[1]}"#).unwrap();
-        assert_eq!((line.v, line.entry), (1, Entry::Ready));
+        assert_eq!((line.v, line.entry), (1, Entry::Ready { filled: None }));
         let line = read(r#"{"v":2,"at":"2026-11-20T10:00:00Z","entry":"ready"}"#).unwrap();
-        assert_eq!((line.v, line.entry), (2, Entry::Ready));
+        assert_eq!((line.v, line.entry), (2, Entry::Ready { filled: None }));
     }
 
     #[test]
@@ -122,6 +125,8 @@ mod tests {
             panic!("{class}")
         };
         assert_eq!((failure.class, failure.message.as_str()), (Class::Unknown, "bored: yawn"));
+        let filled = r#"{"v":1,"at":"2026-11-20T10:00:00Z","entry":"ready","filled":{"way":"poured"}}"#;
+        assert_eq!(read(filled).unwrap().entry, Entry::Ready { filled: None });
         let ending =
             r#"{"v":1,"at":"2026-11-20T10:00:00Z","entry":"attempt_ended","n":1,"result":"paused","ms":5}"#;
         assert!(matches!(

@@ -9,6 +9,7 @@ use crate::model::delegation::Start;
 use crate::model::ids::Party;
 use crate::model::report::{Evidence, Relative, Remark, ShowReport, VERSION};
 use crate::rules::report::{Keeper, report};
+use crate::rules::wording;
 use crate::tools::{file, process};
 
 /// Everything about the agent whose name is `name`, or the only one whose name begins so.
@@ -71,6 +72,9 @@ pub fn show(house: &House, name: &str) -> Result<ShowReport> {
     };
     let worktree_there = file::is_dir(&agent.spec.worktree)?;
     say("worktree", if worktree_there { "is there".to_owned() } else { "is gone".to_owned() });
+    if let Some(filled) = &agent.filled {
+        say("files", wording::filled(filled));
+    }
     let changes = if worktree_there { work::changes(house, &agent).ok().flatten() } else { None };
     let mut report = report(&agent, &keeper, changes);
     if keeper == Keeper::Alive {

@@ -272,6 +272,7 @@ mod tests {
             keeper: None,
             was_kept: true,
             ready: true,
+            filled: None,
             attempts: vec![],
             commits: vec![],
             set_up: None,

@@ -33,6 +33,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         keeper: None,
         was_kept: false,
         ready: false,
+        filled: None,
         attempts: Vec::new(),
         commits: Vec::new(),
         set_up: None,
@@ -77,7 +78,10 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.was_kept = true;
             agent.interrupted = None;
         }
-        Entry::Ready => agent.ready = true,
+        Entry::Ready { filled } => {
+            agent.ready = true;
+            agent.filled.clone_from(filled);
+        }
         Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, program: _ } => {
             agent.attempts.push(Attempt {
                 n: *n,

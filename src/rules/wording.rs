@@ -1,5 +1,6 @@
 //! What an agent does, in one line for people: the same words in the pane, in `run`, in `logs` and on the board.
 
+use crate::model::entry::Filled;
 use crate::model::event::{Event, Usage};
 use crate::model::place::Place;
 use crate::model::reservation::Crossed;
@@ -82,6 +83,15 @@ pub fn crossed(crossed: &Crossed, now: bool) -> String {
         crossed.by,
         crossed.glob
     )
+}
+
+/// How a worktree got its files.
+pub fn filled(filled: &Filled) -> String {
+    match filled {
+        Filled::Copied { files, by_git: 0 } => format!("{files} copied from the checkout"),
+        Filled::Copied { files, by_git } => format!("{files} copied from the checkout, {by_git} by git"),
+        Filled::CheckedOut { why } => format!("all by git: {why}"),
+    }
 }
 
 /// The lines that tell of `event`, harmless for a terminal; none for events that say nothing to people.
@@ -200,6 +210,17 @@ mod tests {
     fn durations_are_short_and_exact_enough() {
         for (seconds, said) in [(0, "0s"), (59, "59s"), (60, "1m 00s"), (3725, "1h 02m"), (90000, "1d 1h")] {
             assert_eq!(duration(Duration::from_secs(seconds)), said);
+        }
+    }
+
+    #[test]
+    fn how_a_worktree_was_filled_is_one_line() {
+        for (way, said) in [
+            (Filled::Copied { files: 9, by_git: 0 }, "9 copied from the checkout"),
+            (Filled::Copied { files: 9, by_git: 1 }, "9 copied from the checkout, 1 by git"),
+            (Filled::CheckedOut { why: "it has few files".to_owned() }, "all by git: it has few files"),
+        ] {
+            assert_eq!(filled(&way), said);
         }
     }
 

@@ -353,9 +353,9 @@ def processor_ns(pid):
 
 
 def all_cases(world, options, peers):
-    sizes = [("small", 1_000, 2.0, 15.0), ("medium", 20_000, 1.25, 0.0)]
+    sizes = [("small", 1_000, 1.0, 0.0), ("medium", 20_000, 0.75, 0.0)]
     if options.large:
-        sizes.append(("large", 100_000, 1.25, 0.0))
+        sizes.append(("large", 100_000, 0.75, 0.0))
     yield "starts", starts(world, options, peers)
     yield "list", hundred(world, options, peers)
     yield "claims", claims(world, options, peers)

@@ -316,6 +316,10 @@ fn what_programs_read() {
         {
           "says": "is there",
           "source": "worktree"
+        },
+        {
+          "says": "all by git: it has few files",
+          "source": "files"
         }
       ],
       "record": "[house]/home/.local/state/ai_orch/repo-[hash]/agents/[uuid]",

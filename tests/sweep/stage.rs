@@ -167,6 +167,11 @@ fn furnish(house: &House) {
     let repo = house.repo();
     let git = |words: &[&str]| house.git(words);
     fs::write(repo.join(".gitignore"), "*.ignored\n").unwrap();
+    // So many that a worktree is filled by copying them.
+    fs::create_dir(repo.join("many")).unwrap();
+    for n in 0..70 {
+        fs::write(repo.join(format!("many/{n}.txt")), format!("{n}\n")).unwrap();
+    }
     git(&["add", "."]);
     git(&["commit", "-q", "-m", "ignore"]);
     fs::write(repo.join("README.md"), "stashed\n").unwrap();

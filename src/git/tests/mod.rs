@@ -6,6 +6,7 @@ mod commits;
 mod hostile;
 mod locks;
 mod looks;
+mod ready;
 mod removals;
 mod repairs;
 mod rescues;
