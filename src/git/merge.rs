@@ -8,8 +8,10 @@ use super::anatomy::{Anatomy, tree_of};
 use super::command::{Git, GitEnv, path, records};
 use super::commit::NOBODY;
 use super::private::{BareDir, ConfigSnapshot, tree_id};
-use super::{CommitId, Repository, Result, disk, locks, refs};
+use super::{CommitId, Error, Repository, Result, Worktree, changes, disk, locks, refs};
 use crate::model::merge::How;
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What came of a merge that nobody has seen yet.
@@ -23,6 +25,8 @@ pub enum Made {
     Conflict(Vec<PathBuf>),
     /// The target would have to be merged into, and that was not wanted.
     NotFastForward,
+    /// It has merge commits, and what these changed would be lost.
+    HasMerges,
 }
 
 /// What is said of a merged commit.
@@ -71,7 +75,7 @@ pub fn make(
     }
 }
 
-/// Each commit of `tip` that `onto` does not have, once more on top of it. Merges among them are left out, as `git rebase` does.
+/// Each commit of `tip` that `onto` does not have, once more on top of it.
 fn rebased(
     repository: &Repository,
     bare: &BareDir<'_>,
@@ -80,6 +84,10 @@ fn rebased(
     tip: &CommitId,
 ) -> Result<Made> {
     let range = format!("{onto}..{tip}");
+    let merges = bare.git().args(["rev-list", "--merges", "--max-count=1", "--end-of-options", &range]);
+    if !merges.output("look for merge commits")?.is_empty() {
+        return Ok(Made::HasMerges);
+    }
     let words = ["rev-list", "--reverse", "--topo-order", "--no-merges", "--end-of-options", &range];
     let out = bare.git().output_cap(1 << 26).args(words).output("list the commits to bring in")?;
     let mut top = onto.clone();
@@ -221,64 +229,232 @@ pub fn move_branch(
     }
 }
 
-/// Moves a branch on that is checked out in `checkout`, with its files and index, as `git merge --ff-only` does. Changes that are in
-/// the way stay, and nothing is moved then.
-///
-/// # Errors
-/// What git says: mostly that files would be overwritten.
-pub fn move_checkout(checkout: &Repository, to: &CommitId) -> Result<()> {
-    let git = checkout.git().with_network().limit(checkout.env.long_limit);
-    git.args(["merge", "--ff-only", "--quiet", "--no-stat", "--no-autostash", to.as_str()])
-        .output("move the checkout on")
-        .map(|_| ())
+/// What came of moving a branch on that is checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// The branch, the files and the index are moved.
+    Done,
+    /// Something of the user's is in the way, as told; everything is as it was.
+    InTheWay(String),
+    /// Somebody moved the branch, or the checkout to another one; everything is as they left it.
+    Raced,
 }
 
-/// Moves a checkout on, a move of which from `from` to `to` was cut off: some files may be those of `to` already. A file that is
-/// neither as it was nor as it is to be is the user's, and then nothing is touched.
-pub fn finish_move(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<()> {
+/// Moves `branch`, which is checked out in `checkout` at `from`, on to `to`, with the files and the index that differ between the two and
+/// no others. What the user has changed elsewhere stays; what would be overwritten, ignored files too, is in the way. With
+/// `again` a move that was cut off is gone on with: files of `to` that are there already count as moved.
+///
+/// No hook runs, and no setting of the repository has a say.
+pub fn move_checkout(
+    checkout: &Repository,
+    branch: &str,
+    from: &CommitId,
+    to: &CommitId,
+    again: bool,
+) -> Result<Moved> {
+    if again {
+        let lock = checkout.git_dir().join("index.lock");
+        if disk::look(&lock)?.is_some() {
+            locks::settled(&lock, locks::SHORT)?;
+        }
+    }
+    let is_there = || {
+        Ok::<_, Error>(checkout.head()?.branch() == Some(branch) && checkout.head()?.commit() == Some(from))
+    };
+    if !is_there()? {
+        return Ok(Moved::Raced);
+    }
+    if let Some(operation) = changes::underway(&checkout.env, &Worktree::checkout(checkout, None))? {
+        return Ok(Moved::InTheWay(format!("git is in the middle of {operation}")));
+    }
+    let moved = if again { take_as_moved(checkout, from, to)? } else { HashSet::new() };
+    if let Some(why) = staged(checkout, from, to)? {
+        return Ok(Moved::InTheWay(why));
+    }
+    if let Some(hidden) = hidden(checkout, from, to, &moved)? {
+        return Ok(Moved::InTheWay(format!(
+            "{} would be overwritten, and is in no commit",
+            hidden.display()
+        )));
+    }
+    if let Some(why) = go(checkout, from, to)? {
+        return Ok(Moved::InTheWay(why));
+    }
+    // Whoever switched meanwhile has a file or two of ours in their way, which go again.
+    if !is_there()? || !move_branch(&checkout.env, checkout.common_dir(), branch, from, to)? {
+        return match go(checkout, to, from)? {
+            None => Ok(Moved::Raced),
+            Some(why) => Err(Error::NotOurWorktree { path: checkout.work_dir().to_owned(), what: why }),
+        };
+    }
+    Ok(Moved::Done)
+}
+
+/// Takes a move back that was cut off in the middle: files of `to` become those of `from` again.
+pub fn take_move_back(checkout: &Repository, branch: &str, from: &CommitId, to: &CommitId) -> Result<Moved> {
     let lock = checkout.git_dir().join("index.lock");
     if disk::look(&lock)?.is_some() {
         locks::settled(&lock, locks::SHORT)?;
     }
-    let Err(error) = move_checkout(checkout, to) else { return Ok(()) };
-    if checkout.head()?.commit() != Some(from) {
-        return Err(error);
+    if checkout.head()?.branch() != Some(branch) || checkout.head()?.commit() != Some(from) {
+        return Ok(Moved::Raced);
     }
+    take_as_moved(checkout, from, to)?;
+    if let Some(why) = staged(checkout, from, to)? {
+        return Ok(Moved::InTheWay(why));
+    }
+    Ok(go(checkout, to, from)?.map_or(Moved::Done, Moved::InTheWay))
+}
+
+/// Moves files and index by git's own rules for two trees: what differs between them, if it is as it was. Why not, if it is not.
+fn go(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Option<String>> {
+    let git = checkout.git().with_network().limit(checkout.env.long_limit);
+    let out = git.args(["read-tree", "-m", "-u", from.as_str(), to.as_str()]).run()?;
+    if out.status.success() {
+        return Ok(None);
+    }
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("git did not say why");
+    Ok(Some(first.trim_start_matches("error: ").to_owned()))
+}
+
+/// What is staged beside what is moved, in words; a commit of it would be taken for the user's word about all of it.
+fn staged(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Option<String>> {
+    let list = |commit: &CommitId| -> Result<Vec<PathBuf>> {
+        let words = [
+            "diff-index",
+            "--cached",
+            "-z",
+            "--name-only",
+            "--no-renames",
+            "--no-ext-diff",
+            "--ignore-submodules=all",
+        ];
+        let out = checkout
+            .git()
+            .output_cap(1 << 28)
+            .args(words)
+            .arg(commit.as_str())
+            .output("see what is staged")?;
+        Ok(records(&out).map(path).collect())
+    };
+    let (old, new) = (list(from)?, list(to)?);
+    // An entry that is as it was, or as it is to be.
+    let other = old.iter().find(|path| new.contains(path));
+    Ok(other.map(|path| format!("changes of {} are staged", path.display())))
+}
+
+/// One file that differs between two commits.
+struct Difference {
+    path: PathBuf,
+    mode: String,
+    /// Zeros if it is not there.
+    old: String,
+    new: String,
+}
+
+fn differences(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Vec<Difference>> {
     let words = ["diff-tree", "-r", "-z", "--no-renames", from.as_str(), to.as_str()];
     let out = checkout.git().output_cap(1 << 28).args(words).output("compare two commits")?;
     let fields: Vec<&[u8]> = out.split(|byte| *byte == 0).collect();
-    for pair in fields.chunks_exact(2) {
-        let [info, name] = pair else { continue };
+    let one = |pair: &[&[u8]]| {
+        let [info, name] = pair else { return None };
+        // :oldmode newmode old new status
         let info = String::from_utf8_lossy(info).into_owned();
-        let mut words = info.split(' ').skip(2);
-        let (Some(old), Some(new)) = (words.next(), words.next()) else { continue };
-        let now = on_disk(checkout, &path(name))?;
-        if now != old && now != new {
-            return Err(error);
-        }
-    }
-    let read = ["read-tree", "--reset", "-u", to.as_str()];
-    checkout.git().with_network().limit(checkout.env.long_limit).args(read).output("move the checkout on")?;
-    let words = ["update-ref", "-m", "ai_orch merge", "HEAD", to.as_str(), from.as_str()];
-    checkout.git().args(words).output("move the branch").map(|_| ())
+        let mut words = info.split(' ').skip(1).map(str::to_owned);
+        Some(Difference { path: path(name), mode: words.next()?, old: words.next()?, new: words.next()? })
+    };
+    Ok(fields.chunks_exact(2).filter_map(one).collect())
 }
 
-/// The id of what is at `relative` in the checkout, as it is; zeros if nothing is.
-fn on_disk(checkout: &Repository, relative: &Path) -> Result<String> {
-    let full = checkout.work_dir().join(relative);
-    let none = || "0".repeat(40);
-    match disk::look(&full)? {
-        None => Ok(none()),
-        Some(meta) if meta.is_symlink() => {
-            let target = disk::link_target(&full)?;
-            let git = checkout.git().args(["hash-object", "--stdin"]).stdin(target);
-            tree_id(git, "hash a link")
+fn is_nothing(id: &str) -> bool {
+    id.bytes().all(|byte| byte == b'0')
+}
+
+/// What is on disk, in no commit, and would be overwritten or deleted: git protects what it does not track only if it is not ignored.
+fn hidden(
+    checkout: &Repository,
+    from: &CommitId,
+    to: &CommitId,
+    moved: &HashSet<PathBuf>,
+) -> Result<Option<PathBuf>> {
+    let root = checkout.work_dir();
+    let all = differences(checkout, from, to)?;
+    let goes: HashSet<&Path> = all.iter().filter(|d| is_nothing(&d.new)).map(|d| d.path.as_path()).collect();
+    for comes in all.iter().filter(|d| is_nothing(&d.old) && !moved.contains(&d.path)) {
+        for above in comes.path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            if disk::look(&root.join(above))?.is_some_and(|meta| !meta.is_dir()) && !goes.contains(above) {
+                return Ok(Some(above.to_owned()));
+            }
         }
-        Some(_) => {
-            let git = checkout.git().args(["hash-object", "--no-filters", "--"]).arg(&full);
-            tree_id(git, "hash a file")
+        let mut todo = vec![comes.path.clone()];
+        while let Some(relative) = todo.pop() {
+            let full = root.join(&relative);
+            match disk::look(&full)? {
+                Some(meta) if meta.is_dir() => {
+                    let names = disk::names(&full)?.unwrap_or_default();
+                    todo.extend(names.into_iter().map(|name| relative.join(name)));
+                }
+                Some(_) if !goes.contains(relative.as_path()) => return Ok(Some(relative)),
+                _ => {}
+            }
         }
     }
+    Ok(None)
+}
+
+/// Has the index say of files that are on disk as `to` has them that they are: a move was cut off behind them. Which those are.
+fn take_as_moved(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<HashSet<PathBuf>> {
+    let mut entries = Vec::new();
+    let mut moved = HashSet::new();
+    for one in differences(checkout, from, to)? {
+        let now = on_disk(checkout, &one.path)?;
+        if now.map_or(is_nothing(&one.new), |now| now == one.new) {
+            entries.extend_from_slice(format!("{} {}\t", one.mode, one.new).as_bytes());
+            entries.extend_from_slice(one.path.as_os_str().as_bytes());
+            entries.push(0);
+            moved.insert(one.path);
+        }
+    }
+    if !entries.is_empty() {
+        let git = checkout.git().args(["update-index", "-z", "--index-info"]).stdin(entries);
+        git.output("note what is moved already")?;
+        // Exit code 1 tells that some differ.
+        checkout.git().args(["update-index", "-q", "--refresh"]).run()?;
+    }
+    Ok(moved)
+}
+
+/// The id of what is at `relative` in the checkout, as it is; `None` if nothing is.
+fn on_disk(checkout: &Repository, relative: &Path) -> Result<Option<String>> {
+    let full = checkout.work_dir().join(relative);
+    let Some(meta) = disk::look(&full)? else { return Ok(None) };
+    if changes::behind_link(checkout.work_dir(), relative)? || meta.is_dir() {
+        return Ok(Some(String::new()));
+    }
+    let git = if meta.is_symlink() {
+        checkout.git().args(["hash-object", "--stdin"]).stdin(disk::link_target(&full)?)
+    } else {
+        checkout.git().args(["hash-object", "--no-filters", "--"]).arg(&full)
+    };
+    tree_id(git, "hash a file").map(Some)
+}
+
+/// Whether somebody is in the middle of a rebase or a bisection of the branch, for which HEAD is on no branch meanwhile: it would be
+/// put back at the end of that.
+pub fn is_held(repository: &Repository, branch: &str) -> Result<bool> {
+    let worktrees = repository.common_dir().join("worktrees");
+    let linked = disk::names(&worktrees)?.unwrap_or_default().into_iter().map(|name| worktrees.join(name));
+    for dir in [repository.common_dir().to_owned()].into_iter().chain(linked) {
+        for name in ["rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"] {
+            let text = disk::read_small(&dir.join(name))?.unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            if text.trim().strip_prefix("refs/heads/").unwrap_or(text.trim()) == branch {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Makes the worktree at `path` for the trees to be tested, if it is not there yet, and has it hold `commit` and nothing else that is

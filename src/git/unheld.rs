@@ -10,9 +10,6 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The files that `git init` makes, beside samples of hooks.
-const MADE_BY_INIT: [&str; 4] = ["HEAD", "config", "description", "info/exclude"];
-
 /// What is known of a worktree; paths are relative to its root.
 pub(super) struct Known<'k> {
     /// Its git directory.
@@ -66,20 +63,45 @@ pub(super) fn find(root: &Path, known: &Known<'_>) -> Result<Vec<PathBuf>> {
 
 /// Is this `.git` nothing but git's own: a link to a git directory that is not here, or what `git init` makes and nobody used?
 fn is_gits(path: &Path, dir: &Path, known: &Known<'_>) -> Result<bool> {
-    if disk::look(path)?.is_some_and(|meta| meta.is_file()) {
+    let Some(meta) = disk::look(path)? else { return Ok(true) };
+    if meta.is_file() {
         let link = disk::read_small(path).ok().flatten().unwrap_or_default();
         let target = link.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
-        let target = target.map(|target| Path::new(std::ffi::OsStr::from_bytes(target)));
+        let Some(target) = target.map(|target| Path::new(std::ffi::OsStr::from_bytes(target))) else {
+            return Ok(false);
+        };
         // Moved aside it leads where it led before, and a relative one nowhere: its name has to do.
-        let home = |to: &Path| to.file_name() == known.admin_dir.file_name();
-        return Ok(target.is_some_and(|to| !dir.as_os_str().is_empty() || home(to)));
+        let home = dir.as_os_str().is_empty() && target.file_name() == known.admin_dir.file_name();
+        let parent = path.parent().unwrap_or(path);
+        return Ok(home || (!dir.as_os_str().is_empty() && disk::look(&parent.join(target))?.is_some()));
     }
-    let made = |file: &PathBuf| {
-        let name = file.strip_prefix(path).unwrap_or(file);
+    if !meta.is_dir() {
+        return Ok(false);
+    }
+    for file in files(path)? {
+        let name = file.strip_prefix(path).unwrap_or(&file);
         let sample = name.starts_with("hooks") && name.extension().is_some_and(|end| end == "sample");
-        sample || MADE_BY_INIT.iter().any(|made| name == Path::new(made))
-    };
-    Ok(files(path)?.iter().all(made))
+        if !sample && !is_as_made(name, &file)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a file of a git directory is as `git init` makes it: nothing in it was said by anybody.
+fn is_as_made(name: &Path, file: &Path) -> Result<bool> {
+    if !disk::look(file)?.is_some_and(|meta| meta.is_file()) {
+        return Ok(false);
+    }
+    let text = disk::read_small(file)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(match name.to_str() {
+        Some("HEAD") => text.lines().count() == 1 && text.starts_with("ref: refs/heads/"),
+        Some("config") => text.lines().filter(|line| line.starts_with('[')).all(|line| line == "[core]"),
+        Some("description") => text.starts_with("Unnamed repository"),
+        Some("info/exclude") => text.lines().all(|line| line.starts_with('#')),
+        _ => false,
+    })
 }
 
 /// Everything but directories at and below `path`.

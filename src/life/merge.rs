@@ -3,7 +3,7 @@
 //! The target is moved only to a commit that was made on the very tip of it, and passed there.
 
 use super::{House, Result};
-use crate::git::merge::{self, Made, Message};
+use crate::git::merge::{self, Made, Message, Moved};
 use crate::git::{self, CommitId, ConfigSnapshot, Repository, rescue};
 use crate::model::merge::{Entry, Record, Spec, VERSION, Why};
 use crate::model::places::Places;
@@ -54,6 +54,9 @@ pub enum Error {
         /// Where.
         at: PathBuf,
     },
+    /// Somebody is in the middle of something with the target.
+    #[error("git is in the middle of a rebase or bisection of {0}, which would put it back")]
+    Held(String),
     /// Something of the user's is in the way.
     #[error("{} could not be moved on to {}: {why}", Shown(&.checkout.to_string_lossy()), .to.short())]
     InTheWay {
@@ -77,7 +80,7 @@ impl Error {
             Self::CutOff { .. } => "merge_cut_off",
             Self::NothingToContinue => "no_merge",
             Self::NoTarget(_) => "no_such_branch",
-            Self::Agents { .. } => "branch_checked_out",
+            Self::Agents { .. } | Self::Held(_) => "branch_checked_out",
             Self::InTheWay { .. } => "not_clean",
             Self::Raced(_) => "raced",
         }
@@ -93,6 +96,7 @@ impl Error {
             Self::NothingToContinue => "begin one: ai_orch merge SESSION".to_owned(),
             Self::NoTarget(_) => "see git branch".to_owned(),
             Self::Agents { .. } => "give another branch: --into BRANCH".to_owned(),
+            Self::Held(_) => "end that first: git rebase --continue, or --abort; git bisect reset".to_owned(),
             Self::InTheWay { .. } => {
                 "commit what is in the way or put it away (git stash), then: ai_orch merge --continue"
                     .to_owned()
@@ -200,7 +204,7 @@ pub fn go_on(house: &House, project: &crate::model::ids::Project) -> Result<Book
 
 /// Gives the run of `book` up: what is merged stays so, the rest is as it was.
 pub fn give_up(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
-    settle_move(repository, book)?;
+    settle_move(house, repository, book)?;
     tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::GivenUp)
 }
@@ -284,6 +288,7 @@ fn make(house: &House, repository: &Repository, run: &Run, item: usize, onto: &C
     Ok(match merge::make(repository, &config, run.spec.how, onto, &tip, message)? {
         Made::Nothing => Entry::Nothing { item },
         Made::NotFastForward => Entry::LeftOut { item, why: Why::NotFastForward },
+        Made::HasMerges => Entry::LeftOut { item, why: Why::HasMerges },
         Made::Conflict(paths) => {
             let paths = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
             Entry::LeftOut { item, why: Why::Conflict { paths } }
@@ -380,23 +385,19 @@ fn move_target(
     crash::point(|| "before the target is moved");
     let moved = match &at {
         None => merge::move_branch(&house.git()?, repository.common_dir(), &into, from, &to)?,
-        Some(checkout) => {
-            let moved = if again {
-                merge::finish_move(checkout, from, &to)
-            } else {
-                merge::move_checkout(checkout, &to)
-            };
-            match moved {
-                Ok(()) => true,
-                Err(_) if target(repository, &into)? != *from => false,
-                Err(error) => {
-                    let (checkout, why) = (checkout.work_dir().to_owned(), error.to_string());
-                    return Err(Error::InTheWay { checkout, to, why }.into());
-                }
+        Some(checkout) => match merge::move_checkout(checkout, &into, from, &to, again)? {
+            Moved::Done => true,
+            Moved::Raced => false,
+            Moved::InTheWay(why) => {
+                book.write(&Entry::NotMoved { item })?;
+                return Err(Error::InTheWay { checkout: checkout.work_dir().to_owned(), to, why }.into());
             }
-        }
+        },
     };
     crash::point(|| "after the target is moved");
+    if !moved {
+        book.write(&Entry::NotMoved { item })?;
+    }
     Ok(moved)
 }
 
@@ -405,6 +406,9 @@ fn move_target(
 /// # Errors
 /// If that is the worktree of an agent: nobody moves it under an agent's feet.
 pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result<Option<Repository>> {
+    if merge::is_held(repository, into)? {
+        return Err(Error::Held(into.to_owned()).into());
+    }
     let Some(at) = repository.checked_out_at(into)?.into_iter().next() else { return Ok(None) };
     let ours = house.settings.places.data.join("worktrees");
     if at.starts_with(&ours) || file::canonical(&ours).is_ok_and(|ours| at.starts_with(ours)) {
@@ -413,14 +417,21 @@ pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result
     Ok(Some(Repository::require(&house.git()?, &at)?))
 }
 
-/// Puts on record that the target was moved by somebody who died before that was said.
-fn settle_move(repository: &Repository, book: &mut Book) -> Result<()> {
-    let tip = target(repository, &book.run.spec.into)?;
-    let is_moved = is_moved(repository, &book.run, &tip)?;
-    if let Step::Note { item, to } = next(&book.run, tip.as_str(), is_moved) {
-        book.write(&Entry::Moved { item, to })?;
+/// Puts on record that the target was moved by somebody who died before that was said, or takes back what they had moved by half.
+fn settle_move(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
+    let into = book.run.spec.into.clone();
+    let tip = target(repository, &into)?;
+    if let Step::Note { item, to } = next(&book.run, tip.as_str(), is_moved(repository, &book.run, &tip)?) {
+        return book.write(&Entry::Moved { item, to });
     }
-    Ok(())
+    let Some(to) = moving(&book.run).and_then(CommitId::parse) else { return Ok(()) };
+    let Some(checkout) = checkout_of(house, repository, &into)? else { return Ok(()) };
+    match merge::take_move_back(&checkout, &into, &tip, &to)? {
+        Moved::Done | Moved::Raced => Ok(()),
+        Moved::InTheWay(why) => {
+            Err(Error::InTheWay { checkout: checkout.work_dir().to_owned(), to: tip, why }.into())
+        }
+    }
 }
 
 /// Whether the target has the commit that it was to be moved to when the run was cut off.

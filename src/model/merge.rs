@@ -73,6 +73,8 @@ pub enum Why {
     },
     /// The target has commits that the branch does not have.
     NotFastForward,
+    /// It has merge commits, whose changes a rebase would drop.
+    HasMerges,
     /// The merged tree did not pass.
     Validation {
         /// The exit code; absent when a signal or the time limit ended it.
@@ -137,6 +139,11 @@ pub enum Entry {
         from: String,
         /// To there.
         to: String,
+    },
+    /// The target was not moved, because something was in the way or somebody else moved it: nothing of that is half done.
+    NotMoved {
+        /// By which agent's work.
+        item: usize,
     },
     /// The target is moved.
     Moved {

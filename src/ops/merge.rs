@@ -176,6 +176,11 @@ fn body(item: &Item, why: &Why) -> ErrorBody {
             "the target has commits that the branch does not have".to_owned(),
             format!("merge it with a commit: ai_orch merge {session}"),
         ),
+        Why::HasMerges => (
+            "has_merges",
+            "its branch has merge commits, and a rebase would drop what they changed".to_owned(),
+            format!("merge it as it is, or squashed: ai_orch merge {session} --squash"),
+        ),
         Why::Validation { exit } => {
             let how = exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited {exit}"));
             let command = item.validate.as_deref().unwrap_or_default();

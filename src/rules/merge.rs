@@ -108,6 +108,7 @@ pub fn apply(run: &mut Run, entry: &Entry) {
             p.tested = Some((commit.clone(), test));
         }),
         Entry::Moving { item, from, to } => at(item, &|p| p.moving = Some((from.clone(), to.clone()))),
+        Entry::NotMoved { item } => at(item, &|p| p.moving = None),
         Entry::Moved { item, to } => at(item, &|p| p.moved = Some(to.clone())),
         Entry::Nothing { item } => at(item, &|p| p.nothing = true),
         Entry::LeftOut { item, why } => at(item, &|p| p.left_out = Some(why.clone())),

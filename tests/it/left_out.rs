@@ -50,6 +50,10 @@ fn a_git_directory_of_any_kind_keeps_the_worktree_unless_nobody_used_it() {
             "s/.git",
         ),
         ("staged", "git init -q n; cd n; echo S > f; git add f; echo later > f", "n/.git"),
+        ("words", "mkdir s; echo 'gitdir: PRECIOUS words' > s/.git; touch s/f", "s/.git"),
+        ("linked", "mkdir s; ln -s /PRECIOUS s/.git; touch s/f", "s/.git"),
+        ("remote", "git init -q n; cd n; git config remote.x.url PRECIOUS; echo f > f", "n/.git"),
+        ("exclude", "git init -q n; cd n; echo PRECIOUS > .git/info/exclude; echo f > f", "n/.git"),
         ("hooked", "git init -q n; cd n; echo f > f; echo hook > .git/hooks/post-commit", "n/.git"),
     ] {
         let worktree = run(&house, name, task);

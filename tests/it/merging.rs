@@ -458,3 +458,222 @@ fn what_was_squashed_counts_as_merged_when_that_is_asked_for() {
     house.ok(["undo", "squashed"]);
     assert_eq!(house.git(&["show", "ai_orch/squashed:b.txt"]), "b");
 }
+
+/// Uncommitted work of every kind beside what the agent changed.
+fn litter(house: &House) {
+    fs::write(house.repo().join("other.txt"), "PRECIOUS\n").unwrap();
+    fs::write(house.repo().join("new.txt"), "PRECIOUS\n").unwrap();
+    fs::write(house.repo().join("key.ign"), "PRECIOUS\n").unwrap();
+}
+
+/// What is in the files that [`litter`] wrote.
+fn littered(house: &House) -> bool {
+    ["other.txt", "new.txt", "key.ign"]
+        .iter()
+        .all(|name| fs::read_to_string(house.repo().join(name)).is_ok_and(|text| text == "PRECIOUS\n"))
+}
+
+/// A house with a tracked `other.txt` and ignored `*.ign`.
+fn with_other() -> House {
+    let house = House::new();
+    users(&house, "other.txt", "other\n");
+    users(&house, ".gitignore", "*.ign\n");
+    house
+}
+
+#[test]
+fn what_the_user_has_uncommitted_survives_every_refusal_and_going_on() {
+    let house = with_other();
+    agent(&house, "one", "echo fixed > README.md; echo agent > made.txt");
+    litter(&house);
+    // The same fix by hand, something staged, a file where a directory is wanted: all in the way.
+    let before = tip(&house, "main");
+    let refused = |what: &str| {
+        assert_eq!(merge(&house, &["--abort"]).code, if what == "first" { 8 } else { 1 }, "{what}");
+        for words in [&["one"][..], &["--continue"], &["--continue"]] {
+            let done = merge(&house, words);
+            assert_eq!(done.code, 8, "{what}: {done}");
+            assert_eq!(tip(&house, "main"), before, "{what}");
+            assert!(littered(&house), "{what}");
+        }
+    };
+    fs::write(house.repo().join("README.md"), "fixed\n").unwrap();
+    refused("first");
+    assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "fixed\n");
+    house.git(&["checkout", "-q", "README.md"]);
+    fs::write(house.repo().join("staged.txt"), "PRECIOUS\n").unwrap();
+    house.git(&["add", "staged.txt"]);
+    refused("staged");
+    assert_eq!(house.git(&["show", ":staged.txt"]), "PRECIOUS");
+    house.git(&["rm", "-q", "--cached", "staged.txt"]);
+    fs::write(house.repo().join("README.md"), "PRECIOUS\n").unwrap();
+    house.git(&["add", "README.md"]);
+    fs::write(house.repo().join("README.md"), "hello\n").unwrap();
+    refused("staged and taken back on disk");
+    assert_eq!(house.git(&["show", ":README.md"]), "PRECIOUS");
+    house.git(&["reset", "-q"]);
+    fs::write(house.repo().join("made.txt"), "PRECIOUS\n").unwrap();
+    refused("untracked, of the same name");
+    assert_eq!(fs::read_to_string(house.repo().join("made.txt")).unwrap(), "PRECIOUS\n");
+    fs::remove_file(house.repo().join("made.txt")).unwrap();
+    fs::write(house.repo().join(".git/MERGE_HEAD"), format!("{before}\n")).unwrap();
+    refused("in the middle of a merge");
+    fs::remove_file(house.repo().join(".git/MERGE_HEAD")).unwrap();
+    let done = merge(&house, &["--continue"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert!(littered(&house));
+    assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "fixed\n");
+    assert_eq!(house.git(&["diff", "--cached"]), "");
+    tidy(&house, 1);
+}
+
+#[test]
+fn ignored_files_of_the_user_are_in_the_way_too() {
+    for task in [
+        "echo agents > key.ign; git add -f key.ign",
+        "echo x > key.ign.d; mkdir x.ign; echo y > x.ign/y; git add -f x.ign",
+    ] {
+        let house = with_other();
+        agent(&house, "one", &format!("{task}; git commit -qm k"));
+        litter(&house);
+        fs::write(house.repo().join("x.ign"), "PRECIOUS\n").unwrap();
+        for words in [&["one"][..], &["--continue"]] {
+            let done = merge(&house, words);
+            assert_eq!(done.code, 8, "{task}: {done}");
+        }
+        assert!(littered(&house));
+        assert_eq!(fs::read_to_string(house.repo().join("x.ign")).unwrap(), "PRECIOUS\n");
+    }
+}
+
+#[test]
+fn no_setting_of_an_agent_has_a_say_in_what_is_merged() {
+    let house = House::new();
+    agent(
+        &house,
+        "one",
+        "echo n > n.txt; git config branch.main.mergeOptions --squash; git config merge.ff false",
+    );
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(tip(&house, "main"), tip(&house, "ai_orch/one"));
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_branch_that_is_being_rebased_is_left_alone() {
+    let house = House::new();
+    users(&house, "mine.txt", "mine\n");
+    agent(&house, "one", "echo n > n.txt");
+    let rebase = house
+        .command("git")
+        .env("GIT_SEQUENCE_EDITOR", "sed -i 1s/pick/edit/")
+        .args(["rebase", "-q", "-i", "HEAD~1"])
+        .output()
+        .unwrap();
+    assert!(rebase.status.success(), "{rebase:?}");
+    let before = tip(&house, "main");
+    let done = merge(&house, &["one", "--into", "main"]);
+    assert!(done.code == 8 && done.stderr.contains("in the middle of a rebase"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    house.git(&["rebase", "--abort"]);
+    assert_eq!(merge(&house, &["one"]).code, 0);
+}
+
+/// The number of the point at which a merge of one agent is about to move its target.
+fn moving_point() -> String {
+    let house = House::new();
+    agent(&house, "one", "echo n > n.txt");
+    let log = house.path("points");
+    assert_eq!(house.orch(["merge", "one"]).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let log = fs::read_to_string(log).unwrap();
+    let line = log.lines().find(|line| line.contains("before the target is moved")).unwrap();
+    line.split(' ').nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn what_the_user_does_while_the_target_is_about_to_move_stands() {
+    let point = moving_point();
+    // Another branch is checked out meanwhile; a commit of the user's comes, or goes.
+    for (what, words) in [
+        ("switch", &["checkout", "-q", "-b", "feat"][..]),
+        ("commit", &["commit", "-q", "--allow-empty", "-m", "meanwhile"]),
+        ("drop", &["reset", "-q", "--hard", "HEAD~1"]),
+    ] {
+        let house = House::new();
+        users(&house, "mine.txt", "mine\n");
+        agent(&house, "one", "echo n > n.txt");
+        let call = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}:stop"));
+        let child = call.spawn();
+        let pid = child.id();
+        let stopped = || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        };
+        crate::house::eventually("it is about to move", stopped);
+        house.git(words);
+        let after = tip(&house, "HEAD");
+        assert!(
+            std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status().unwrap().success()
+        );
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{what}: {output:?}");
+        match what {
+            // The branch that is checked out now is not moved, the target is.
+            "switch" => {
+                assert_eq!(tip(&house, "feat"), after);
+                assert_eq!(tip(&house, "main"), tip(&house, "ai_orch/one"));
+            }
+            "commit" => assert_eq!(house.git(&["merge-base", "main", &after]), after),
+            _ => assert_eq!(house.git(&["ls-tree", "--name-only", "main"]), "README.md\nmine.txt\nn.txt"),
+        }
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{what}");
+        tidy(&house, 1);
+    }
+}
+
+#[test]
+fn a_move_that_was_cut_off_goes_on_or_is_taken_back_and_touches_nothing_else() {
+    for (way, fate) in [("--continue", 0), ("--abort", 1)] {
+        let house = with_other();
+        // Files are written slowly, so that it is killed in the middle of them.
+        house.git(&["config", "filter.slow.smudge", "sh -c 'cat; sleep 0.03'"]);
+        house.git(&["config", "filter.slow.clean", "cat"]);
+        users(&house, ".gitattributes", "f* filter=slow\n");
+        agent(&house, "one", "for n in $(seq 60); do echo $n > f$n; done");
+        litter(&house);
+        let child = house.orch(["merge", "one", "--no-validate"]).spawn();
+        crate::house::eventually("files are written", || house.repo().join("f1").exists().then_some(()));
+        let pid = child.id().to_string();
+        let git = std::process::Command::new("pgrep").args(["-P", &pid]).output().unwrap();
+        let git = String::from_utf8_lossy(&git.stdout).trim().to_owned();
+        for pid in [pid].into_iter().chain(git.lines().map(str::to_owned)) {
+            std::process::Command::new("kill").args(["-9", &pid]).output().unwrap();
+        }
+        child.wait_with_output().unwrap();
+        let before = tip(&house, "main");
+        let done = merge(&house, &[way]);
+        assert_eq!(done.code, fate, "{way}: {done}");
+        assert!(littered(&house), "{way}");
+        let status = house.git(&["status", "--porcelain"]);
+        assert_eq!(status, " M other.txt\n?? new.txt", "{way}");
+        assert_eq!(tip(&house, "main") == before, way == "--abort", "{way}");
+        assert_eq!(house.repo().join("f60").exists(), way == "--continue");
+        tidy(&house, 1);
+    }
+}
+
+#[test]
+fn a_rebase_does_not_drop_what_a_merge_commit_changed() {
+    let house = House::new();
+    let task = "git checkout -q -b side; echo s > s; git add s; git commit -qm s; git checkout -q -; echo m > m; git add m; git commit -qm m
+        git merge -q --no-commit side; echo evil > evil; git add evil; git commit -qm merged; git branch -qD side";
+    agent(&house, "one", task);
+    users(&house, "mine.txt", "mine\n");
+    let before = tip(&house, "main");
+    let done = merge(&house, &["one", "--rebase"]);
+    assert!(done.code == 1 && done.stdout.contains("merge commits"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    assert_eq!(merge(&house, &["one", "--squash"]).code, 0);
+    assert_eq!(house.git(&["show", "main:evil"]), "evil");
+}
