@@ -14,6 +14,9 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// The largest beginning of a file that is looked at, in bytes.
+const HALF_MAX: u64 = 1 << 20;
+
 /// What came of a merge that nobody has seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
@@ -303,7 +306,21 @@ pub fn take_move_back(checkout: &Repository, branch: &str, from: &CommitId, to: 
     if let Some(why) = staged(checkout, from, to)? {
         return Ok(Moved::InTheWay(why));
     }
-    Ok(go(checkout, to, from)?.map_or(Moved::Done, Moved::InTheWay))
+    if let Some(why) = go(checkout, to, from)? {
+        return Ok(Moved::InTheWay(why));
+    }
+    // What was half written is gone by now, and its old content not back yet.
+    let mut gone = Vec::new();
+    for one in differences(checkout, from, to)?.into_iter().filter(|one| !is_nothing(&one.old)) {
+        if disk::look(&checkout.work_dir().join(&one.path))?.is_none() {
+            gone.push(one.path);
+        }
+    }
+    if !gone.is_empty() {
+        let git = checkout.git().with_network().args(["checkout-index", "-u", "-z", "--stdin"]);
+        git.stdin(changes::nul_ended(&gone)).output("write files again")?;
+    }
+    Ok(Moved::Done)
 }
 
 /// Moves files and index by git's own rules for two trees: what differs between them, if it is as it was. Why not, if it is not.
@@ -409,6 +426,10 @@ fn take_as_moved(checkout: &Repository, from: &CommitId, to: &CommitId) -> Resul
     let mut moved = HashSet::new();
     for one in differences(checkout, from, to)? {
         let now = on_disk(checkout, &one.path)?;
+        if is_half(checkout, &one)? {
+            disk::remove_file(&checkout.work_dir().join(&one.path))?;
+            continue;
+        }
         if now.map_or(is_nothing(&one.new), |now| now == one.new) {
             entries.extend_from_slice(format!("{} {}\t", one.mode, one.new).as_bytes());
             entries.extend_from_slice(one.path.as_os_str().as_bytes());
@@ -423,6 +444,19 @@ fn take_as_moved(checkout: &Repository, from: &CommitId, to: &CommitId) -> Resul
         checkout.git().args(["update-index", "-q", "--refresh"]).run()?;
     }
     Ok(moved)
+}
+
+/// Whether the file is the beginning of what it is to be and no more: a git was killed while it wrote it. Nothing is lost with it.
+fn is_half(checkout: &Repository, one: &Difference) -> Result<bool> {
+    let full = checkout.work_dir().join(&one.path);
+    let is_small = |meta: std::fs::Metadata| meta.is_file() && meta.len() < HALF_MAX;
+    let behind_link = changes::behind_link(checkout.work_dir(), &one.path)?;
+    if is_nothing(&one.new) || behind_link || !disk::look(&full)?.is_some_and(is_small) {
+        return Ok(false);
+    }
+    let Some(there) = disk::read_small(&full)? else { return Ok(false) };
+    let whole = checkout.git().args(["cat-file", "blob", &one.new]).run()?;
+    Ok(whole.status.success() && there.len() < whole.stdout.len() && whole.stdout.starts_with(&there))
 }
 
 /// The id of what is at `relative` in the checkout, as it is; `None` if nothing is.

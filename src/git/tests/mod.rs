@@ -6,6 +6,7 @@ mod commits;
 mod hostile;
 mod locks;
 mod looks;
+mod merges;
 mod ready;
 mod removals;
 mod repairs;
