@@ -24,6 +24,7 @@ pub mod a2a;
 pub mod agents;
 pub mod cli;
 pub mod git;
+pub mod github;
 pub mod keeper;
 pub mod life;
 pub mod mcp;

@@ -146,6 +146,8 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         parent_name: known.asked_by,
         may_start: None,
         copy: Vec::new(),
+        pull: None,
+        deliver: None,
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -191,6 +193,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         not_committed: None,
         not_saved: Vec::new(),
         crossed: Vec::new(),
+        delivery: None,
         usage: None,
         created,
         updated: created,

@@ -240,10 +240,22 @@ pub(super) struct Run {
     /// What the new branch starts from; else HEAD
     #[arg(long, value_name = "REF", allow_hyphen_values = true)]
     pub base: Option<String>,
+    /// Begin at the head of this pull request, and push the result back into it
+    #[arg(long, value_name = "N|URL")]
+    pub pr: Option<String>,
+    /// When the task is done, push the branch and open a pull request for it
+    #[arg(long, conflicts_with = "pr")]
+    pub open_pr: bool,
+    /// Open it as a draft
+    #[arg(long, requires = "open_pr")]
+    pub draft: bool,
+    /// The labels that the pull request gets, with commas between
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    pub labels: Vec<String>,
     /// Work on a branch that is there, in a worktree; it is never deleted
     #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
     pub branch: Option<String>,
-    /// Make no branch: needs --branch, --no-worktree or --dir
+    /// Make no branch: needs --branch, --pr, --no-worktree or --dir
     #[arg(long)]
     pub no_new_branch: bool,
     /// Work in this checkout itself, which must be clean; one agent at a time

@@ -21,12 +21,36 @@ pub(super) const TERMINATED: u8 = 143;
 pub(super) fn of_error(code: &str) -> u8 {
     match code {
         // Typed, written in a settings file, or called in a place where it makes no sense.
-        "usage" | "config" | "context" | "no_such_base" | "agent_cli_unknown" | "agent_cli_needs"
-        | "profile_syntax" | "profile_key" | "profile_value" | "model_not_taken" | "no_budget"
-        | "bad_budget" | "cannot_resume" | "working_directory" | "not_a_repository" | "bare_repository"
-        | "inside_git_dir" | "no_commit" | "no_such_branch" | "no_directory" | "in_repository"
-        | "bad_parts" | "no_dependency" | "too_large" | "bad_message" | "message_too_large" => USAGE,
+        "usage"
+        | "no_remote"
+        | "no_branch_of_its_own"
+        | "config"
+        | "context"
+        | "no_such_base"
+        | "agent_cli_unknown"
+        | "agent_cli_needs"
+        | "profile_syntax"
+        | "profile_key"
+        | "profile_value"
+        | "model_not_taken"
+        | "no_budget"
+        | "bad_budget"
+        | "cannot_resume"
+        | "working_directory"
+        | "not_a_repository"
+        | "bare_repository"
+        | "inside_git_dir"
+        | "no_commit"
+        | "no_such_branch"
+        | "no_directory"
+        | "in_repository"
+        | "bad_parts"
+        | "no_dependency"
+        | "too_large"
+        | "bad_message"
+        | "message_too_large" => USAGE,
         "no_agent"
+        | "no_pull_request"
         | "ambiguous"
         | "not_you"
         | "not_for_agents"
@@ -83,9 +107,10 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
         "cli_missing" | "tmux_missing" | "tmux_no_answer" | "git_missing" | "program_not_found"
-        | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "git_disk" | "program_io"
-        | "program_failed" | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only"
-        | "disk_full" | "damaged" => ENVIRONMENT,
+        | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "gh_missing" | "gh_login"
+        | "gh_rate_limit" | "gh_failed" | "git_disk" | "remote" | "program_io" | "program_failed"
+        | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only" | "disk_full"
+        | "damaged" => ENVIRONMENT,
         _ => BUG,
     }
 }
@@ -97,7 +122,7 @@ pub(super) fn of_agent(report: &AgentReport) -> u8 {
         State::Failed => match report.failure.as_ref().map(|f| f.class) {
             Some(Class::Timeout) => TIME,
             Some(Class::Budget) => BUDGET,
-            Some(Class::MissingCli) => ENVIRONMENT,
+            Some(Class::MissingCli | Class::Delivery) => ENVIRONMENT,
             _ => FAILED,
         },
         State::Waiting => WAITS,
@@ -164,7 +189,7 @@ mod tests {
             report.failure = Some(Failure::new(class, "why"));
             let code = match class {
                 Class::Budget => 5,
-                Class::MissingCli => 6,
+                Class::MissingCli | Class::Delivery => 6,
                 Class::Timeout => 7,
                 _ => 1,
             };

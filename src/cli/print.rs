@@ -5,8 +5,8 @@ use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::place::Place;
 use crate::model::report::{
-    AgentReport, Check, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative, Remark, RoundReport,
-    ShowReport, VERSION, Verdict,
+    AgentReport, Arrival, Check, DeliveryReport, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative,
+    Remark, RoundReport, ShowReport, VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, wrap};
 use crate::rules::wording::{self, Tone};
@@ -304,6 +304,9 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     if let Some(validation) = report.validations.last().filter(|v| !v.ok) {
         fields.extend(last_lines("validation", &validation.output));
     }
+    if let Some(delivery) = &report.delivery {
+        fields.extend(delivered(delivery));
+    }
     if let Some(usage) = &report.usage {
         fields.push(("used", wording::usage(usage)));
     }
@@ -322,6 +325,11 @@ fn last_lines(name: &'static str, output: &str) -> Vec<(&'static str, String)> {
 /// What to type after an agent has ended.
 pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
     let session = &report.session;
+    let delivery = report.delivery.as_ref();
+    if let Some(undelivered) = delivery.and_then(|delivery| delivery.undelivered.as_ref()) {
+        return undelivered.commands.clone();
+    }
+    let in_pull = delivery.is_some_and(|delivery| delivery.pull.is_some());
     match report.state {
         State::Done if report.changes.as_ref().is_some_and(Changes::is_empty) => {
             vec![format!("ai_orch logs {session}")]
@@ -331,6 +339,7 @@ pub(super) fn next_commands(report: &AgentReport) -> Vec<String> {
             vec![format!("ai_orch diff {session}"), format!("ai_orch show {session}")]
         }
         State::Done if !report.place.is_in_repository() => vec![format!("ai_orch logs {session}")],
+        State::Done if in_pull => vec![format!("ai_orch diff {session}")],
         // It is where it was asked for.
         State::Done if !report.place.has_own_worktree() => vec![format!("ai_orch diff {session}")],
         State::Done => vec![format!("ai_orch diff {session}"), format!("ai_orch merge {session}")],
@@ -364,6 +373,24 @@ pub(super) fn summary(screen: &mut Screen, report: &AgentReport) {
     let mut fields = outcome(report);
     fields.extend(next_commands(report).into_iter().map(|c| ("next", Shown(&c).to_string())));
     screen.fields(&fields);
+}
+
+/// What became of the result beyond its branch.
+fn delivered(delivery: &DeliveryReport) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    let there = format!("{} at {}", Shown(&delivery.branch), Shown(&delivery.remote));
+    match (&delivery.pushed, delivery.arrival) {
+        (Some(commit), _) => {
+            fields.push(("pushed", format!("{} to {there}", commit.get(..12).unwrap_or(commit))));
+        }
+        (None, Arrival::Pending) => fields.push(("goes to", there)),
+        (None, Arrival::Nothing) => fields.push(("pushed", "nothing, because nothing is changed".to_owned())),
+        (None, Arrival::Delivered | Arrival::Undelivered) => {}
+    }
+    fields.extend(delivery.pull.iter().map(|pull| ("pull request", Shown(&pull.url).to_string())));
+    fields.extend(delivery.note.iter().map(|note| ("note", Shown(note).to_string())));
+    // Why it is not delivered is why the agent failed.
+    fields
 }
 
 /// `show`.

@@ -12,6 +12,17 @@ use std::time::Duration;
 /// ours to another repository, index, object store or program, and are dropped.
 const KEPT: [&str; 3] = ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
 
+/// Those that say how the user reaches remotes; for commands that do.
+const REACHING: [&str; 7] = [
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_ASKPASS",
+    "GIT_PROXY_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_NO_VERIFY",
+];
+
 /// Settings that switch off what a repository could make git execute. Command-line settings win over every file.
 const HARDENED: [(&str, &str); 18] = [
     ("core.fsmonitor", "false"),
@@ -41,6 +52,7 @@ const HARDENED: [(&str, &str); 18] = [
 pub struct GitEnv {
     program: PathBuf,
     vars: Vec<(OsString, OsString)>,
+    reaching: Vec<(OsString, OsString)>,
     pub(super) scratch: PathBuf,
     pub(super) limit: Duration,
     pub(super) long_limit: Duration,
@@ -56,6 +68,9 @@ impl GitEnv {
         vars: impl IntoIterator<Item = (OsString, OsString)>,
         scratch: impl Into<PathBuf>,
     ) -> Self {
+        let vars: Vec<_> = vars.into_iter().collect();
+        let reaches = |(key, _): &&(OsString, OsString)| REACHING.iter().any(|reaching| key == reaching);
+        let reaching = vars.iter().filter(reaches).cloned().collect();
         let vars = vars
             .into_iter()
             .filter(|(key, _)| !key.as_bytes().starts_with(b"GIT_") || KEPT.iter().any(|kept| key == kept))
@@ -67,6 +82,7 @@ impl GitEnv {
         Self {
             program: program.into(),
             vars,
+            reaching,
             scratch: scratch.into(),
             limit: Duration::from_secs(30),
             long_limit: Duration::from_mins(10),
@@ -138,6 +154,7 @@ impl Version {
 /// One git command, hardened.
 pub(super) struct Git {
     program: Program,
+    reaching: Vec<(OsString, OsString)>,
 }
 
 impl Git {
@@ -160,7 +177,7 @@ impl Git {
         for (key, value) in HARDENED {
             program = program.arg("-c").arg(format!("{key}={value}"));
         }
-        Self { program }
+        Self { program, reaching: env.reaching.clone() }
     }
 
     /// A command in this repository and no other, whatever `.git` and `commondir` files say by now.
@@ -182,10 +199,18 @@ impl Git {
         git
     }
 
-    /// Lets the command reach remotes, which a partial clone needs to fill a tree.
+    /// Lets the command reach remotes, as the user does.
     pub(super) fn with_network(mut self) -> Self {
         self.program = self.program.env_remove("GIT_NO_LAZY_FETCH").env_remove("GIT_ALLOW_PROTOCOL");
+        for (key, value) in std::mem::take(&mut self.reaching) {
+            self.program = self.program.env(key, value);
+        }
         self
+    }
+
+    /// Whether the environment says by which program a shell at a remote is reached.
+    pub(super) fn names_ssh(&self) -> bool {
+        self.reaching.iter().any(|(key, _)| key == "GIT_SSH" || key == "GIT_SSH_COMMAND")
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

@@ -28,6 +28,7 @@ pub mod locks;
 pub mod look;
 pub mod merge;
 mod private;
+pub mod reach;
 mod refs;
 pub mod remove;
 mod repair;
@@ -131,6 +132,12 @@ pub enum Error {
         /// The answer, cut to a line or so.
         answer: String,
     },
+    /// A remote could not be reached, or has not what was asked for.
+    #[error("the remote did not answer: {why}")]
+    Remote {
+        /// What was said.
+        why: String,
+    },
     /// A file or directory could not be read or written.
     #[error("{}: {source}", .path.display())]
     Disk {
@@ -181,6 +188,7 @@ impl Error {
             Self::BrokenOff => "broken_off",
             Self::Program(error) => error.code(),
             Self::Git2 { .. } | Self::Answer { .. } => "git_failed",
+            Self::Remote { .. } => "remote",
             Self::Disk { .. } => "git_disk",
         }
     }

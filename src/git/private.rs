@@ -50,20 +50,24 @@ pub struct ConfigSnapshot {
 impl ConfigSnapshot {
     /// The settings as they are now in `repository`, its worktree's and the user's own included.
     pub fn take(repository: &Repository) -> Result<Self> {
-        let doing = "read the configuration";
-        let out = repository.git().args(["config", "--list", "-z", "--includes"]).output(doing)?;
-        let all = records(&out).map(|record| {
-            let text = String::from_utf8_lossy(record);
-            let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
-            (key.to_owned(), value.to_owned())
-        });
-        Ok(Self { entries: all.filter(|(key, _)| Self::wanted(key)).collect() })
+        Ok(Self { entries: all(repository)?.filter(|(key, _)| Self::wanted(key)).collect() })
     }
 
     /// A snapshot with no filters and no identity, for looks; `sha256` is the object format.
     pub(super) fn bare(sha256: bool) -> Self {
         let format = sha256.then(|| ("extensions.objectformat".to_owned(), "sha256".to_owned()));
         Self { entries: format.into_iter().collect() }
+    }
+
+    /// The same with `settings` behind them.
+    pub(super) fn with(mut self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.entries.extend(settings);
+        self
+    }
+
+    /// Whether the objects of the repository are named by SHA-256.
+    pub(super) fn is_sha256(&self) -> bool {
+        self.value("extensions.objectformat").is_some_and(|format| format == "sha256")
     }
 
     fn wanted(key: &str) -> bool {
@@ -109,6 +113,18 @@ impl ConfigSnapshot {
     }
 }
 
+/// Every setting that holds in `repository`, in the order in which git found them.
+pub(super) fn all(repository: &Repository) -> Result<impl Iterator<Item = (String, String)>> {
+    let listed =
+        repository.git().args(["config", "--list", "-z", "--includes"]).output("read the configuration")?;
+    let split = |record: &[u8]| {
+        let text = String::from_utf8_lossy(record);
+        let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
+        (key.to_owned(), value.to_owned())
+    };
+    Ok(records(&listed).map(split).collect::<Vec<_>>().into_iter())
+}
+
 /// Does a command line name a file in `dir` (by a relative path, since filters run there, or an absolute one)?
 fn names_file_in(command: &str, dir: &Path) -> bool {
     let separators = |c: char| c.is_whitespace() || "'\"`;|&()<>=$".contains(c);
@@ -139,7 +155,10 @@ impl<'a> PrivateDir<'a> {
         let dir = scratch.path();
         let skipped = config.drivers_within(&worktree.path);
         disk::write(&dir.join("HEAD"), b"ref: refs/heads/none\n")?;
-        disk::write(&dir.join("config"), config_text(config, &skipped, &worktree.common_dir).as_bytes())?;
+        disk::write(
+            &dir.join("config"),
+            config_text(config, &skipped, &worktree.common_dir, false).as_bytes(),
+        )?;
         for name in ["refs", "objects", "info"] {
             disk::make_dir(&dir.join(name))?;
         }
@@ -290,14 +309,19 @@ pub(super) struct BareDir<'a> {
 }
 
 impl<'a> BareDir<'a> {
-    /// Over the objects of the repository whose common directory is `common_dir`. New ones go there too.
+    /// Over the objects of the repository whose common directory is `common_dir`. New ones go there too. Of `config` only the format of
+    /// the objects counts.
     pub(super) fn new(env: &'a GitEnv, common_dir: &'a Path, config: &ConfigSnapshot) -> Result<Self> {
+        Self::with(env, common_dir, &ConfigSnapshot::bare(config.is_sha256()))
+    }
+
+    /// The same with all of `config`.
+    pub(super) fn with(env: &'a GitEnv, common_dir: &'a Path, config: &ConfigSnapshot) -> Result<Self> {
         let scratch = Scratch::new(&env.scratch)?;
         let dir = scratch.path();
-        let sha256 = config.value("extensions.objectformat").is_some_and(|format| format == "sha256");
         disk::write(&dir.join("HEAD"), b"ref: refs/heads/none\n")?;
-        let text = config_text(&ConfigSnapshot::bare(sha256), &BTreeSet::new(), common_dir);
-        disk::write(&dir.join("config"), text.replace("bare = \"false\"", "bare = \"true\"").as_bytes())?;
+        let text = config_text(config, &BTreeSet::new(), common_dir, true);
+        disk::write(&dir.join("config"), text.as_bytes())?;
         for name in ["refs", "objects", "info"] {
             disk::make_dir(&dir.join(name))?;
         }
@@ -330,8 +354,8 @@ fn escaped(path: &Path) -> OsString {
 }
 
 /// The configuration file of a private directory.
-fn config_text(config: &ConfigSnapshot, skipped: &BTreeSet<String>, common_dir: &Path) -> String {
-    let sha256 = config.value("extensions.objectformat").is_some_and(|format| format == "sha256");
+fn config_text(config: &ConfigSnapshot, skipped: &BTreeSet<String>, common_dir: &Path, bare: bool) -> String {
+    let sha256 = config.is_sha256();
     let mut text = String::new();
     let mut set = |key: &str, value: &str| {
         let (section, variable) = key.rsplit_once('.').unwrap_or(("core", key));
@@ -358,7 +382,7 @@ fn config_text(config: &ConfigSnapshot, skipped: &BTreeSet<String>, common_dir: 
         set("extensions.objectformat", "sha256");
     }
     for (key, value) in [
-        ("core.bare", "false"),
+        ("core.bare", if bare { "true" } else { "false" }),
         ("core.splitindex", "false"),
         // Makes git look whether files that a sparse checkout left out are there after all.
         ("core.sparsecheckout", "true"),

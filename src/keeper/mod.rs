@@ -30,15 +30,16 @@ use std::time::{Duration, Instant};
 use supervise::{detach, sweep, swept};
 use view::{Key, View};
 
-/// How long git may take to end when filling a worktree is broken off.
-const FILL_GRACE: Duration = Duration::from_secs(2);
-/// How long after that one looks whether another git was started.
-const FILL_LOOK: Duration = Duration::from_millis(50);
+/// How long a program may take to end when what it does is broken off.
+const BREAK_GRACE: Duration = Duration::from_secs(2);
+/// How long after that one looks whether another one was started.
+const BREAK_LOOK: Duration = Duration::from_millis(50);
 
 mod attempt;
 mod board;
 mod child;
 mod children;
+mod deliver;
 mod leases;
 mod lost;
 mod play;
@@ -213,6 +214,7 @@ impl Keeper {
                 Step::Rescue { n } => self.rescue(n).await,
                 Step::Commit { n } => self.commit(n).await,
                 Step::Validate { n } => self.validate(n).await,
+                Step::Deliver { n } => self.deliver(n).await,
                 Step::End { state, failure } => return self.end(state, failure).await,
             };
             if let Err(error) = done {
@@ -234,7 +236,7 @@ impl Keeper {
                 () = self.children.news() => {}
                 _ = self.senses.stop(0) => {
                     self.children.broken_off();
-                    swept(&mut Some(sweep(FILL_GRACE))).await;
+                    swept(&mut Some(sweep(BREAK_GRACE))).await;
                     return Ok(false);
                 }
                 key = self.view.key() => self.pressed(key),
@@ -254,39 +256,50 @@ impl Keeper {
         }
     }
 
-    async fn fill(&mut self) -> life::Result<()> {
-        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+    /// Does `work`, which starts programs and may take minutes, on a thread of its own, while the pane stays answered; `None`: the
+    /// keeper was asked to stop, which `work` is told, and the programs were ended.
+    async fn breakable<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&AtomicBool) -> life::Result<T> + Send + 'static,
+    ) -> Option<life::Result<T>> {
         let broken_off = Arc::new(AtomicBool::new(false));
         let told = broken_off.clone();
-        let mut filling = thread::aside(move || work::fill(&house, &agent, &told));
+        let mut working = thread::aside(move || work(&told));
         let mut sweeping = None;
         let mut stopped = false;
         let mut again = None;
-        let filled = loop {
+        let done = loop {
             tokio::select! {
-                filled = &mut filling => break finished(filled),
+                done = &mut working => break finished(done),
                 _ = self.senses.stop(0), if !stopped => {
-                    // A large tree takes minutes, and nothing in it is the agent's work yet: its git is ended.
                     stopped = true;
                     broken_off.store(true, Ordering::Relaxed);
-                    sweeping = Some(sweep(FILL_GRACE));
+                    sweeping = Some(sweep(BREAK_GRACE));
                 }
                 _ = swept(&mut sweeping), if sweeping.is_some() => {
                     sweeping = None;
-                    // A git may just have been started by whoever had not been told yet.
-                    again = clock::tick().checked_add(FILL_LOOK);
+                    // A program may just have been started by whoever had not been told yet.
+                    again = clock::tick().checked_add(BREAK_LOOK);
                 }
                 () = clock::at(again), if again.is_some() => {
                     again = None;
-                    sweeping = Some(sweep(FILL_GRACE));
+                    sweeping = Some(sweep(BREAK_GRACE));
                 }
                 key = self.view.key() => self.pressed(key),
             }
         };
         if stopped {
-            swept(&mut sweeping.or_else(|| Some(sweep(FILL_GRACE)))).await;
-            return Ok(());
+            swept(&mut sweeping.or_else(|| Some(sweep(BREAK_GRACE)))).await;
+            return None;
         }
+        Some(done)
+    }
+
+    async fn fill(&mut self) -> life::Result<()> {
+        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+        // Nothing in a half filled tree is the agent's work yet.
+        let filled = self.breakable(move |stop| work::fill(&house, &agent, stop)).await;
+        let Some(filled) = filled else { return Ok(()) };
         match filled {
             Ok(filled) => {
                 let spec = &self.pen.agent.spec;

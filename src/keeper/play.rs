@@ -325,7 +325,8 @@ impl Keeper {
             (TaskKind::Prompt, Some(brief)) => prompt::handover(&task, &context, &brief),
         };
         let spec = &self.pen.agent.spec;
-        Ok(plain(text + &prompt::company(&spec.session, spec.role.as_ref(), spec.may_start.is_some())))
+        let company = prompt::company(&spec.session, spec.role.as_ref(), spec.may_start.is_some());
+        Ok(plain(text + &company + &prompt::goes_on(spec.deliver.as_ref(), spec.pull.as_ref())))
     }
 
     /// The text of the task of a round.

@@ -4,12 +4,14 @@
 //! seen by `ai_orch list`. If a step fails, what was made is taken back.
 
 use super::ground::{self, Ground, On};
+use super::pull::Way;
 use super::{House, Result, session};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{mail, names, reap, root};
 use crate::git::{self, BranchProblem, ConfigSnapshot, Repository};
 use crate::model::delegation::MayStart;
+use crate::model::delivery::PullRequest;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
@@ -90,6 +92,10 @@ pub struct Order {
     pub may_start: Option<MayStart>,
     /// Untracked files of the checkout to take along.
     pub copy: Vec<String>,
+    /// The pull request at whose head it begins.
+    pub pull: Option<PullRequest>,
+    /// Where the result goes.
+    pub deliver: Option<Way>,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -240,6 +246,8 @@ fn reserve(
             parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
             copy: order.copy.clone(),
+            pull: order.pull.clone(),
+            deliver: order.deliver.as_ref().map(|way| way.delivery.clone()),
         });
     }
     Err(Error::NoName(order.name.clone()).into())
@@ -282,6 +290,9 @@ fn begin(
             Ok(())
         })?;
         file::replace(&record.git_config(), &json(&settings()?)?)?;
+        if let Some(way) = &order.deliver {
+            file::replace(&record.reach(), &json(&way.reach)?)?;
+        }
         joined(asked)
     })?;
     let by = process::me()?;

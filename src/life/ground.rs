@@ -175,6 +175,8 @@ impl Ground {
 /// If it is not there, or nobody can work on it now.
 pub fn find(house: &House, dir: &Path, wanted: &Wanted<'_>, with_changes: bool) -> Result<Ground> {
     let (base, on) = match *wanted {
+        // Asked for elsewhere: its head has to be fetched first.
+        Wanted::PullRequest(name) => return Err(Error::NoSuchBranch(name.to_owned()).into()),
         Wanted::Directory(wanted) => return directory(house, &dir.join(wanted)),
         Wanted::NewBranch(base) => (base, None),
         Wanted::Branch(name) => (None, Some(name)),

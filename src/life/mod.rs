@@ -2,9 +2,11 @@
 
 use crate::a2a::identity::{self, Who};
 use crate::git::{self, CommitId, GitEnv};
+use crate::github::{self, Gh};
 use crate::model::agent::Agent;
 use crate::model::entry::Spec;
 use crate::model::ids::Project;
+use crate::settings::environment::Environment;
 use crate::settings::{self, Settings};
 use crate::tmux::{self, Server};
 use crate::tools::lock::{self, Lock};
@@ -16,11 +18,13 @@ use std::time::Duration;
 
 pub mod clean;
 pub mod create;
+pub mod deliver;
 pub mod family;
 pub mod fence;
 pub mod ground;
 pub mod half_started;
 pub mod merge;
+pub mod pull;
 mod remake;
 pub mod resume;
 pub mod session;
@@ -63,6 +67,12 @@ pub enum Error {
     /// A run of merges that cannot begin or go on.
     #[error(transparent)]
     Merge(#[from] merge::Error),
+    /// A pull request that is none to begin at, or to end in.
+    #[error(transparent)]
+    Pull(#[from] pull::Error),
+    /// Pull requests.
+    #[error(transparent)]
+    Github(#[from] github::Error),
     /// An agent that stays as it is.
     #[error(transparent)]
     Clean(#[from] clean::Error),
@@ -94,6 +104,8 @@ impl Error {
             Self::Session(e) => e.code(),
             Self::Resume(e) => e.code(),
             Self::Merge(e) => e.code(),
+            Self::Pull(e) => e.code(),
+            Self::Github(e) => e.code(),
             Self::Clean(e) => e.code(),
             Self::Undo(e) => e.code(),
             Self::NoGit => "git_missing",
@@ -114,6 +126,8 @@ impl Error {
             Self::Session(e) => e.hint(),
             Self::Resume(e) => e.hint(),
             Self::Merge(e) => e.hint(),
+            Self::Pull(e) => e.hint(),
+            Self::Github(e) => e.hint(),
             Self::Clean(e) => e.hint(),
             Self::Undo(e) => e.hint(),
             Self::NoGit => Some("install it: apt-get install git".to_owned()),
@@ -193,9 +207,24 @@ impl House {
 
     /// Like [`Self::git`], for verbs that write nothing at all.
     pub fn git_to_look(&self) -> Result<GitEnv> {
+        self.git_of(&self.settings.environment)
+    }
+
+    /// git, hardened, with an `environment` of the user's: what reaches remotes has to be found in it.
+    pub fn git_of(&self, environment: &Environment) -> Result<GitEnv> {
         let program = self.find_program("git").ok_or(Error::NoGit)?;
-        let vars = self.settings.environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let vars = environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
         Ok(GitEnv::new(program, vars, self.scratch()))
+    }
+
+    /// `gh`, if it is installed, with an `environment` of the user's.
+    pub fn gh(&self, environment: &Environment) -> Gh {
+        let vars = environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+        Gh::new(
+            program::find_in_path("gh", environment.value("PATH").unwrap_or_default()),
+            vars,
+            self.scratch(),
+        )
     }
 
     fn scratch(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! An agent as its journal tells it, and the states people see.
 
 use super::delegation::Child;
+use super::delivery::Delivered;
 use super::entry::{Changes, Ending, Filled, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
@@ -292,6 +293,8 @@ pub struct Agent {
     pub validations: Vec<Validation>,
     /// What was saved of its worktree.
     pub rescues: Vec<Rescue>,
+    /// How far the delivery of its result has gone.
+    pub delivered: Delivered,
     /// The agents that it asked for.
     pub children: Vec<Child>,
     /// The round it is in, from 1.

@@ -4,6 +4,7 @@
 //! ever added, and a reader skips what it does not know; `"v"` changes when that would not be enough.
 
 use super::delegation::MayStart;
+use super::delivery::{Delivery, PullRequest, Undelivered};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
@@ -119,6 +120,12 @@ pub struct Spec {
     /// Untracked files of the checkout that are taken along, in the syntax of `.gitignore`, beside those that its `.worktreeinclude` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copy: Vec<String>,
+    /// The pull request that it began at the head of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullRequest>,
+    /// What is done with the result once the task is done; absent: it stays on its branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver: Option<Delivery>,
 }
 
 impl Spec {
@@ -367,6 +374,47 @@ pub enum Entry {
         /// The end of its output.
         #[serde(default)]
         output: String,
+    },
+    /// The result is about to be pushed.
+    Delivering {
+        /// The newest attempt.
+        n: u32,
+        /// The branch at the remote.
+        branch: String,
+        /// What it is to be.
+        commit: String,
+        /// What it is; absent: it is not there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<String>,
+    },
+    /// The branch of the remote is at that commit.
+    Pushed {
+        /// The newest attempt.
+        n: u32,
+        /// The commit.
+        commit: String,
+    },
+    /// The result is where it was to go.
+    Delivered {
+        /// The newest attempt.
+        n: u32,
+        /// The pull request that it is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pull: Option<PullRequest>,
+        /// There was nothing to deliver.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nothing: bool,
+        /// What is not exactly as asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The result could not be delivered. It is on its branch.
+    NotDelivered {
+        /// The newest attempt.
+        n: u32,
+        /// Why not, and what to type.
+        #[serde(flatten)]
+        undelivered: Undelivered,
     },
     /// The keeper stopped without ending the task: it can be resumed.
     Interrupted {

@@ -41,6 +41,8 @@ pub enum Class {
     Setup,
     /// A guardrail was violated.
     Guard,
+    /// The task is done, and its result could not be delivered.
+    Delivery,
     /// A git operation of ours failed.
     Git,
     /// The money that the user allowed is spent.
@@ -53,7 +55,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MissingCli,
         Self::Auth,
         Self::Quota,
@@ -70,6 +72,7 @@ impl Class {
         Self::Validation,
         Self::Setup,
         Self::Guard,
+        Self::Delivery,
         Self::Git,
         Self::Budget,
         Self::Interrupted,
@@ -95,6 +98,7 @@ impl Class {
             Self::Validation => "validation",
             Self::Setup => "setup",
             Self::Guard => "guard",
+            Self::Delivery => "delivery",
             Self::Git => "git",
             Self::Budget => "budget",
             Self::Interrupted => "interrupted",

@@ -7,6 +7,7 @@
 pub mod a2a;
 pub mod agent;
 pub mod delegation;
+pub mod delivery;
 pub mod entry;
 pub mod event;
 pub mod failure;

@@ -170,6 +170,11 @@ impl Places {
         self.state.join("cleaned")
     }
 
+    /// The user's template of pull requests.
+    pub fn pull_template(&self) -> PathBuf {
+        self.config.join("pull-request.md")
+    }
+
     /// The user's profiles of agent CLIs.
     pub fn profiles(&self) -> PathBuf {
         self.config.join("agents")
@@ -330,6 +335,16 @@ impl Record {
     /// The git settings as they were before any agent ran here.
     pub fn git_config(&self) -> PathBuf {
         self.0.join("git-config")
+    }
+
+    /// How the remote is reached that the result is delivered to, as that was before any agent ran here. It may hold passwords.
+    pub fn reach(&self) -> PathBuf {
+        self.0.join("reach")
+    }
+
+    /// The text of the pull request that the result is to be in.
+    pub fn pull_text(&self) -> PathBuf {
+        self.0.join("pull-request.md")
     }
 
     /// The token of the keeper at work, by which the agent is known.

@@ -2,6 +2,7 @@
 //! `design/formats`, made from these types.
 
 use super::agent::State;
+use super::delivery::{PullRequest, Undelivered};
 use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
@@ -120,6 +121,43 @@ pub struct ValidationReport {
     pub ms: u64,
     /// The end of its output.
     pub output: String,
+}
+
+/// How far a result has come on its way to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// The task is not done yet.
+    Pending,
+    /// There was nothing to deliver.
+    Nothing,
+    /// It is where it was to go.
+    Delivered,
+    /// It could not be delivered.
+    Undelivered,
+}
+
+/// What becomes of a result beyond its branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryReport {
+    /// How far it has come.
+    pub arrival: Arrival,
+    /// What the remote is called.
+    pub remote: String,
+    /// The branch there.
+    pub branch: String,
+    /// The commit that was pushed to it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<String>,
+    /// The pull request that it is in, or is to come into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullRequest>,
+    /// What is not exactly as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Why it is not delivered, and what to type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undelivered: Option<Undelivered>,
 }
 
 /// A task that an agent had before the one that it has now.
@@ -241,6 +279,9 @@ pub struct AgentReport {
     /// What others had reserved of the files that it changed, as that was at the end of each attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crossed: Vec<Crossed>,
+    /// What becomes of the result beyond its branch; absent: nothing was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryReport>,
     /// Tokens and cost of the ended attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

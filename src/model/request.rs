@@ -25,6 +25,12 @@ pub struct Run {
     pub name: Option<String>,
     /// What a new branch starts from; `None`: HEAD.
     pub base: Option<String>,
+    /// A pull request to begin at, and to bring the result back into.
+    pub pr: Option<String>,
+    /// A pull request is to be opened for the result.
+    pub open_pr: Option<OpenPr>,
+    /// The labels that the pull request gets.
+    pub labels: Vec<String>,
     /// A branch that is there, to work on.
     pub branch: Option<String>,
     /// No branch is to be made.
@@ -61,6 +67,13 @@ pub struct Run {
     pub may_start: Option<MayStart>,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
+}
+
+/// A pull request that is to be opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenPr {
+    /// As a draft.
+    pub draft: bool,
 }
 
 /// Who an agent is that another one asked for.

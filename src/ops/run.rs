@@ -6,9 +6,11 @@ use crate::a2a::names::Named;
 use crate::agents::Catalogue;
 use crate::agents::launch::{self, LaunchFacts};
 use crate::agents::mcp::McpServer;
-use crate::life::House;
 use crate::life::create::{self, Created, Order};
 use crate::life::ground::{self, Ground};
+use crate::life::pull::{self, Pulled, Way};
+use crate::life::{self, House};
+use crate::model::delivery::{Delivery, PullRequest};
 use crate::model::entry::Link;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
@@ -16,8 +18,9 @@ use crate::model::request::Run;
 use crate::model::text::Shown;
 use crate::rules::mention;
 use crate::rules::naming;
-use crate::rules::place::{self, Said};
+use crate::rules::place::{self, Said, Wanted};
 use crate::rules::prompt::ContextFile;
+use crate::rules::pull_text::{self, Facts};
 use crate::settings::environment::Environment;
 use crate::tools::file;
 use std::path::{Path, PathBuf};
@@ -93,7 +96,7 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         format!("{} is not installed and will be passed over{install}", p.name)
     }));
     let context = request.context.iter().map(|path| context(house, path)).collect::<Result<Vec<_>>>()?;
-    let mut ground = ground(house, request)?;
+    let (mut ground, pull, deliver) = ground(house, request)?;
     if let (Ground::Repository { base_name, .. }, Some(child)) = (&mut ground, &request.child) {
         base_name.clone_from(&child.base_name);
     }
@@ -121,6 +124,8 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         context_id,
         may_start: request.may_start,
         copy: request.copy.clone(),
+        pull,
+        deliver,
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
@@ -145,9 +150,10 @@ fn mentioned(task: &str, by_agent: bool) -> Option<String> {
     })
 }
 
-/// Where the agent is to begin, as far as that can be known before anything is made.
-fn ground(house: &House, request: &Run) -> Result<Ground> {
+/// Where the agent is to begin, as far as that can be known before anything is made, and where its result goes.
+fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, Option<Way>)> {
     let said = Said {
+        pr: request.pr.as_deref(),
         base: request.base.as_deref(),
         branch: request.branch.as_deref(),
         no_new_branch: request.no_new_branch,
@@ -156,7 +162,38 @@ fn ground(house: &House, request: &Run) -> Result<Ground> {
         with_changes: request.with_changes,
     };
     let wanted = place::wanted(&said).map_err(|unclear| Error::usage(unclear.to_string(), unclear.hint()))?;
-    Ok(ground::find(house, &house.settings.working_dir, &wanted, request.with_changes)?)
+    if request.pr.is_none() && request.open_pr.is_none() && !request.labels.is_empty() {
+        let hint = "add --open-pr, or --pr N for one that is there";
+        return Err(Error::usage("--labels are for a pull request, and there is none", hint));
+    }
+    if request.labels.iter().any(|label| label.trim().is_empty()) {
+        return Err(Error::usage("--labels has an empty label", "for example: --labels bug,backend"));
+    }
+    let dir = &house.settings.working_dir;
+    let (ground, pull, way) = if let Wanted::PullRequest(said) = wanted {
+        let Pulled { ground, pull, back } = pull::begin_at(house, dir, said, &house.settings.environment)?;
+        (ground, Some(pull), Some(back))
+    } else {
+        let ground = ground::find(house, dir, &wanted, request.with_changes)?;
+        let way = request.open_pr.map(|open| pull::to_open(&ground, open.draft)).transpose()?;
+        (ground, None, way)
+    };
+    let labels = request.labels.iter().map(|label| label.trim().to_owned()).collect();
+    let way = way.map(|way| Way { delivery: Delivery { labels, ..way.delivery }, ..way });
+    if request.open_pr.is_some() {
+        template(house)?;
+    }
+    Ok((ground, pull, way))
+}
+
+/// Fails if no pull request could be written by the user's template: at its end is too late for that.
+fn template(house: &House) -> Result<()> {
+    let template = house.settings.pull_template().map_err(life::Error::from)?;
+    let facts = Facts { title: "title".to_owned(), ..Facts::default() };
+    pull_text::render(&template, &facts).map(drop).map_err(|why| {
+        let file = house.settings.places.pull_template();
+        Error::usage(format!("the template {}: {why}", Shown(&file.to_string_lossy())), "mend or remove it")
+    })
 }
 
 /// What was typed, if anything, as what it is to be.

@@ -36,6 +36,11 @@ pub enum Step {
         /// The attempt.
         n: u32,
     },
+    /// Bring the result, which attempt `n` made last, to where it was asked for.
+    Deliver {
+        /// The attempt.
+        n: u32,
+    },
     /// Put the end on record.
     End {
         /// How.
@@ -75,7 +80,7 @@ pub fn next(agent: &Agent) -> Step {
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
     }
-    if agent.spec.setup.is_some() {
+    if agent.spec.setup.is_some() && undelivered(agent).is_none() {
         match &agent.set_up {
             // In the round in which it failed it is not tried again.
             Some(done) if !done.ok && done.round == agent.round => {
@@ -101,12 +106,15 @@ pub fn next(agent: &Agent) -> Step {
 
 fn after_rescue(agent: &Agent, n: u32) -> Step {
     let Some(last) = agent.round_attempts().last() else {
+        if let Some(last) = undelivered(agent) {
+            return delivered(agent, last.n);
+        }
         let (link, turn) = first_of_round(agent);
         return Step::Attempt { n, link, turn };
     };
     match verdict(agent, last) {
         Verdict::First(step) => step,
-        Verdict::Good => Step::End { state: Final::Done, failure: None },
+        Verdict::Good => delivered(agent, last.n),
         Verdict::Killed => Step::End { state: Final::Killed, failure: None },
         Verdict::Hopeless(failure) => Step::End { state: Final::Failed, failure: Some(failure) },
         Verdict::Repair => Step::Attempt { n, link: last.link, turn: Turn::Repair },
@@ -117,6 +125,32 @@ fn after_rescue(agent: &Agent, n: u32) -> Step {
         Verdict::Failed(failure) => match following(agent, last.link).next() {
             Some(link) => Step::Attempt { n, link, turn: Turn::Handover },
             None => Step::End { state: Final::Failed, failure: Some(whole(agent, failure)) },
+        },
+    }
+}
+
+/// The attempt whose result is there and only was not delivered, if that is what the agent was asked to go on with: nobody works on
+/// it again.
+pub fn undelivered(agent: &Agent) -> Option<&Attempt> {
+    let before = agent.earlier.last().filter(|_| agent.task_round != agent.round)?;
+    let failure = before.conclusion.as_ref()?.failure.as_ref()?;
+    agent.last_attempt().filter(|_| failure.class == Class::Delivery && agent.round_attempts().is_empty())
+}
+
+/// What follows on a result that is good.
+fn delivered(agent: &Agent, n: u32) -> Step {
+    let done = Step::End { state: Final::Done, failure: None };
+    if agent.spec.deliver.is_none() {
+        return done;
+    }
+    match agent.delivered.end.as_ref().filter(|end| end.round == agent.round) {
+        None => Step::Deliver { n },
+        Some(end) => match &end.undelivered {
+            None => done,
+            Some(undelivered) => {
+                let failure = Failure::new(Class::Delivery, undelivered.why.clone());
+                Step::End { state: Final::Failed, failure: Some(failure) }
+            }
         },
     }
 }
@@ -225,7 +259,8 @@ pub fn fallback_left(agent: &Agent, link: usize, usable: impl Fn(usize) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{Committed, Ended, Rescue, SetUp, Validation};
+    use crate::model::agent::{Committed, Conclusion, EarlierRound, Ended, Rescue, SetUp, Validation};
+    use crate::model::delivery::{Delivered, Delivery, DeliveryEnd, Undelivered};
     use crate::model::entry::{Link, Spec};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
@@ -265,6 +300,8 @@ mod tests {
                 parent_name: None,
                 may_start: None,
                 copy: Vec::new(),
+                pull: None,
+                deliver: None,
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
@@ -278,6 +315,7 @@ mod tests {
             set_up: None,
             validations: vec![],
             rescues: vec![],
+            delivered: Delivered::default(),
             children: Vec::new(),
             round: 1,
             task_round: 1,
@@ -461,6 +499,48 @@ mod tests {
         let mut a = agent(&["x", "y"]);
         tried(&mut a, failed(Class::MissingCli));
         assert_eq!(unsaved(&a), None, "what never ran left nothing");
+    }
+
+    #[test]
+    fn a_good_result_is_delivered_and_what_was_not_is_delivered_again_without_work() {
+        let mut a = agent(&["x", "y"]);
+        a.spec.deliver =
+            Some(Delivery { remote: "origin".into(), branch: None, open: None, labels: Vec::new() });
+        let end = |round, why: Option<&str>| {
+            let undelivered = why.map(|why| Undelivered { why: why.to_owned(), commands: Vec::new() });
+            Some(DeliveryEnd { round, undelivered, nothing: false, note: None })
+        };
+        tried(&mut a, failed(Class::Quota));
+        assert!(matches!(next(&a), Step::Attempt { .. }), "what failed is not delivered");
+        tried(&mut a, Ending::Done);
+        committed(&mut a);
+        assert_eq!(next(&a), Step::Deliver { n: 2 });
+        a.delivered.end = end(1, Some("no login"));
+        let Step::End { state: Final::Failed, failure: Some(failure) } = next(&a) else { panic!() };
+        assert_eq!((failure.class, &*failure.message), (Class::Delivery, "no login"));
+        a.earlier.push(EarlierRound {
+            conclusion: Some(Conclusion {
+                at: moment(),
+                state: Final::Failed,
+                failure: Some(failure),
+                changes: None,
+            }),
+            round: 1,
+            task_round: 1,
+            round_from: 0,
+            title: "t".into(),
+            began: moment(),
+            until: moment(),
+        });
+        another_round(&mut a, false);
+        assert_eq!(next(&a), Step::Deliver { n: 2 }, "nobody works on it again");
+        a.delivered.end = end(2, None);
+        assert_eq!(next(&a), Step::End { state: Final::Done, failure: None });
+        // With a new task there is a new result first.
+        let mut more = a.clone();
+        more.delivered.end = end(1, Some("no login"));
+        more.task_round = 2;
+        assert!(matches!(next(&more), Step::Attempt { turn: Turn::Continue, .. }));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 pub struct Said<'a> {
     /// What a new branch starts from.
     pub base: Option<&'a str>,
+    /// A pull request.
+    pub pr: Option<&'a str>,
     /// A branch that is there.
     pub branch: Option<&'a str>,
     /// No branch is to be made.
@@ -24,6 +26,8 @@ pub struct Said<'a> {
 pub enum Wanted<'a> {
     /// On a new branch, which starts from this; `None`: from HEAD.
     NewBranch(Option<&'a str>),
+    /// On a new branch, which starts from the head of this pull request.
+    PullRequest(&'a str),
     /// On this branch.
     Branch(&'a str),
     /// In the checkout.
@@ -39,7 +43,7 @@ pub enum Unclear {
     #[error("{0} and {1} are two places to work")]
     Both(&'static str, &'static str),
     /// What a new branch starts from, where none is made.
-    #[error("--base is what a new branch starts from, and {0} makes none")]
+    #[error("--base is what a new branch starts from, and {0} leaves nothing to choose")]
     Base(&'static str),
     /// The changes of the checkout, where they do not belong.
     #[error("--with-changes begins a new branch at HEAD, and {0} does not")]
@@ -56,7 +60,9 @@ impl Unclear {
             Self::Both(..) => "give one of them",
             Self::Base(_) => "leave --base out",
             Self::Changes(_) => "leave one of them out",
-            Self::NoBranch => "say which one: --branch BRANCH, or the one that is checked out: --no-worktree",
+            Self::NoBranch => {
+                "say which one: --branch BRANCH, that of a pull request: --pr N, or the one that is checked out: --no-worktree"
+            }
         }
     }
 }
@@ -67,6 +73,7 @@ impl Unclear {
 /// If that is none, or more than one.
 pub fn wanted<'a>(said: &Said<'a>) -> Result<Wanted<'a>, Unclear> {
     let asked = [
+        said.pr.map(|pr| ("--pr", Wanted::PullRequest(pr))),
         said.branch.map(|branch| ("--branch", Wanted::Branch(branch))),
         said.no_worktree.then_some(("--no-worktree", Wanted::Checkout)),
         said.dir.map(|dir| ("--dir", Wanted::Directory(dir))),
@@ -93,6 +100,7 @@ mod tests {
         let said = Said::default();
         let with_base = Said { base: Some("v1"), ..said };
         let branch = Said { branch: Some("b"), ..said };
+        let pull = Said { pr: Some("7"), ..said };
         let checkout = Said { no_worktree: true, ..said };
         let directory = Said { dir: Some(dir), ..said };
         let table = [
@@ -103,6 +111,11 @@ mod tests {
             (directory, Ok(Wanted::Directory(dir))),
             (Said { no_new_branch: true, ..said }, Err(Unclear::NoBranch)),
             (Said { no_new_branch: true, ..with_base }, Err(Unclear::NoBranch)),
+            (pull, Ok(Wanted::PullRequest("7"))),
+            (Said { no_new_branch: true, ..pull }, Ok(Wanted::PullRequest("7"))),
+            (Said { base: Some("v1"), ..pull }, Err(Unclear::Base("--pr"))),
+            (Said { with_changes: true, ..pull }, Err(Unclear::Changes("--pr"))),
+            (Said { branch: Some("b"), ..pull }, Err(Unclear::Both("--pr", "--branch"))),
             (Said { no_new_branch: true, ..branch }, Ok(Wanted::Branch("b"))),
             (Said { no_new_branch: true, ..checkout }, Ok(Wanted::Checkout)),
             (Said { no_new_branch: true, ..directory }, Ok(Wanted::Directory(dir))),

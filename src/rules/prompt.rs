@@ -1,5 +1,6 @@
 //! What an agent CLI is asked: the task, byte for byte, and behind it only what it cannot know.
 
+use crate::model::delivery::{Delivery, PullRequest};
 use crate::model::entry::Changes;
 use crate::model::failure::Failure;
 use crate::model::ids::{RoleName, Session};
@@ -147,6 +148,18 @@ pub fn company(session: &Session, role: Option<&RoleName>, may_start: bool) -> S
     format!(
         "\n\n[ai_orch] You are the agent {session}{role}. Other agents and the person who started you can send you messages \
          and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.{start}\n"
+    )
+}
+
+/// What an agent is told whose result goes on, to stand behind what it is told of the others: else it would see to that itself.
+pub fn goes_on(deliver: Option<&Delivery>, pull: Option<&PullRequest>) -> String {
+    let into = match (deliver, pull) {
+        (None, _) => return String::new(),
+        (Some(_), Some(pull)) => format!("into the pull request {}", pull.url),
+        (Some(_), None) => "into a pull request".to_owned(),
+    };
+    format!(
+        "[ai_orch] When you are done, what is on your branch is brought {into} for you: do not push it yourself.\n"
     )
 }
 

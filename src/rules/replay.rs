@@ -4,6 +4,7 @@ use crate::model::agent::{
     Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Removal, Rescue, SetUp, Validation,
 };
 use crate::model::delegation::{Child, Start};
+use crate::model::delivery::{Delivered, DeliveryEnd};
 use crate::model::entry::{self, Entry, HeadAt, Record};
 use crate::model::place::Place;
 
@@ -39,6 +40,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         set_up: None,
         validations: Vec::new(),
         rescues: Vec::new(),
+        delivered: Delivered::default(),
         children: Vec::new(),
         round: 1,
         task_round: 1,
@@ -65,7 +67,8 @@ pub fn apply(agent: &mut Agent, record: &Record) {
     agent.updated = record.at;
     agent.newer |= record.v > entry::VERSION;
     match &record.entry {
-        Entry::Created { .. } | Entry::Fenced { .. } => {}
+        // What is on its way may have arrived, or not: it is looked for before anything is pushed again.
+        Entry::Created { .. } | Entry::Fenced { .. } | Entry::Delivering { .. } => {}
         Entry::NotCreated { failure } => agent.not_created = Some(failure.clone()),
         Entry::WorktreeMade { path, admin_dir } => {
             agent.worktree = Some((path.clone(), admin_dir.clone()));
@@ -132,6 +135,18 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 ms: *ms,
                 output: output.clone(),
             });
+        }
+        Entry::Pushed { n: _, commit } => agent.delivered.pushed = Some(commit.clone()),
+        Entry::Delivered { n: _, pull, nothing, note } => {
+            if pull.is_some() {
+                agent.delivered.pull.clone_from(pull);
+            }
+            let (round, nothing, note) = (agent.round, *nothing, note.clone());
+            agent.delivered.end = Some(DeliveryEnd { round, undelivered: None, nothing, note });
+        }
+        Entry::NotDelivered { n: _, undelivered } => {
+            let (round, undelivered) = (agent.round, Some(undelivered.clone()));
+            agent.delivered.end = Some(DeliveryEnd { round, undelivered, nothing: false, note: None });
         }
         Entry::Interrupted { why } => agent.interrupted = Some(why.clone()),
         Entry::Rescued { n, removal, name, commit, why, left, crossed } => agent.rescues.push(Rescue {

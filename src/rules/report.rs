@@ -5,7 +5,8 @@ use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Session;
 use crate::model::report::{
-    AgentReport, AttemptReport, Remark, RoundReport, SetupReport, VERSION, ValidationReport,
+    AgentReport, Arrival, AttemptReport, DeliveryReport, Remark, RoundReport, SetupReport, VERSION,
+    ValidationReport,
 };
 use crate::model::reservation::Crossed;
 
@@ -123,6 +124,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         not_committed: agent.commits.iter().rev().find_map(|c| c.skipped.clone()),
         not_saved: not_saved(agent),
         crossed: crossed(agent),
+        delivery: delivery(agent),
         usage: agent.usage(),
         created: agent.created,
         updated: agent.updated,
@@ -130,6 +132,29 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
         activity: None,
         unread: None,
     }
+}
+
+/// What becomes of the result beyond its branch.
+fn delivery(agent: &Agent) -> Option<DeliveryReport> {
+    let asked = agent.spec.deliver.as_ref()?;
+    let known = &agent.delivered;
+    let end = known.end.as_ref().filter(|end| end.round == agent.round);
+    let undelivered = end.and_then(|end| end.undelivered.clone());
+    let arrival = match end {
+        None => Arrival::Pending,
+        Some(_) if undelivered.is_some() => Arrival::Undelivered,
+        Some(end) if end.nothing => Arrival::Nothing,
+        Some(_) => Arrival::Delivered,
+    };
+    Some(DeliveryReport {
+        arrival,
+        remote: asked.remote.clone(),
+        branch: asked.branch.clone().unwrap_or_else(|| agent.spec.branch.clone()),
+        pushed: known.pushed.clone(),
+        pull: known.pull.clone().or_else(|| agent.spec.pull.clone()),
+        note: end.and_then(|end| end.note.clone()),
+        undelivered,
+    })
 }
 
 /// What the save at the end of the last attempt does not hold.

@@ -2,6 +2,7 @@
 
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::Final;
+use crate::model::failure::Class;
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,11 @@ pub fn plan(agent: &Agent, new_task: bool) -> Plan {
     }
     if agent.not_created.is_some() {
         return Plan::Refuse(Why::NotCreated);
+    }
+    let failed = agent.conclusion.as_ref().and_then(|conclusion| conclusion.failure.as_ref());
+    if !new_task && failed.is_some_and(|failure| failure.class == Class::Delivery) {
+        // Nobody works on it again: it costs nothing.
+        return Plan::Round;
     }
     if agent.spec.budget_usd.is_some_and(|allowed| agent.spent() >= allowed) {
         return Plan::Refuse(Why::Spent);

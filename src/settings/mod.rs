@@ -143,6 +143,12 @@ impl Settings {
         })
     }
 
+    /// The template of pull requests: the user's own, else ours.
+    pub fn pull_template(&self) -> Result<String, Error> {
+        let own = text(&self.places.pull_template())?;
+        Ok(if own.trim().is_empty() { crate::rules::pull_text::DEFAULT.to_owned() } else { own })
+    }
+
     /// The user's profile files, with what is in them.
     pub fn profile_files(&self) -> Result<Vec<(PathBuf, String)>, Error> {
         let dir = self.places.profiles();

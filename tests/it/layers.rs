@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each room with its floor. Rooms on one floor do not use each other, with the exceptions named below.
-const FLOORS: [(&str, u32); 14] = [
+const FLOORS: [(&str, u32); 15] = [
     ("model", 0),
     ("rules", 1),
     ("tools", 2),
     ("a2a", 3),
     ("agents", 3),
     ("git", 3),
+    ("github", 3),
     ("settings", 3),
     ("tmux", 3),
     ("life", 4),
