@@ -1,7 +1,7 @@
 //! What must hold whatever died, and when.
 
 use crate::house::House;
-use crate::stage::{BYSTANDER, Stage, journal};
+use crate::stage::{BYSTANDER, LANDING, Stage, journal};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -187,7 +187,7 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
         }
         let spec = &created["spec"];
         let (branch, worktree) = (spec["branch"].as_str().unwrap(), spec["worktree"].as_str().unwrap());
-        let on_branch = in_git(&stage.house, &["show", &format!("{branch}:work.txt")]);
+        let on_branch = in_git(&stage.house, &["show", &format!("{branch}:work.{name}.txt")]);
         if done {
             let commits = in_git(&stage.house, &["rev-list", "--count", &format!("main..{branch}")]);
             findings.demand(on_branch.as_deref() == Some(&name), || {
@@ -202,7 +202,7 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
                 format!("{name} is done with {ours} commits of ours, {commits:?} in all, and {on_record} on record")
             });
         } else {
-            let on_disk = fs::read_to_string(Path::new(worktree).join("work.txt")).ok();
+            let on_disk = fs::read_to_string(Path::new(worktree).join(format!("work.{name}.txt"))).ok();
             let is_its = |text: Option<String>| text.is_some_and(|text| text.contains(&name));
             // Who is half way to being cleaned has it where `undo` takes it from.
             let last = journal.iter().rev().find(|e| e["entry"] == "cleaning" || e["entry"] == "restored");
@@ -210,9 +210,8 @@ pub fn kept(stage: &Stage, findings: &mut Findings) {
             let saved = || {
                 let below = format!("refs/ai_orch/rescue/{}/removal*", spec["id"].as_str().unwrap());
                 let refs = in_git(&stage.house, &["for-each-ref", "--format=%(refname)", &below]);
-                refs.unwrap_or_default()
-                    .lines()
-                    .any(|name| is_its(in_git(&stage.house, &["show", &format!("{name}:work.txt")])))
+                let holds = |at: &str| in_git(&stage.house, &["show", &format!("{at}:work.{name}.txt")]);
+                refs.unwrap_or_default().lines().any(|at| is_its(holds(at)))
             };
             findings.demand(on_branch.is_some() || is_its(on_disk) || half_cleaned && saved(), || {
                 format!("the work of {name} is gone")
@@ -360,7 +359,7 @@ pub fn gone(stage: &Stage, findings: &mut Findings) {
         format!("a worktree is still registered: {worktrees}")
     });
     for entry in fs::read_dir(stage.house.path("repo/.git/worktrees")).into_iter().flatten().flatten() {
-        findings.demand(entry.file_name() == "foreign", || {
+        findings.demand(["foreign", LANDING].iter().any(|known| entry.file_name() == *known), || {
             format!("git's entry is left: {}", entry.path().display())
         });
     }

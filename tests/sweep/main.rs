@@ -17,13 +17,18 @@
 mod actor;
 mod case;
 mod check;
+mod delivery;
 mod dice;
 mod engine;
 mod family;
+#[path = "../it/forge.rs"]
+#[allow(dead_code, reason = "the sweep uses a part of it")]
+mod forge;
 #[path = "../it/house.rs"]
 #[allow(dead_code, reason = "the sweep uses a part of it")]
 mod house;
 mod mail;
+mod merging;
 mod points;
 mod power;
 mod random;

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The chains that agents are started with.
 const CHAINS: [&str; 6] = ["worker", "slow", "faulty,worker", "committer", "daemons", "faulty,slow"];
@@ -25,7 +25,11 @@ enum Action {
     Start {
         name: String,
         chain: &'static str,
+        /// With a pull request for its result.
+        delivers: bool,
     },
+    /// Merges the results of at most this many agents.
+    Merge(usize),
     /// Kills the process that is at this place, modulo how many there are.
     KillProcess(usize),
     KillServer,
@@ -44,7 +48,7 @@ fn plan(seed: u64) -> Vec<Action> {
     let mut dice = Dice::new(seed);
     let mut plan = vec![start(&mut dice, 0)];
     for i in 1..dice.between(10, 25) {
-        plan.push(match dice.below(20) {
+        plan.push(match dice.below(22) {
             0..=5 => start(&mut dice, i),
             6..=9 => Action::KillProcess(dice.below(1000)),
             10 => Action::KillServer,
@@ -54,6 +58,8 @@ fn plan(seed: u64) -> Vec<Action> {
             15 => Action::FreeDisk,
             16 => Action::Verb(&["resume", "--all"]),
             17 => Action::Verb([&["clean"], &["undo"]][dice.below(2)]),
+            18..=19 => Action::Merge(dice.between(1, 4)),
+            20 => Action::Verb([&["merge", "--continue"], &["merge", "--abort"]][dice.below(2)]),
             _ => Action::Pass(Duration::from_millis(dice.below(400) as u64)),
         });
         plan.push(Action::Pass(Duration::from_millis(dice.below(120) as u64)));
@@ -63,7 +69,8 @@ fn plan(seed: u64) -> Vec<Action> {
 
 fn start(dice: &mut Dice, i: usize) -> Action {
     let chain = CHAINS[dice.below(CHAINS.len())];
-    Action::Start { name: format!("{}-{i}", chain.replace(',', "-")), chain }
+    let delivers = dice.below(4) == 0;
+    Action::Start { name: format!("{}-{i}", chain.replace(',', "-")), chain, delivers }
 }
 
 /// A small disk under the state; nothing if we may not mount one.
@@ -103,8 +110,15 @@ fn kill_9(pid: i32) {
     Command::new("kill").args(["-9", &pid.to_string()]).output().ok();
 }
 
+/// What came of all rounds together: rounds in which nothing comes of an action prove nothing about it.
+#[derive(Default)]
+struct Tally {
+    merged: AtomicUsize,
+    delivered: AtomicUsize,
+}
+
 /// Plays a round; what is wrong afterwards.
-fn round(seed: u64) -> Vec<String> {
+fn round(seed: u64, tally: &Tally) -> Vec<String> {
     let house = House::new();
     let small = Small::under(&house);
     let stage = Stage::in_house(house, false);
@@ -113,8 +127,9 @@ fn round(seed: u64) -> Vec<String> {
     let mut killed = Vec::new();
     for action in plan(seed) {
         match action {
-            Action::Start { name, chain } => {
+            Action::Start { name, chain, delivers } => {
                 let words = crate::scenarios::run(&stage, chain, &name);
+                let words = if delivers { crate::delivery::with_pull_request(words) } else { words };
                 started.push((name, stage.house.orch(words).spawn()));
             }
             Action::KillProcess(at) => {
@@ -136,6 +151,13 @@ fn round(seed: u64) -> Vec<String> {
             Action::Kill(at) => {
                 if let Some((name, _)) = started.get(at % started.len()) {
                     others.push(stage.house.orch(["kill", name.as_str()]).spawn());
+                }
+            }
+            Action::Merge(most) => {
+                let done = some_done(&stage);
+                let names: Vec<&str> = done.iter().map(String::as_str).take(most).collect();
+                if !names.is_empty() {
+                    others.push(stage.house.orch(crate::merging::queue(&names)).spawn());
                 }
             }
             Action::WipeRoot => drop(fs::remove_dir_all(stage.house.path("root"))),
@@ -169,6 +191,8 @@ fn round(seed: u64) -> Vec<String> {
     check::kept(&stage, &mut findings);
     let before = describe(&stage);
     recover::recover(&stage, &then, &may_work, true, Then::GoOn, &mut findings);
+    tally.merged.fetch_add(crate::merging::merged(&stage), Ordering::Relaxed);
+    tally.delivered.fetch_add(crate::delivery::delivered(&stage), Ordering::Relaxed);
     if !findings.0.is_empty() {
         findings.add(format!("what was done: {:?}", plan(seed)));
         findings.add(format!("what was killed: {killed:#?}"));
@@ -176,6 +200,30 @@ fn round(seed: u64) -> Vec<String> {
         findings.add(format!("at the end: {}", describe(&stage)));
     }
     findings.0
+}
+
+/// How long one waits for a result to merge.
+const A_RESULT: Duration = Duration::from_secs(3);
+
+/// The agents that have ended well by now; if there is none, those that do so soon.
+fn some_done(stage: &Stage) -> Vec<String> {
+    let deadline = Instant::now() + A_RESULT;
+    loop {
+        let done = done(stage);
+        if !done.is_empty() || Instant::now() > deadline {
+            return done;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The agents that have ended well by now.
+fn done(stage: &Stage) -> Vec<String> {
+    let is_done = |record: &PathBuf| {
+        let last = crate::stage::journal(record).pop();
+        last.is_some_and(|entry| entry["entry"] == "ended" && entry["state"] == "done")
+    };
+    stage.names().into_iter().filter(|(_, record)| is_done(record)).map(|(name, _)| name).collect()
 }
 
 /// What the journals say, those of agents that were cleaned too.
@@ -214,7 +262,7 @@ pub fn rounds() {
     );
     let jobs = crate::engine::Choice::asked().jobs;
     println!("{rounds} rounds from seed {seed}");
-    let next = AtomicU64::new(0);
+    let (next, tally) = (AtomicU64::new(0), Tally::default());
     let wrong: Mutex<Vec<u64>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -225,7 +273,7 @@ pub fn rounds() {
                         return;
                     }
                     let seed = seed + i;
-                    let found = crate::case::caught(|| round(seed));
+                    let found = crate::case::caught(|| round(seed, &tally));
                     if found.is_empty() {
                         continue;
                     }
@@ -238,6 +286,8 @@ pub fn rounds() {
         }
     });
     let wrong = wrong.into_inner().unwrap();
+    let [merged, delivered] = [&tally.merged, &tally.delivered].map(|n| n.load(Ordering::Relaxed));
+    println!("{merged} results were merged, {delivered} delivered");
     println!("{rounds} rounds from seed {seed}: {} wrong {wrong:?}", wrong.len());
     assert!(wrong.is_empty(), "wrong with the seeds {wrong:?}");
 }

@@ -5,6 +5,7 @@ use crate::family;
 use crate::house::House;
 use crate::scenarios::Then;
 use crate::stage::{BYSTANDER, Stage};
+use crate::{delivery, merging};
 use serde_json::Value;
 use std::sync::OnceLock;
 
@@ -13,7 +14,7 @@ pub fn knows(verb: &str) -> bool {
     static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let house = House::new();
-        ["resume", "clean", "undo"]
+        ["resume", "clean", "undo", "merge"]
             .into_iter()
             .filter(|verb| house.orch(["help", verb]).run().code == 0)
             .collect()
@@ -34,6 +35,7 @@ pub fn recover(
     findings: &mut Findings,
 ) {
     family::check(stage, false, findings);
+    merging::settle(stage, findings);
     if how == Then::KillTree {
         family::kill_tree(stage, findings);
     } else if knows("resume") {
@@ -53,6 +55,8 @@ pub fn recover(
         clear(stage, findings);
     }
     check::reachable(stage, findings);
+    delivery::check(stage, findings);
+    merging::check(stage, findings);
     life_goes_on(stage, findings);
     check::untouched(stage, findings);
 }

@@ -1,8 +1,10 @@
 //! What dies while it does what: one row each.
 
 use crate::case::Orders;
+use crate::delivery;
 use crate::family;
 use crate::house::eventually;
+use crate::merging;
 use crate::stage::{Stage, VICTIM};
 use std::fs;
 use std::process::Command;
@@ -74,8 +76,17 @@ const SPAWN: Scenario = Scenario {
 /// A keeper that takes over from one that did not hear what its agent asked for.
 const TAKEN_OVER: Scenario = Scenario { role: "keeper", stage: family::asked, verb: family::keep, ..FAMILY };
 
+/// Two results that are merged, one on top of the other.
+const MERGE: Scenario = Scenario {
+    role: "merge",
+    stage: merging::two_results,
+    verb: |_| merging::queue(&[VICTIM, "second"]),
+    needs: &["resume"],
+    ..BASE
+};
+
 /// All of them.
-pub const ALL: [Scenario; 22] = [
+pub const ALL: [Scenario; 26] = [
     Scenario { name: "run", role: "run", syscalls: true, ..BASE },
     Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
     Scenario { name: "keeper", role: "keeper", ..BASE },
@@ -158,6 +169,20 @@ pub const ALL: [Scenario; 22] = [
         needs: &["clean", "undo"],
         ..BASE
     },
+    Scenario { name: "merge", syscalls: true, ..MERGE },
+    Scenario {
+        name: "merge-goes-on",
+        stage: merging::cut_off,
+        verb: |_| words(&["merge", "--continue"]),
+        ..MERGE
+    },
+    Scenario {
+        name: "merge-given-up",
+        stage: merging::cut_off,
+        verb: |_| words(&["merge", "--abort"]),
+        ..MERGE
+    },
+    Scenario { name: "deliver", role: "keeper", verb: delivery::run, ..BASE },
     Scenario { name: "parent", role: "keeper", ..FAMILY },
     Scenario { name: "parent-killed", role: "keeper", then: Then::KillTree, ..FAMILY },
     Scenario { name: "asker", role: "task", stage: family::doomed_asker, ..FAMILY },

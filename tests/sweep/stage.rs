@@ -1,6 +1,7 @@
 //! The world in which something dies: a user's repository with all that must not change, agents that keep a ledger
 //! outside their worktrees, and an agent of another repository that goes on all the while.
 
+use crate::forge::Forge;
 use crate::house::{House, eventually};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 pub const VICTIM: &str = "victim";
 /// The session that nothing may happen to.
 pub const BYSTANDER: &str = "bystander";
+
+/// The branch that results are merged into, checked out in a worktree of this name.
+pub const LANDING: &str = "landing";
 
 /// Files with what is in them.
 pub type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -40,13 +44,13 @@ done
 echo "start $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const ENDED: &str = r#"
-echo "$AI_ORCH_ATTEMPT_ID" >"made-$AI_ORCH_ATTEMPT"
+echo "$AI_ORCH_ATTEMPT_ID" >"made.$AI_ORCH_SESSION.$AI_ORCH_ATTEMPT"
 echo "$AI_ORCH_ATTEMPT_ID, ignored" >"note-$AI_ORCH_ATTEMPT.ignored"
 echo "made $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $AI_ORCH_ATTEMPT_ID" >>"$H/ledger"
 echo "end $AI_ORCH_SESSION $AI_ORCH_ATTEMPT $$" >>"$H/ledger"
 "#;
 const WORK: &str = r#"
-echo "$AI_ORCH_SESSION" >work.txt
+echo "$AI_ORCH_SESSION" >"work.$AI_ORCH_SESSION.txt"
 mkdir -p deep/er && echo new >deep/er/file
 echo more >>README.md
 "#;
@@ -75,7 +79,7 @@ impl Stage {
     pub fn validation(&self) -> String {
         let house = self.house.path("");
         format!(
-            "echo \"valid $AI_ORCH_SESSION $AI_ORCH_ATTEMPT_ID\" >>{}/ledger; test -s work.txt",
+            "echo \"valid $AI_ORCH_SESSION $AI_ORCH_ATTEMPT_ID\" >>{}/ledger; test -s work.$AI_ORCH_SESSION.txt",
             house.display()
         )
     }
@@ -179,6 +183,9 @@ fn furnish(house: &House) {
     git(&["branch", "keep-me"]);
     git(&["worktree", "add", "-q", "-b", "foreign", house.path("foreign").to_str().unwrap()]);
     git(&["config", "user.nickname", "somebody"]);
+    // What results are merged into, and pushed to.
+    git(&["worktree", "add", "-q", "-b", LANDING, house.path(LANDING).to_str().unwrap()]);
+    let _host = Forge::new(house);
     fs::write(repo.join("staged.txt"), "staged\n").unwrap();
     git(&["add", "staged.txt"]);
     fs::write(repo.join("README.md"), "edited\n").unwrap();
@@ -260,6 +267,7 @@ fn collect(dir: &Path, files: &mut Files) {
         let ours =
             [".git/objects", ".git/refs/heads/ai_orch", ".git/logs/refs/heads/ai_orch", ".git/refs/ai_orch"];
         let our_entry = text.contains(".git/worktrees/") && !text.contains(".git/worktrees/foreign");
+        let our_entry = our_entry || text.ends_with(&format!("heads/{LANDING}"));
         // Of a git of ours that was killed; `check::repository` says when it must be gone.
         let our_entry = our_entry || text.ends_with("repo/.git/packed-refs.lock");
         if ours.iter().any(|end| text.ends_with(end)) || our_entry {
