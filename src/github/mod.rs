@@ -3,6 +3,7 @@
 
 use crate::model::delivery::{Home, Opening, PullRequest};
 use crate::rules::delivery::{self, Trouble};
+use crate::rules::forge;
 use crate::tools::file;
 use crate::tools::program::{self, Program};
 use serde::Deserialize;
@@ -156,6 +157,11 @@ impl Gh {
         Self { program, environment, dir: dir.into() }
     }
 
+    /// Whether there is one.
+    pub const fn is_installed(&self) -> bool {
+        self.program.is_some()
+    }
+
     /// The pull request `number` of `at`.
     pub fn view(&self, at: &Home, number: u64) -> Result<Found> {
         const FIELDS: &str = "number,url,state,headRefName,headRefOid,headRepository,headRepositoryOwner";
@@ -218,12 +224,17 @@ impl Gh {
         let at = &opening.at;
         let words = delivery::create_args(opening, branch, title, &body.to_string_lossy(), labels);
         let said = match self.run(doing, at, &words) {
-            Ok(said) => Error::Failed { doing, said: delivery::reason(&said) },
-            Err(Refusal::Trouble(Trouble::Exists, said)) => Error::Failed { doing, said },
+            Ok(said) | Err(Refusal::Trouble(Trouble::Exists, said)) => said,
             Err(other) => return Err(other.into_error(doing, at)),
         };
-        // Its number is asked for, and not read out of an address.
-        self.find(opening, branch)?.ok_or(said)
+        if let Some(pull) = self.find(opening, branch)? {
+            return Ok(pull);
+        }
+        // The list of a host may be a moment behind; then the address that it said counts.
+        let url =
+            said.split_whitespace().rev().find_map(|word| Some((forge::pull_request(word)?.number, word)));
+        let (number, url) = url.ok_or_else(|| Error::Failed { doing, said: delivery::reason(&said) })?;
+        Ok(PullRequest { number, url: url.to_owned() })
     }
 
     /// Gives the pull request labels.

@@ -68,7 +68,8 @@ impl Job {
         let path = record.reach();
         let reach = match file::read(&path)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
-            None => return Err(file::Error::damaged(&path, "it is gone").into()),
+            // Then no remote is reached, and that is said.
+            None => Reach::default(),
         };
         Ok(Some(Self {
             env: house.git_of(environment)?,

@@ -129,6 +129,9 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
+    if request.open_pr.is_some() && !house.gh(&house.settings.environment).is_installed() {
+        notes.push("gh is not installed: the branch will be pushed, and you get the command that opens the pull request".to_owned());
+    }
     notes.extend(mentioned(&request.task, request.child.is_some()));
     let created = create::create(house, &ground, &order)?;
     if request.name.is_some() && created.spec.session != order.name {
