@@ -146,6 +146,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         parent_name: known.asked_by,
         may_start: None,
         copy: Vec::new(),
+        from_file: None,
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -174,6 +175,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         chain: Vec::new(),
         attempts: Vec::new(),
         setup: None,
+        outfit: None,
         validations: Vec::new(),
         title: String::new(),
         role: None,

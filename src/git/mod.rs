@@ -24,6 +24,7 @@ pub mod history;
 mod ignored;
 pub mod include;
 mod index_bytes;
+pub mod links;
 pub mod locks;
 pub mod look;
 pub mod merge;

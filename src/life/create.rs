@@ -16,6 +16,7 @@ use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
 use crate::model::place::Place;
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
+use crate::model::project_file::FromFile;
 use crate::model::request::ChildOf;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
@@ -90,6 +91,8 @@ pub struct Order {
     pub may_start: Option<MayStart>,
     /// Untracked files of the checkout to take along.
     pub copy: Vec<String>,
+    /// What it has of the repository's `.ai_orch.toml` beside that.
+    pub from_file: Option<FromFile>,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -240,6 +243,7 @@ fn reserve(
             parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
             copy: order.copy.clone(),
+            from_file: order.from_file.clone().map(Box::new),
         });
     }
     Err(Error::NoName(order.name.clone()).into())
@@ -457,6 +461,7 @@ fn unmake(house: &House, record: &Record, pen: &mut Pen, why: &str) -> Result<()
         unmake_worktree(house, &spec, &worktree)?;
     }
     drop(guard);
+    super::outfit::give_ports_back(house, &spec)?;
     pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, why) })?;
     names::free(&house.settings.places, &spec.session)?;
     Ok(())

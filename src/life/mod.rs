@@ -21,9 +21,11 @@ pub mod fence;
 pub mod ground;
 pub mod half_started;
 pub mod merge;
+pub mod outfit;
 mod remake;
 pub mod resume;
 pub mod session;
+mod teardown;
 pub mod undo;
 pub mod work;
 

@@ -10,6 +10,8 @@ use crate::model::failure::{Class, Failure};
 pub enum Step {
     /// Fill the worktree and check that it is what it should be.
     Fill,
+    /// Link into the worktree what it shares with the checkout.
+    Link,
     /// Run the command that makes the worktree ready for work.
     SetUp,
     /// Start the CLI at `link` of the chain.
@@ -74,6 +76,10 @@ pub fn next(agent: &Agent) -> Step {
     let n = agent.last_attempt().map_or(1, |a| a.n + 1);
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
+    }
+    let has_links = agent.spec.from_file.as_ref().is_some_and(|from| !from.symlink.is_empty());
+    if has_links && agent.outfit.links.is_none() {
+        return Step::Link;
     }
     if agent.spec.setup.is_some() {
         match &agent.set_up {
@@ -265,6 +271,7 @@ mod tests {
                 parent_name: None,
                 may_start: None,
                 copy: Vec::new(),
+                from_file: None,
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
@@ -276,6 +283,7 @@ mod tests {
             attempts: vec![],
             commits: vec![],
             set_up: None,
+            outfit: crate::model::project_file::Outfit::default(),
             validations: vec![],
             rescues: vec![],
             children: Vec::new(),
