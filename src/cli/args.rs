@@ -394,6 +394,9 @@ pub(super) struct Diff {
     /// Only files and numbers
     #[arg(long)]
     pub stat: bool,
+    /// Open your own difftool on copies of the files: the one that your git is set to, or a named one
+    #[arg(long, value_name = "TOOL", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["stat", "json"])]
+    pub tool: Option<String>,
 }
 
 /// `events`.

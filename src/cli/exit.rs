@@ -79,7 +79,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "only_agents"
         | "not_trusted" => REFUSED,
         "budget_spent" | "over_budget" => BUDGET,
-        "not_started" | "broken_off" | "teardown_failed" => FAILED,
+        "not_started" | "broken_off" | "teardown_failed" | "difftool_failed" => FAILED,
         "still_starting" | "merge_at_work" | "raced" | "locked" | "program_timed_out" | "not_killed"
         | "still_running" => TIME,
         // What must be mended on the machine, or on disk.

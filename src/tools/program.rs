@@ -7,7 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
 use super::lock::Lock;
-use super::{crash, process};
+use super::{crash, process, runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -20,6 +20,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Why a helper program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +128,15 @@ impl Output {
             stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
         }
     }
+}
+
+/// How a program ended that a person worked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
 }
 
 /// A helper program that is about to be run: argument by argument, never through a shell.
@@ -283,6 +293,23 @@ impl Program {
                 Err(self.io(source))
             }
         }
+    }
+
+    /// Runs it to its end in our own terminal, with our own standard input and output, for a person who works with it: without a time
+    /// limit. Ctrl-C is for the program, and does not end us.
+    pub fn run_in_terminal(mut self) -> Result<End, Error> {
+        let runtime = runtime::runtime().map_err(|e| self.io(io::Error::other(e)))?;
+        let _within = runtime.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::quit()] {
+            // From the first one on a signal of this kind ends us no more; a program that we start has it as ever.
+            drop(signal(kind).map_err(|source| self.io(source))?);
+        }
+        if let Some(dir) = &self.cwd {
+            self.command.current_dir(dir);
+        }
+        crash::point(|| format!("before {}", self.called()));
+        let status = self.command.status().map_err(|source| self.did_not_start(source))?;
+        Ok(End { code: status.code(), signal: status.signal() })
     }
 
     /// Feeds and drains `child` until it ends, or until the deadline: whether it has ended, and what it wrote.

@@ -19,6 +19,7 @@ mod clocks;
 mod crowd;
 mod damage;
 mod delegation;
+mod difftool;
 mod disk;
 mod documents;
 mod events;
