@@ -236,6 +236,7 @@ mod tests {
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
     use crate::model::profile::Permissions;
+    use crate::model::project_file::{FromFile, Links, Outfit};
 
     fn moment() -> Moment {
         Moment("2026-11-20T10:00:00Z".parse().unwrap())
@@ -283,7 +284,7 @@ mod tests {
             attempts: vec![],
             commits: vec![],
             set_up: None,
-            outfit: crate::model::project_file::Outfit::default(),
+            outfit: Outfit::default(),
             validations: vec![],
             rescues: vec![],
             children: Vec::new(),
@@ -371,6 +372,18 @@ mod tests {
         assert!(matches!(next(&a), Step::Attempt { .. }));
         another_round(&mut a, false);
         assert!(matches!(next(&a), Step::Attempt { .. }), "it is set up");
+    }
+
+    #[test]
+    fn what_is_shared_is_linked_before_the_setup_and_once() {
+        let mut a = agent(&["x"]);
+        a.spec.setup = Some("make deps".into());
+        a.spec.from_file = Some(Box::default());
+        assert_eq!(next(&a), Step::SetUp, "nothing is to be linked");
+        a.spec.from_file = Some(Box::new(FromFile { symlink: vec!["deps".into()], ..FromFile::default() }));
+        assert_eq!(next(&a), Step::Link);
+        a.outfit.links = Some(Links::default());
+        assert_eq!(next(&a), Step::SetUp);
     }
 
     #[test]

@@ -249,6 +249,10 @@ pub fn on_record(file: &ProjectFile) -> FromFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::entry::Entry;
+    use crate::model::ids::ProcessId;
+    use crate::model::project_file::TornDown;
+    use crate::rules::replay::example;
     use proptest::prelude::*;
 
     const ALL: &str = r#"
@@ -350,6 +354,43 @@ ports = ["PORT", "DB_PORT"]
         let in_place = left(&file, Overruled { no_worktree: true, ..Overruled::default() }, none);
         let kept = ProjectFile { validate: file.validate, ports: file.ports, ..ProjectFile::default() };
         assert_eq!(in_place, kept);
+    }
+
+    /// Whether a teardown is owed, one was cut off, how the last one ended, and whether the worktree is set up.
+    fn after(entries: &[Entry]) -> (bool, bool, Option<bool>, bool) {
+        let agent = example(entries.to_vec());
+        let outfit = agent.outfit;
+        let ended = outfit.torn_down.map(|how| how.ok);
+        (outfit.to_tear_down, outfit.tearing_down, ended, agent.set_up.is_some())
+    }
+
+    #[test]
+    fn what_is_to_be_put_away_is_known_from_the_journal() {
+        let id = || ProcessId { pid: 1, start: 1, boot: "b".into() };
+        let made = || Entry::WorktreeMade { path: "/w".into(), admin_dir: "/a".into() };
+        let started = || Entry::Started { keeper: id() };
+        let set_up = || Entry::SetUp { ok: true, exit: Some(0), ms: 1, output: String::new() };
+        let torn = |ok| Entry::TornDown { how: TornDown { ok, exit: Some(1), ms: 1, output: String::new() } };
+        let mut entries = vec![made()];
+        assert_eq!(after(&entries), (false, false, None, false));
+        entries.extend([started(), set_up()]);
+        assert_eq!(after(&entries), (true, false, None, true), "something may have run");
+        entries.push(Entry::TearingDown);
+        assert_eq!(after(&entries), (true, true, None, true));
+        let failed = [entries.clone(), vec![torn(false)]].concat();
+        assert_eq!(after(&failed), (true, false, Some(false), true), "it is still owed");
+        // Whoever goes on sets up again, also where nobody knows how far the teardown came.
+        for before in [entries.clone(), failed] {
+            let again = [before, vec![Entry::Resumed { by: id(), round: None }, started()]].concat();
+            assert_eq!(after(&again), (true, false, None, false));
+        }
+        entries.push(torn(true));
+        assert_eq!(after(&entries), (false, false, Some(true), true));
+        assert_eq!(
+            after(&[entries, vec![made()]].concat()),
+            (false, false, Some(true), false),
+            "brought back"
+        );
     }
 
     proptest! {
