@@ -148,6 +148,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         copy: Vec::new(),
         pull: None,
         deliver: None,
+        from_file: None,
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -176,6 +177,7 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         chain: Vec::new(),
         attempts: Vec::new(),
         setup: None,
+        outfit: None,
         validations: Vec::new(),
         title: String::new(),
         role: None,

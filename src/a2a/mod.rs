@@ -21,6 +21,7 @@ mod leases;
 pub mod look;
 pub mod mail;
 pub mod names;
+pub mod ports;
 mod ready;
 pub mod reap;
 pub mod record;
@@ -29,6 +30,7 @@ pub mod reservations;
 pub mod root;
 mod settle;
 pub mod tasks;
+pub mod trust;
 pub mod unread;
 pub mod watch;
 pub mod worker;
@@ -80,6 +82,14 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// Every port that is given away is somebody's.
+    #[error("no port between {first} and {last} is free")]
+    NoPort {
+        /// The first of them.
+        first: u16,
+        /// The last.
+        last: u16,
+    },
     /// What was asked about a task is not done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -113,6 +123,7 @@ impl Error {
             Self::NoAgent { .. } => "no_agent",
             Self::Ambiguous { .. } => "ambiguous",
             Self::NotYou { .. } => "not_you",
+            Self::NoPort { .. } => "no_port",
             Self::Refused(why) => why.code(),
             Self::NotSent(e) => e.code(),
             Self::File(e) => e.code(),
@@ -159,6 +170,9 @@ impl Error {
                  use a shell that no agent started"
                     .to_owned(),
             ),
+            Self::NoPort { .. } => {
+                Some("ai_orch clean gives back those of agents that have ended".to_owned())
+            }
             Self::Refused(why) => why.hint(),
             Self::NotSent(e) => e.hint(),
             Self::File(e) => e.hint(),

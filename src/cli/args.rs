@@ -68,6 +68,22 @@ Examples:
 Everything in a worktree is saved under refs/ai_orch/rescue first: ai_orch undo brings it back. Ignored files over 10 MiB
 are not saved, and named. Branches stay if they have commits that are on no other branch.";
 
+const TRUST_EXAMPLES: &str = "\
+Examples:
+  ai_orch trust --show                        what it asks for, and whether that is allowed
+  ai_orch trust                               show it, and allow it
+  ai_orch trust --revoke                      allow nothing of this repository any more
+
+The file lies at the root of the checkout, and what stands there on disk counts. All keys are optional:
+  copy     = ['*.local.json']                 untracked files to copy into each worktree, like run --copy
+  symlink  = ['node_modules']                 ignored files and directories to link into it
+  setup    = 'npm ci'                         like run --setup; a list runs one after another
+  validate = 'npm test'                       like run --validate
+  teardown = 'docker compose down'            before clean removes the worktree; teardown_limit = 60, in seconds
+  ports    = ['PORT', 'DB_PORT']              variables with a free port each, another one for every agent
+
+Options of run win over the file. Its commands run as you: so all of it but ports has to be allowed first, once for each content.";
+
 const MCP_EXAMPLES: &str = "\
 claude, codex and gemini get it from us when they start as agents. For a CLI of your own, in which you are `user`:
   claude mcp add ai_orch -- ai_orch mcp
@@ -199,6 +215,9 @@ pub(super) enum Verb {
     Clean(Clean),
     /// Bring back an agent that was cleaned
     Undo(Undo),
+    /// Allow what the repository here asks for in its .ai_orch.toml, until that changes
+    #[command(after_help = TRUST_EXAMPLES)]
+    Trust(Trust),
     /// Check that everything is there that agents need
     Doctor,
     /// Tell an agent how it works together with the others
@@ -285,6 +304,18 @@ pub(super) struct Run {
     /// How often an agent gets to repair what --validate found
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub repairs: u32,
+    /// Run no setup, also if the repository's .ai_orch.toml has one
+    #[arg(long, conflicts_with = "setup")]
+    pub no_setup: bool,
+    /// Run no validation, also if that file has one
+    #[arg(long, conflicts_with = "validate")]
+    pub no_validate: bool,
+    /// Leave the repository's .ai_orch.toml out
+    #[arg(long, conflicts_with = "trust")]
+    pub no_project_file: bool,
+    /// Allow what that file asks for now, as ai_orch trust does
+    #[arg(long)]
+    pub trust: bool,
     /// A variable for the agent (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<OsString>,
@@ -375,6 +406,9 @@ pub(super) struct Diff {
     /// Only files and numbers
     #[arg(long)]
     pub stat: bool,
+    /// Open your own difftool on copies of the files: the one that your git is set to, or a named one
+    #[arg(long, value_name = "TOOL", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["stat", "json"])]
+    pub tool: Option<String>,
 }
 
 /// `events`.
@@ -798,12 +832,26 @@ pub(super) struct Clean {
     /// Only agents whose work is merged, as it was or squashed into one commit; their branches go then
     #[arg(long, conflicts_with = "rescue")]
     pub merged: bool,
+    /// Run no teardown of the repository's .ai_orch.toml, or go on without one that failed
+    #[arg(long, conflicts_with = "rescue")]
+    pub no_teardown: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Remove for good what was saved of agents that were cleaned 30 days ago, or --older-than
     #[arg(long)]
     pub rescue: bool,
+}
+
+/// `trust`.
+#[derive(Debug, Args)]
+pub(super) struct Trust {
+    /// Only show what it asks for, and whether that is allowed
+    #[arg(long)]
+    pub show: bool,
+    /// Take back all that was allowed in this repository
+    #[arg(long, conflicts_with = "show")]
+    pub revoke: bool,
 }
 
 /// `guide`.

@@ -16,6 +16,7 @@ pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut 
         older_than: asked.older_than,
         merged: asked.merged,
         dry_run: asked.dry_run,
+        no_teardown: asked.no_teardown,
         rescue: asked.rescue,
     };
     let report = ops::clean::clean(house, &request)?;
@@ -56,6 +57,10 @@ fn tell(screen: &mut Screen, report: &CleanReport, dry_run: bool) {
         Some(Some(why)) => format!("; its branch stays: {}", Shown(why)),
     };
     screen.toned(Tone::Good, &format!("{session} {done}, {}{branch}", wording::bytes(report.bytes)));
+    if let Some(teardown) = &report.torn_down {
+        let time = wording::duration(std::time::Duration::from_millis(teardown.ms));
+        screen.line(&format!("  its teardown succeeded in {time}"));
+    }
     for note in &report.notes {
         print::note(&format!("{session}: {note}"));
     }

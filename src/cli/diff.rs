@@ -4,9 +4,14 @@ use super::print::{self, Screen};
 use super::{args, exit};
 use crate::life::House;
 use crate::model::text::Shown;
-use crate::ops::{self, Result};
+use crate::ops::{self, Error, Result};
+use crate::tools::terminal;
+use std::io;
 
 pub(super) fn difference(house: &House, diff: &args::Diff, json: bool, screen: &mut Screen) -> Result<u8> {
+    if let Some(tool) = &diff.tool {
+        return in_tool(house, &diff.session, Some(tool.as_str()).filter(|tool| !tool.is_empty()), screen);
+    }
     let found = ops::diff::diff(house, &diff.session)?;
     if json {
         screen.json(&found.report);
@@ -45,6 +50,21 @@ pub(super) fn difference(house: &House, diff: &args::Diff, json: bool, screen: &
         print::note(note);
     }
     if found.report.changes.is_empty() {
+        print::note("no changes");
+    }
+    Ok(exit::OK)
+}
+
+/// In the tool of that name, or in the one that the user has set, which may want a terminal.
+fn in_tool(house: &House, session: &str, tool: Option<&str>, screen: &Screen) -> Result<u8> {
+    if tool.is_none() && !(screen.terminal && terminal::is_terminal(io::stdin())) {
+        let what = "diff --tool without a name needs a terminal";
+        return Err(Error::usage(
+            what,
+            format!("name one that needs none: ai_orch diff {} --tool=meld", Shown(session)),
+        ));
+    }
+    if !ops::diff::open_tool(house, session, tool)? {
         print::note("no changes");
     }
     Ok(exit::OK)

@@ -100,9 +100,10 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "too_deep"
         | "needs_budget"
         | "too_late"
-        | "only_agents" => REFUSED,
+        | "only_agents"
+        | "not_trusted" => REFUSED,
         "budget_spent" | "over_budget" => BUDGET,
-        "not_started" | "broken_off" => FAILED,
+        "not_started" | "broken_off" | "teardown_failed" | "difftool_failed" => FAILED,
         "still_starting" | "merge_at_work" | "raced" | "locked" | "program_timed_out" | "not_killed"
         | "still_running" => TIME,
         // What must be mended on the machine, or on disk.
@@ -110,7 +111,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "environment" | "tmux" | "session_gone" | "keeper" | "git_failed" | "gh_missing" | "gh_login"
         | "gh_rate_limit" | "gh_failed" | "git_disk" | "remote" | "program_io" | "program_failed"
         | "process" | "lock" | "file" | "file_not_found" | "permission" | "read_only" | "disk_full"
-        | "damaged" => ENVIRONMENT,
+        | "damaged" | "no_port" => ENVIRONMENT,
         _ => BUG,
     }
 }

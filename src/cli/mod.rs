@@ -33,6 +33,7 @@ mod resume;
 mod run;
 mod table;
 mod task;
+mod trust;
 mod undo;
 mod wait;
 
@@ -242,6 +243,7 @@ fn carry_out_on(screen: &mut Screen, house: &House, verb: Verb, json: bool) -> R
         Verb::Resume(asked) => resume::go_on(house, asked, json, screen),
         Verb::Clean(asked) => clean::clean(house, asked, json, screen),
         Verb::Undo(asked) => undo::undo(house, &asked, json, screen),
+        Verb::Trust(asked) => trust::trusted(house, &asked, json, screen),
         Verb::Doctor => {
             let report = ops::doctor::doctor(house)?;
             screen.answer(json, &report, print::doctor);

@@ -4,6 +4,7 @@ use super::exit;
 use crate::model::agent::State;
 use crate::model::entry::Changes;
 use crate::model::place::Place;
+use crate::model::project_file::OutfitReport;
 use crate::model::report::{
     AgentReport, Arrival, Check, DeliveryReport, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative,
     Remark, RoundReport, ShowReport, VERSION, Verdict,
@@ -292,6 +293,7 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
             fields.extend(last_lines("setup", &setup.output));
         }
     }
+    fields.extend(report.outfit.iter().flat_map(not_fitted));
     for validation in &report.validations {
         let how = if validation.ok {
             "succeeded".to_owned()
@@ -312,6 +314,35 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     }
     let dir = if report.place.has_own_worktree() { "worktree" } else { "directory" };
     fields.push((dir, Shown(&report.worktree.to_string_lossy()).to_string()));
+    fields
+}
+
+/// What it has because of the repository's `.ai_orch.toml`.
+fn outfit(outfit: &OutfitReport) -> Vec<(&'static str, String)> {
+    let ports = outfit.ports.iter().map(|port| ("ports", format!("{}={}", port.name, port.port)));
+    let linked = outfit.links.iter().flat_map(|links| &links.made);
+    let linked = linked.map(|path| ("linked", Shown(path).to_string()));
+    let teardown = outfit.teardown.iter();
+    let teardown = teardown.map(|teardown| ("teardown", Shown(teardown.command.trim_end()).to_string()));
+    let done = outfit.torn_down.iter().filter(|how| how.ok).map(|how| {
+        let time = wording::duration(Duration::from_millis(how.ms));
+        ("teardown", format!("succeeded in {time}"))
+    });
+    ports.chain(linked).chain(teardown).chain(done).collect()
+}
+
+/// What of that is not as it was asked for.
+fn not_fitted(outfit: &OutfitReport) -> Vec<(&'static str, String)> {
+    let left_out = outfit.links.iter().flat_map(|links| &links.left_out);
+    let mut fields: Vec<_> =
+        left_out.map(|left| ("not linked", format!("{}: {}", Shown(&left.path), Shown(&left.why)))).collect();
+    if let Some(how) = outfit.torn_down.as_ref().filter(|how| !how.ok) {
+        let time = wording::duration(Duration::from_millis(how.ms));
+        let end =
+            how.exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("failed with exit {exit}"));
+        fields.push(("teardown", format!("{end} after {time}")));
+        fields.extend(last_lines("teardown", &how.output));
+    }
     fields
 }
 
@@ -448,6 +479,7 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
         "base",
         format!("{} ({})", Shown(&agent.base_name), agent.base.get(..12).unwrap_or(&agent.base)),
     ));
+    fields.extend(agent.outfit.iter().flat_map(outfit));
     fields.extend(outcome(agent));
     fields.push(("record", Shown(&report.record.to_string_lossy()).to_string()));
     fields.push(("id", agent.id.to_string()));

@@ -2,14 +2,17 @@
 
 use super::follow::{Leave, tell_news};
 use super::print::{self, Screen};
-use super::{args, exit};
+use super::{args, exit, trust};
 use crate::life::House;
 use crate::model::delegation::MayStart;
+use crate::model::project_file::TrustReport;
 use crate::model::report::{RunReport, VERSION};
 use crate::model::request;
 use crate::model::text::Shown;
+use crate::ops::project_file::Consent;
 use crate::ops::{self, Error, Result};
 use crate::rules::wording::{self, Tone};
+use crate::tools::terminal;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -72,6 +75,9 @@ fn request(run: args::Run) -> Result<request::Run> {
         permissions: run.permissions.map(Into::into),
         setup: run.setup,
         validate: run.validate,
+        no_setup: run.no_setup,
+        no_validate: run.no_validate,
+        no_project_file: run.no_project_file,
         repairs: run.repairs,
         env: assignments(&run.env)?,
         budget_usd: run.budget,
@@ -89,13 +95,26 @@ fn request(run: args::Run) -> Result<request::Run> {
 
 pub(super) fn start(house: &House, run: args::Run, json: bool, screen: &mut Screen) -> Result<u8> {
     let detach = run.detach;
-    // Before anything is made: who is followed from its first moment must be left from its first moment.
+    let given = run.trust;
+    let can_ask = screen.terminal && !json && terminal::is_terminal(io::stdin());
+    let request = request(run)?;
+    let ready = {
+        let mut ask = |report: &TrustReport| trust::ask(screen, report);
+        let consent = match (given, can_ask) {
+            (true, _) => Consent::Given,
+            (false, true) => Consent::Person(&mut ask),
+            (false, false) => Consent::Nobody,
+        };
+        ops::run::ready(house, &request, consent)?
+    };
+    // Before anything is made, for who is followed from its first moment must be left from its first moment; and behind the question,
+    // which Ctrl-C ends.
     let runtime = if detach { None } else { Some(ops::runtime()?) };
     let leave = runtime.as_ref().map(|runtime| {
         let _within = runtime.enter();
         Leave::listen()
     });
-    let started = ops::run::run(house, &request(run)?)?;
+    let started = ready.start(house)?;
     if !json {
         for note in &started.notes {
             print::note(note);

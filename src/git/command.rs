@@ -180,6 +180,16 @@ impl Git {
         Self { program, reaching: env.reaching.clone() }
     }
 
+    /// A command for the person at the terminal, with the user's own configuration and environment. Not in a repository that anybody else
+    /// can have written to.
+    pub(super) fn at_terminal(env: &GitEnv) -> Self {
+        let mut program = Program::new(&env.program).env_clear();
+        for (key, value) in &env.vars {
+            program = program.env(key, value);
+        }
+        Self { program: program.env("GIT_NO_LAZY_FETCH", "1").args(["--no-pager"]), reaching: Vec::new() }
+    }
+
     /// A command in this repository and no other, whatever `.git` and `commondir` files say by now.
     pub(super) fn at(env: &GitEnv, git_dir: &Path, common_dir: &Path, work_tree: &Path) -> Self {
         let mut git = Self::new(env);
@@ -266,6 +276,11 @@ impl Git {
             return Err(output.failure().into());
         }
         Ok(output)
+    }
+
+    /// Runs it in our terminal, for as long as the person there wants.
+    pub(super) fn run_in_terminal(self) -> Result<program::End> {
+        Ok(self.program.run_in_terminal()?)
     }
 
     /// Runs it; an exit code other than 0 is an error, and so is an answer that is too long to be kept whole.

@@ -86,6 +86,14 @@ pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, path).map_err(error(path))
 }
 
+/// Like [`link`]; the directories above are made.
+pub(super) fn link_into(target: &Path, path: &Path) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(error(parent))?;
+    }
+    link(target, path)
+}
+
 /// What a link says, byte for byte.
 pub(super) fn link_target(path: &Path) -> Result<Vec<u8>> {
     use std::os::unix::ffi::OsStringExt;

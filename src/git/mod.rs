@@ -14,6 +14,7 @@ mod command;
 pub mod commit;
 mod copy;
 mod copyable;
+pub mod difftool;
 mod disk;
 mod erase;
 mod eyes;
@@ -24,6 +25,7 @@ pub mod history;
 mod ignored;
 pub mod include;
 mod index_bytes;
+pub mod links;
 pub mod locks;
 pub mod look;
 pub mod merge;
@@ -110,6 +112,12 @@ pub enum Error {
         /// The full name of the ref.
         name: String,
     },
+    /// The difftool did not end well, or could not be started.
+    #[error("the difftool ended with {how}")]
+    Difftool {
+        /// With what.
+        how: String,
+    },
     /// Somebody asked for it to end before it was done.
     #[error("it was broken off")]
     BrokenOff,
@@ -185,6 +193,7 @@ impl Error {
             Self::PathTaken { .. } => "path_taken",
             Self::NotOurWorktree { .. } => "not_our_worktree",
             Self::RefTaken { .. } => "ref_taken",
+            Self::Difftool { .. } => "difftool_failed",
             Self::BrokenOff => "broken_off",
             Self::Program(error) => error.code(),
             Self::Git2 { .. } | Self::Answer { .. } => "git_failed",
@@ -212,6 +221,10 @@ impl Error {
                 "see git worktree list; put it back to {}, or mend its links: git worktree repair",
                 path.display()
             )),
+            Self::Difftool { .. } => Some(
+                "those that there are: git difftool --tool-help; one of your own: git config --global difftool.NAME.cmd '…'"
+                    .into(),
+            ),
             Self::Program(error) => error.hint(),
             _ => None,
         }

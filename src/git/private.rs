@@ -221,14 +221,10 @@ impl<'a> PrivateDir<'a> {
     /// The same on another tree and index, for a repository inside the worktree.
     pub(super) fn git_in(&self, work_tree: &Path, index: &Path) -> Git {
         let dir = self.scratch.path();
-        let objects = self.worktree.common_dir.join("objects");
-        let git = Git::at(self.env, dir, dir, work_tree);
-        let git = match &self.objects {
-            Some(elsewhere) => git
-                .env("GIT_OBJECT_DIRECTORY", elsewhere)
-                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", escaped(&objects)),
-            None => git.env("GIT_OBJECT_DIRECTORY", objects),
-        };
+        let mut git = Git::at(self.env, dir, dir, work_tree);
+        for (name, value) in self.objects() {
+            git = git.env(name, value);
+        }
         git.limit(self.env.long_limit)
             // A list of two million files is long, and half a list would be taken for deletions.
             .output_cap(1 << 30)
@@ -238,6 +234,25 @@ impl<'a> PrivateDir<'a> {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // A filter that is a Python module must not find one that an agent put into its working directory.
             .env("PYTHONSAFEPATH", "1")
+    }
+
+    /// Where objects are read from and written to, as variables.
+    fn objects(&self) -> Vec<(&'static str, OsString)> {
+        let objects = self.worktree.common_dir.join("objects");
+        match &self.objects {
+            Some(elsewhere) => vec![
+                ("GIT_OBJECT_DIRECTORY", elsewhere.clone().into()),
+                ("GIT_ALTERNATE_OBJECT_DIRECTORIES", escaped(&objects)),
+            ],
+            None => vec![("GIT_OBJECT_DIRECTORY", objects.into())],
+        }
+    }
+
+    /// This directory and its objects, as variables for a command that is not ours alone.
+    pub(super) fn places(&self) -> Vec<(&'static str, OsString)> {
+        let mut places = self.objects();
+        places.push(("GIT_DIR", self.scratch.path().into()));
+        places
     }
 
     /// Has the private index agree with the disk where the content does, also where git was told to take that for

@@ -9,11 +9,12 @@ use crate::a2a::record::{self, Pen};
 use crate::a2a::{identity, registry, root};
 use crate::agents::Catalogue;
 use crate::life::session::UMASK;
-use crate::life::{self, House, family, fence, half_started, work};
+use crate::life::{self, House, family, fence, half_started, outfit, work};
 use crate::model::entry::{Changes, Ending, Entry, Final, Turn};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Party;
 use crate::model::places::Record;
+use crate::model::project_file::NotLinked;
 use crate::rules::next::{self, Step};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
@@ -155,7 +156,13 @@ impl Keeper {
             .map_err(|source| process::Error { action: "listen to signals".into(), source })?;
         root::prepare(&places.root, house.settings.uid)?;
         let root_hold = root::hold(&places.root).ok();
-        let environment = agent_environment(&house, record)?;
+        let mut environment = agent_environment(&house, record)?;
+        if pen.agent.conclusion.is_none() {
+            outfit::take_ports(&house, &mut pen)?;
+        }
+        for (name, value) in outfit::variables(&pen.agent) {
+            environment.set(name, value);
+        }
         let children = Children::listen(record, house.settings.program.clone(), &environment)
             .map_err(|source| process::Error { action: "listen to requests".into(), source })?;
         if pen.agent.was_kept && pen.agent.conclusion.is_none() {
@@ -202,13 +209,14 @@ impl Keeper {
             let step = next::next(&self.pen.agent);
             tracing::info!(?step, "next");
             // A link that an agent left in place of its worktree may lead to the user's checkout.
-            if matches!(step, Step::SetUp | Step::Attempt { .. } | Step::Validate { .. })
+            if matches!(step, Step::Link | Step::SetUp | Step::Attempt { .. } | Step::Validate { .. })
                 && let Err(error) = work::in_place(&self.pen.agent)
             {
                 return self.end(Final::Failed, Some(Failure::new(Class::Git, error.to_string()))).await;
             }
             let done = match step {
                 Step::Fill => self.fill().await,
+                Step::Link => self.link().await,
                 Step::SetUp => self.set_up().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
                 Step::Rescue { n } => self.rescue(n).await,
@@ -312,6 +320,22 @@ impl Keeper {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn link(&mut self) -> life::Result<()> {
+        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+        let links = match self.aside(move || outfit::link(&house, &agent)).await {
+            Ok(links) => links,
+            Err(life::Error::Git(error)) => {
+                let failure = Failure::new(Class::Git, error.to_string());
+                return self.conclude(Final::Failed, Some(failure)).await;
+            }
+            Err(error) => return Err(error),
+        };
+        for NotLinked { path, why } in &links.left_out {
+            self.view.line(Tone::Bad, &crate::model::text::fit(&format!("not linked: {path}: {why}"), 300));
+        }
+        Ok(self.pen.note(Entry::Linked { links })?)
     }
 
     /// Saves what attempt `n` left, before anything else can touch it.

@@ -3,7 +3,8 @@
 //! The worktree is saved, moved aside, and saved again if somebody wrote meanwhile; only then its files go. Each step
 //! finds itself done, so that whoever is cut off is followed by somebody who calls `clean` again.
 
-use super::{House, Result, fence, undo, work, worktree};
+use super::outfit::give_ports_back;
+use super::{House, Result, fence, teardown, undo, work, worktree};
 use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, cleaned, mail, reap};
@@ -12,6 +13,7 @@ use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt};
 use crate::model::ids::{AgentId, Party, Session};
+use crate::model::project_file::TornDown;
 use crate::model::text::Shown;
 use crate::rules::clean::{Plan, Why, plan};
 use crate::tools::{file, lock, process};
@@ -65,6 +67,16 @@ pub enum Error {
         /// The agent.
         session: Session,
     },
+    /// The command that puts away what its worktree has outside of itself did not succeed.
+    #[error("the teardown of {session} {}{}{}", how_it_ended(*.exit), if .last.is_empty() { "" } else { ": " }, Shown(.last))]
+    Teardown {
+        /// The agent.
+        session: Session,
+        /// Its exit code; absent when a signal or the time limit ended it.
+        exit: Option<i32>,
+        /// The last line of its output.
+        last: String,
+    },
     /// Processes of it go on.
     #[error("{session} has ended, but process {pid} of it still runs")]
     StillRunning {
@@ -105,6 +117,10 @@ pub enum Error {
     },
 }
 
+fn how_it_ended(exit: Option<i32>) -> String {
+    exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("failed with exit {exit}"))
+}
+
 const fn reason(why: Why) -> &'static str {
     match why {
         Why::NotEnded => "has not ended",
@@ -121,6 +137,7 @@ impl Error {
             Self::AtWork { .. } | Self::StillRunning { .. } => "still_runs",
             Self::NoRepository { .. } => "repository_gone",
             Self::CannotSave { .. } | Self::Submodule { .. } => "cannot_save",
+            Self::Teardown { .. } => "teardown_failed",
             Self::Locked { .. } => "worktree_locked",
             Self::Moved { .. } => "worktree_moved",
             Self::Occupied { .. } => "worktree_occupied",
@@ -137,6 +154,9 @@ impl Error {
             Self::AtWork { session } | Self::StillRunning { session, .. } => {
                 format!("ai_orch kill {session}")
             }
+            Self::Teardown { session, .. } => format!(
+                "what it printed: ai_orch show {session}; clean again, or without it: ai_orch clean --no-teardown {session}"
+            ),
             Self::NoRepository { worktree, .. } => {
                 format!(
                     "move away what you need of {}, remove it, and clean again",
@@ -181,8 +201,19 @@ pub struct Cleaned {
     pub saved: Option<String>,
     /// Ignored files and directories that are not saved because of their size, with it.
     pub not_kept: Vec<(PathBuf, u64)>,
+    /// How its teardown ended, if it ran.
+    pub torn_down: Option<TornDown>,
     /// What else is to be known.
     pub notes: Vec<String>,
+}
+
+/// How to clean.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// A branch whose changes are merged in one commit counts as merged.
+    pub squashed: bool,
+    /// The teardown is run, and has to succeed.
+    pub teardown: bool,
 }
 
 /// Where the worktree of an agent is, if there is anything of it.
@@ -220,7 +251,7 @@ pub fn is_merged(house: &House, agent: &Agent) -> Result<bool> {
 }
 
 /// What `clean` would do with the agent. Changes nothing.
-pub fn outlook(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> {
+pub fn outlook(house: &House, named: &Named, how: How) -> Result<Cleaned> {
     let agent = require(named)?;
     let held = lock::probe(&named.record.keeper_lock())?;
     if matches!(held, Some(lock::Held::Yes(_))) && agent.conclusion.is_none() {
@@ -244,12 +275,17 @@ pub fn outlook(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> 
         holdable(&there, &agent, &left)?;
         cleaned.not_kept = not_kept;
         cleaned.freed = git::worktree::size(&there.worktree.path)?;
+        if let Some(teardown) = teardown::wanted(&agent).filter(|_| how.teardown) {
+            cleaned
+                .notes
+                .push(format!("before that its teardown would be run: {}", Shown(&teardown.command)));
+        }
     }
     let branch = &agent.spec.branch;
     let common = &there.worktree.common_dir;
     let own = Some(there.worktree.path.as_path());
     cleaned.branch = Some(if agent.spec.place.has_own_branch() {
-        remove::fate(&there.env, common, branch, &there.base, merged(house, squashed), own)?
+        remove::fate(&there.env, common, branch, &there.base, merged(house, how.squashed), own)?
     } else {
         not_ours(tip(&there.env, common, branch)?)
     });
@@ -257,7 +293,7 @@ pub fn outlook(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> 
 }
 
 /// Takes away the worktree of the agent, its branch if nothing is lost by that, its session and its name.
-pub fn clean(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> {
+pub fn clean(house: &House, named: &Named, how: How) -> Result<Cleaned> {
     let _alone = record::hold(&named.record)?;
     let Some(held) = record::try_take(&named.record)? else {
         return Err(Error::AtWork { session: named.session.clone() }.into());
@@ -269,24 +305,26 @@ pub fn clean(house: &House, named: &Named, squashed: bool) -> Result<Cleaned> {
     let mut pen = Pen::open(&named.record, &held)?;
     let mut cleaned = match plan(&pen.agent) {
         Plan::Refuse(why) => return Err(Error::Refused { session: named.session.clone(), why }.into()),
-        Plan::Clean => take_away(house, named, &mut pen, squashed)?,
+        Plan::Clean => take_away(house, named, &mut pen, how)?,
         Plan::Return => {
             undo::come_back(house, &mut pen, &named.record)?;
-            take_away(house, named, &mut pen, squashed)?
+            take_away(house, named, &mut pen, how)?
         }
         Plan::Finish => Cleaned::default(),
     };
-    cleaned.notes.extend(give_back(house, named)?);
+    cleaned.notes.extend(give_back(house, named, &pen.agent)?);
     Ok(cleaned)
 }
 
 /// Finishes the removal of a worktree that was cut off, for whoever wants it back.
 pub(super) fn finish(house: &House, named: &Named, pen: &mut Pen) -> Result<()> {
-    take_away(house, named, pen, false)?;
-    give_back(house, named).map(drop)
+    // It was run before the worktree was moved.
+    take_away(house, named, pen, How { squashed: false, teardown: false })?;
+    give_back(house, named, &pen.agent).map(drop)
 }
 
-fn take_away(house: &House, named: &Named, pen: &mut Pen, squashed: bool) -> Result<Cleaned> {
+fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cleaned> {
+    teardown::end_left(&pen.agent)?;
     still_running(&pen.agent)?;
     let mut cleaned = Cleaned::default();
     let Some(there) = there(house, &pen.agent, true)? else {
@@ -304,6 +342,13 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, squashed: bool) -> Res
                 last = save(&there, &pen.agent, &named.record)?;
                 note(pen, last.as_ref())?;
                 cleaned.freed = git::worktree::size(&there.worktree.path)?;
+                if let Some(wanted) = teardown::wanted(&pen.agent).filter(|_| how.teardown) {
+                    git::worktree::linked(&there.worktree)?;
+                    cleaned.torn_down = Some(teardown::run(house, pen, &named.record, &wanted)?);
+                    removable(&there, &pen.agent)?;
+                    // What comes back is what the agent left, and not what its teardown made of that: that is saved, and not put on record.
+                    last = save(&there, &pen.agent, &named.record)?;
+                }
             }
             let trash = free_trash(house, pen.agent.spec.id)?;
             let head = head_of(&there.env, &there.worktree);
@@ -330,7 +375,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, squashed: bool) -> Res
         cleaned.saved = Some(saved.name);
         cleaned.not_kept = saved.not_kept;
     }
-    let fate = take_git_away(house, &pen.agent, &there, squashed)?;
+    let fate = take_git_away(house, &pen.agent, &there, how.squashed)?;
     let (tip, branch_deleted) = match &fate {
         BranchFate::Deleted { tip } => (Some(tip.clone()), true),
         BranchFate::Kept { tip, .. } => (Some(tip.clone()), false),
@@ -422,9 +467,10 @@ fn is_its_name(house: &House, named: &Named) -> Result<bool> {
 }
 
 /// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it, in words.
-fn give_back(house: &House, named: &Named) -> Result<Vec<String>> {
+fn give_back(house: &House, named: &Named, agent: &Agent) -> Result<Vec<String>> {
     let places = &house.settings.places;
     cleaned::add(places, &named.project, named.id)?;
+    give_ports_back(house, &agent.spec)?;
     let mut notes = Vec::new();
     // The session of that name is another agent's as soon as the name is.
     if is_its_name(house, named)? {

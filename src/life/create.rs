@@ -18,6 +18,7 @@ use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
 use crate::model::place::Place;
 use crate::model::places::Record;
 use crate::model::profile::Permissions;
+use crate::model::project_file::FromFile;
 use crate::model::request::ChildOf;
 use crate::rules::naming;
 use crate::rules::prompt::ContextFile;
@@ -96,6 +97,8 @@ pub struct Order {
     pub pull: Option<PullRequest>,
     /// Where the result goes.
     pub deliver: Option<Way>,
+    /// What it has of the repository's `.ai_orch.toml` beside that.
+    pub from_file: Option<FromFile>,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -248,6 +251,7 @@ fn reserve(
             copy: order.copy.clone(),
             pull: order.pull.clone(),
             deliver: order.deliver.as_ref().map(|way| way.delivery.clone()),
+            from_file: order.from_file.clone().map(Box::new),
         });
     }
     Err(Error::NoName(order.name.clone()).into())
@@ -468,6 +472,7 @@ fn unmake(house: &House, record: &Record, pen: &mut Pen, why: &str) -> Result<()
         unmake_worktree(house, &spec, &worktree)?;
     }
     drop(guard);
+    super::outfit::give_ports_back(house, &spec)?;
     pen.write(Entry::NotCreated { failure: Failure::new(Class::Crash, why) })?;
     names::free(&house.settings.places, &spec.session)?;
     Ok(())

@@ -24,10 +24,12 @@ pub mod fence;
 pub mod ground;
 pub mod half_started;
 pub mod merge;
+pub mod outfit;
 pub mod pull;
 mod remake;
 pub mod resume;
 pub mod session;
+mod teardown;
 pub mod undo;
 pub mod work;
 

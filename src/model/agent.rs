@@ -6,6 +6,7 @@ use super::entry::{Changes, Ending, Filled, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{Moment, ProcessId};
+use super::project_file::Outfit;
 use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -289,6 +290,8 @@ pub struct Agent {
     pub commits: Vec<Committed>,
     /// What the setup command said last, in the worktree as it is now.
     pub set_up: Option<SetUp>,
+    /// What it has because of the repository's `.ai_orch.toml`.
+    pub outfit: Outfit,
     /// What the validation said.
     pub validations: Vec<Validation>,
     /// What was saved of its worktree.

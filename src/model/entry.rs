@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::place::Place;
 use super::profile::Permissions;
+use super::project_file::{FromFile, Links, Port, TornDown};
 use super::report::ErrorBody;
 use super::reservation::Crossed;
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,9 @@ pub struct Spec {
     /// What is done with the result once the task is done; absent: it stays on its branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<Delivery>,
+    /// What it has of the repository's `.ai_orch.toml` beside that: those words, whatever the file says by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_file: Option<Box<FromFile>>,
 }
 
 impl Spec {
@@ -280,6 +284,25 @@ pub enum Entry {
         /// How it was filled; absent in what older versions wrote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filled: Option<Filled>,
+    },
+    /// Ports are the agent's alone.
+    PortsTaken {
+        /// All of them.
+        ports: Vec<Port>,
+    },
+    /// Files and directories of the checkout are linked into the worktree.
+    Linked {
+        /// Which, and which not.
+        #[serde(flatten)]
+        links: Links,
+    },
+    /// The command is about to run that puts away what the worktree has outside of itself.
+    TearingDown,
+    /// It has ended, and nothing of it runs any more.
+    TornDown {
+        /// How.
+        #[serde(flatten)]
+        how: TornDown,
     },
     /// A CLI is about to run: the process exists and waits for this line to be written.
     AttemptStarted {

@@ -19,6 +19,7 @@ pub mod merge;
 pub mod place;
 pub mod places;
 pub mod profile;
+pub mod project_file;
 pub mod report;
 pub mod request;
 pub mod reservation;

@@ -13,8 +13,10 @@
 //!   <project>/merge.lock         held while a run of merges is at work
 //!   <project>/merges/<id>        journal of a run of merges
 //!   <project>/{tasks,mail,workers,artifacts}/   journals of tasks and inboxes (design/a2a-files.md)
+//!   ports/<number>               link to the record of the agent that has this port; ports.lock: one at a time
 //!   <project>/reservations       journal of the files that are reserved
-//!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log  setup
+//!   <project>/trusted/<sha-256>  a content of the repository's .ai_orch.toml that a person allowed
+//!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log  setup  teardown
 //!                                bell  token  refused.log  spawn/<key>  bin/  homes/<cli>/
 //!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
 //! <data>/  (XDG data)
@@ -73,6 +75,21 @@ impl Places {
     /// The link that reserves `session`.
     pub fn name(&self, session: &Session) -> PathBuf {
         self.names().join(session.as_str())
+    }
+
+    /// The links that lease ports to agents.
+    pub fn ports(&self) -> PathBuf {
+        self.state.join("ports")
+    }
+
+    /// Held while ports are taken.
+    pub fn ports_lock(&self) -> PathBuf {
+        self.state.join("ports.lock")
+    }
+
+    /// What a person allowed of the `.ai_orch.toml` of `project`, by its hash.
+    pub fn trusted(&self, project: &Project) -> PathBuf {
+        self.state.join(&project.0).join("trusted")
     }
 
     /// Held while a worktree of `project` is added.
@@ -370,6 +387,11 @@ impl Record {
     /// Output of the setup command.
     pub fn setup(&self) -> PathBuf {
         self.0.join("setup")
+    }
+
+    /// Output of the teardown command.
+    pub fn teardown(&self) -> PathBuf {
+        self.0.join("teardown")
     }
 
     /// The keeper's own log.

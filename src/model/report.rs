@@ -8,6 +8,7 @@ use super::event::Usage;
 use super::failure::Failure;
 use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
 use super::place::Place;
+use super::project_file::{OutfitReport, TornDown};
 use super::reservation::Crossed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -231,6 +232,9 @@ pub struct AgentReport {
     /// What the setup command said, if there is one and it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupReport>,
+    /// What it has because of the repository's `.ai_orch.toml` beside setup and validation; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outfit: Option<OutfitReport>,
     /// What the validation said.
     #[serde(default)]
     pub validations: Vec<ValidationReport>,
@@ -480,6 +484,9 @@ pub struct CleanReport {
     /// What is ignored and too large to be saved.
     #[serde(default)]
     pub not_kept: Vec<NotKept>,
+    /// How its teardown ended, if it ran and succeeded; else the error tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn_down: Option<TornDown>,
     /// What else is to be known.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -51,6 +51,12 @@ pub struct Run {
     pub setup: Option<String>,
     /// The command that must succeed in the worktree.
     pub validate: Option<String>,
+    /// No setup, also if the repository's `.ai_orch.toml` has one.
+    pub no_setup: bool,
+    /// No validation, also if that has one.
+    pub no_validate: bool,
+    /// That file is left out altogether.
+    pub no_project_file: bool,
     /// How often an agent may repair what the validation found.
     pub repairs: u32,
     /// Variables to set for the agent.
@@ -115,6 +121,8 @@ pub struct Clean {
     pub merged: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Run no teardown.
+    pub no_teardown: bool,
     /// Remove what was saved of agents that were cleaned long ago.
     pub rescue: bool,
 }

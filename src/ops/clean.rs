@@ -21,13 +21,14 @@ pub const RESCUES_KEPT: Duration = Duration::from_hours(30 * 24);
 /// Cleans the agents that `request` names, or all that have ended and are as it says.
 pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     guard::person_only(house, "clean")?;
+    let how = clean::How { squashed: request.merged, teardown: !request.no_teardown };
     let mut cleaned = Vec::new();
     for (name, named) in chosen(house, request)? {
         let done = named.and_then(|named| {
             let done = if request.dry_run {
-                clean::outlook(house, &named, request.merged)
+                clean::outlook(house, &named, how)
             } else {
-                clean::clean(house, &named, request.merged)
+                clean::clean(house, &named, how)
             };
             Ok(done?)
         });
@@ -81,6 +82,7 @@ fn told(session: String, done: Result<Cleaned>, dry_run: bool) -> CleanReport {
             report.cleaned = !dry_run;
             report.bytes = done.freed;
             report.saved = done.saved;
+            report.torn_down = done.torn_down;
             report.notes = done.notes;
             report.branch = done.branch.as_ref().and_then(branch);
             report.not_kept = done

@@ -1,10 +1,12 @@
 //! `diff`: what an agent changed, committed or not.
 
 use super::{Error, Result};
+use crate::a2a::names::{self, Named};
+use crate::a2a::record;
 use crate::a2a::reservations::Reservations;
-use crate::a2a::{names, record};
-use crate::git::{self, CommitId};
+use crate::git::{self, CommitId, Worktree};
 use crate::life::{self, House};
+use crate::model::agent::Agent;
 use crate::model::ids::Party;
 use crate::model::report::{CommitLine, DiffReport, FileChange, VERSION};
 use crate::model::text::Shown;
@@ -23,8 +25,15 @@ pub struct Diff {
     pub patch: Vec<u8>,
 }
 
-/// What the agent whose name is `name`, or the only one whose name begins so, has changed since its base.
-pub fn diff(house: &House, name: &str) -> Result<Diff> {
+/// Where the changes of an agent are, proved to be there.
+struct Changed {
+    named: Named,
+    agent: Agent,
+    worktree: Worktree,
+    base: CommitId,
+}
+
+fn find(house: &House, name: &str) -> Result<Changed> {
     let named = names::require_by_prefix(&house.settings.places, name)?;
     let agent = record::load(&named.record)?
         .ok_or_else(|| crate::a2a::Error::NoAgent { name: name.to_owned(), near: Vec::new() })?;
@@ -50,6 +59,24 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
             });
         }
     }
+    Ok(Changed { named, agent, worktree, base })
+}
+
+/// Shows in `tool`, else in the user's own difftool, what the agent has changed since its base, and waits until that is closed. What it
+/// is given are copies. False: nothing is changed, and nothing was started.
+///
+/// # Errors
+/// If the tool could not be started, or failed.
+pub fn open_tool(house: &House, name: &str, tool: Option<&str>) -> Result<bool> {
+    let Changed { worktree, base, .. } = find(house, name)?;
+    let opened = git::difftool::open(&house.git()?, &worktree, &base, tool);
+    Ok(opened.map_err(life::Error::from)?)
+}
+
+/// What the agent whose name is `name`, or the only one whose name begins so, has changed since its base.
+pub fn diff(house: &House, name: &str) -> Result<Diff> {
+    let Changed { named, agent, worktree, base } = find(house, name)?;
+    let spec = &agent.spec;
     let env = house.git()?;
     let difference = git::history::difference(&env, &worktree, &base, PATCH_MAX)?;
     let commits = git::history::commits(&env, &worktree, &base, 1000)?;

@@ -2,11 +2,12 @@
 
 use crate::life;
 use crate::model::ids::Party;
+use crate::model::project_file::ProjectFile;
 use crate::model::report::ErrorBody;
 use crate::model::text::Shown;
-use crate::rules::delegation;
+use crate::rules::{delegation, project_file as wishes};
 use crate::{a2a, agents, git, settings, tmux};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub mod attach;
 pub mod caller;
@@ -28,6 +29,7 @@ pub mod office;
 pub mod others;
 pub mod own;
 pub mod pause;
+pub mod project_file;
 pub mod replay;
 pub mod reserve;
 pub mod resume;
@@ -35,6 +37,7 @@ pub mod run;
 pub mod show;
 pub mod spawn;
 pub mod tasks;
+pub mod trust;
 pub mod undo;
 pub mod wait;
 pub mod watching;
@@ -151,6 +154,16 @@ pub enum Error {
         /// The agent.
         agent: String,
     },
+    /// What the repository asks for has to be allowed first.
+    #[error("{} asks for what runs as you, and nobody has allowed it", Shown(&.file.to_string_lossy()))]
+    NotTrusted {
+        /// The file.
+        file: PathBuf,
+        /// What it asks for.
+        asks: Box<ProjectFile>,
+        /// An agent asked for the run, who cannot allow it.
+        by_agent: bool,
+    },
     /// A person asked for what only an agent can do.
     #[error("only an agent can do that, and you are the person")]
     OnlyAgents,
@@ -205,6 +218,7 @@ impl Error {
             Self::Gone { .. } => "gone",
             Self::StillRuns { .. } => "still_runs",
             Self::NotForAgents { .. } => "not_for_agents",
+            Self::NotTrusted { .. } => "not_trusted",
             Self::ToBeKilled { .. } => "not_resumable",
             Self::NothingRunning | Self::NothingCleaned => "no_agent",
             Self::NotMergeable { .. } => "not_mergeable",
@@ -252,6 +266,7 @@ impl Error {
                 "an agent may look at the others (list, show, logs, diff, wait) and work with them: ai_orch guide"
                     .to_owned(),
             ),
+            Self::NotTrusted { file, asks, by_agent } => Some(how_to_trust(file, asks, *by_agent)),
             Self::NotMergeable { session, .. } => Some(format!("what it did: ai_orch diff {session}")),
             Self::NothingCleaned => Some("all agents: ai_orch list".to_owned()),
             Self::NothingRunning => {
@@ -295,4 +310,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A runtime for the verbs that wait for something.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(crate::tools::runtime::runtime()?)
+}
+
+/// What is asked for, one line each, and what allows it.
+fn how_to_trust(file: &Path, asks: &ProjectFile, by_agent: bool) -> String {
+    let rows = wishes::asks(asks).into_iter().map(|(key, value)| format!("{key}: {}", Shown(&value)));
+    let dir = file.parent().unwrap_or(file).to_string_lossy();
+    let allow = if by_agent {
+        format!("a person has to allow it, in {}: ai_orch trust", Shown(&dir))
+    } else {
+        "allow it: ai_orch trust; or start without it: ai_orch run --no-project-file".to_owned()
+    };
+    rows.chain([allow]).collect::<Vec<_>>().join("\n")
 }

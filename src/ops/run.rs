@@ -1,5 +1,6 @@
 //! `run`: from a request to an agent at work.
 
+use super::project_file::{self, Consent};
 use super::{Error, Result, guard};
 use crate::a2a::look;
 use crate::a2a::names::Named;
@@ -40,14 +41,30 @@ pub struct Started {
     pub notes: Vec<String>,
 }
 
-/// Starts the agent that `request` asks for. Everything that can be refused is refused before anything is made.
-pub fn run(house: &House, request: &Run) -> Result<Started> {
+/// An agent that can be made. Nothing of it is.
+#[derive(Debug)]
+pub struct Ready {
+    ground: Ground,
+    order: Order,
+    /// Whether its name was asked for.
+    named: bool,
+    notes: Vec<String>,
+}
+
+/// Makes sure that the agent which `request` asks for can be made: everything that can be refused is refused here, and nothing is made.
+/// `consent` is asked for if the repository asks for anything that nobody has allowed before.
+pub fn ready(house: &House, request: &Run, consent: Consent<'_>) -> Result<Ready> {
     guard::person_only(house, "run")?;
-    begin(house, request, &house.settings.environment.for_agent())
+    ready_for(house, request, &house.settings.environment.for_agent(), consent)
 }
 
 /// The same, for whoever may start it. The agent gets `environment`, and what the request adds to it.
-pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> Result<Started> {
+pub(super) fn ready_for(
+    house: &House,
+    request: &Run,
+    environment: &Environment,
+    consent: Consent<'_>,
+) -> Result<Ready> {
     if request.validate.as_ref().is_some_and(|command| command.trim().is_empty()) {
         // A shell is content with nothing, and the task would count as validated.
         let hint = "for example: --validate 'cargo test'; or leave it out";
@@ -103,6 +120,7 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
     if !request.copy.is_empty() && !ground.place().has_own_worktree() {
         return Err(Error::usage("--copy needs a worktree to copy into", "leave it out"));
     }
+    let wanted = project_file::wanted(house, &ground, request, consent)?;
     let mut environment = environment.clone();
     for (variable, value) in &request.env {
         environment.set(variable, value);
@@ -114,8 +132,8 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         chain,
         permissions,
         timeout: request.timeout,
-        setup: request.setup.clone(),
-        validate: request.validate.clone(),
+        setup: wanted.setup,
+        validate: wanted.validate,
         repairs: request.repairs,
         budget_usd: request.budget_usd,
         commit: request.commit,
@@ -123,9 +141,10 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         role,
         context_id,
         may_start: request.may_start,
-        copy: request.copy.clone(),
         pull,
         deliver,
+        copy: wanted.copy,
+        from_file: wanted.from_file,
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
@@ -133,12 +152,20 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         notes.push("gh is not installed: the branch will be pushed, and you get the command that opens the pull request".to_owned());
     }
     notes.extend(mentioned(&request.task, request.child.is_some()));
-    let created = create::create(house, &ground, &order)?;
-    if request.name.is_some() && created.spec.session != order.name {
-        notes.push(format!("the name {} is taken; this agent is {}", order.name, created.spec.session));
+    Ok(Ready { ground, order, named: request.name.is_some(), notes })
+}
+
+impl Ready {
+    /// Makes the agent, and waits until it is at work.
+    pub fn start(self, house: &House) -> Result<Started> {
+        let Self { ground, order, named, mut notes } = self;
+        let created = create::create(house, &ground, &order)?;
+        if named && created.spec.session != order.name {
+            notes.push(format!("the name {} is taken; this agent is {}", order.name, created.spec.session));
+        }
+        notes.dedup();
+        Ok(Started { created, notes })
     }
-    notes.dedup();
-    Ok(Started { created, notes })
 }
 
 /// The pull requests that the task names, which change nothing by that. An agent that asks knows what it asks for.

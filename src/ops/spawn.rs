@@ -3,6 +3,7 @@
 //! asker may not have, and there is one writer who counts.
 
 use super::caller::Caller;
+use super::project_file::Consent;
 use super::run;
 use super::{Error, Result};
 use crate::a2a::identity::{self, Who};
@@ -204,7 +205,7 @@ pub fn start(house: &House, parent: &Path, id: &str, environment: &[u8]) -> Resu
     house.settings.working_dir.clone_from(&parent.spec.checkout);
     let run = request_of(&parent.spec, id, wanted, &environment);
     crash::point(|| "before the child is made");
-    let made = run::begin(&house, &run, &environment)?;
+    let made = run::ready_for(&house, &run, &environment, Consent::Nobody)?.start(&house)?;
     crash::point(|| "after the child is made");
     Ok(made.created.spec.session)
 }
@@ -237,6 +238,10 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted, environment: &Environm
         base: Some(wanted.base),
         timeout: parent.timeout_ms.map(Duration::from_millis),
         permissions: Some(parent.permissions),
+        // What the parent does without, its child does without.
+        no_setup: parent.setup.is_none(),
+        no_validate: parent.validate.is_none(),
+        no_project_file: parent.from_file.is_none(),
         repairs: parent.repairs,
         env: given.collect(),
         budget_usd: wanted.budget_usd,

@@ -19,6 +19,7 @@ pub mod next;
 pub mod outcome;
 pub mod own_task;
 pub mod place;
+pub mod project_file;
 pub mod prompt;
 pub mod pull_text;
 pub mod refusal;

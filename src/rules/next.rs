@@ -10,6 +10,8 @@ use crate::model::failure::{Class, Failure};
 pub enum Step {
     /// Fill the worktree and check that it is what it should be.
     Fill,
+    /// Link into the worktree what it shares with the checkout.
+    Link,
     /// Run the command that makes the worktree ready for work.
     SetUp,
     /// Start the CLI at `link` of the chain.
@@ -79,6 +81,10 @@ pub fn next(agent: &Agent) -> Step {
     let n = agent.last_attempt().map_or(1, |a| a.n + 1);
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
+    }
+    let has_links = agent.spec.from_file.as_ref().is_some_and(|from| !from.symlink.is_empty());
+    if has_links && undelivered(agent).is_none() && agent.outfit.links.is_none() {
+        return Step::Link;
     }
     if agent.spec.setup.is_some() && undelivered(agent).is_none() {
         match &agent.set_up {
@@ -265,6 +271,7 @@ mod tests {
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
     use crate::model::profile::Permissions;
+    use crate::model::project_file::{FromFile, Links, Outfit};
 
     fn moment() -> Moment {
         Moment("2026-11-20T10:00:00Z".parse().unwrap())
@@ -302,6 +309,7 @@ mod tests {
                 copy: Vec::new(),
                 pull: None,
                 deliver: None,
+                from_file: None,
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
@@ -313,6 +321,7 @@ mod tests {
             attempts: vec![],
             commits: vec![],
             set_up: None,
+            outfit: Outfit::default(),
             validations: vec![],
             rescues: vec![],
             delivered: Delivered::default(),
@@ -401,6 +410,18 @@ mod tests {
         assert!(matches!(next(&a), Step::Attempt { .. }));
         another_round(&mut a, false);
         assert!(matches!(next(&a), Step::Attempt { .. }), "it is set up");
+    }
+
+    #[test]
+    fn what_is_shared_is_linked_before_the_setup_and_once() {
+        let mut a = agent(&["x"]);
+        a.spec.setup = Some("make deps".into());
+        a.spec.from_file = Some(Box::default());
+        assert_eq!(next(&a), Step::SetUp, "nothing is to be linked");
+        a.spec.from_file = Some(Box::new(FromFile { symlink: vec!["deps".into()], ..FromFile::default() }));
+        assert_eq!(next(&a), Step::Link);
+        a.outfit.links = Some(Links::default());
+        assert_eq!(next(&a), Step::SetUp);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::model::delegation::{Child, Start};
 use crate::model::delivery::{Delivered, DeliveryEnd};
 use crate::model::entry::{self, Entry, HeadAt, Record};
 use crate::model::place::Place;
+use crate::model::project_file::Outfit;
 
 /// A journal that tells of no agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         attempts: Vec::new(),
         commits: Vec::new(),
         set_up: None,
+        outfit: Outfit::default(),
         validations: Vec::new(),
         rescues: Vec::new(),
         delivered: Delivered::default(),
@@ -74,8 +76,16 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.worktree = Some((path.clone(), admin_dir.clone()));
             // What it built is not in what is saved of a worktree.
             agent.set_up = None;
+            agent.outfit.links = None;
+            agent.outfit.to_tear_down = false;
         }
         Entry::Started { keeper } => {
+            if agent.outfit.tearing_down || agent.outfit.torn_down.take().is_some() {
+                // What was made ready is put away.
+                agent.set_up = None;
+            }
+            agent.outfit.tearing_down = false;
+            agent.outfit.to_tear_down = true;
             agent.keeper = Some(keeper.clone());
             agent.not_begun = false;
             agent.was_kept = true;
@@ -84,6 +94,14 @@ pub fn apply(agent: &mut Agent, record: &Record) {
         Entry::Ready { filled } => {
             agent.ready = true;
             agent.filled.clone_from(filled);
+        }
+        Entry::PortsTaken { ports } => agent.outfit.ports.clone_from(ports),
+        Entry::Linked { links } => agent.outfit.links = Some(links.clone()),
+        Entry::TearingDown => agent.outfit.tearing_down = true,
+        Entry::TornDown { how } => {
+            agent.outfit.tearing_down = false;
+            agent.outfit.to_tear_down &= !how.ok;
+            agent.outfit.torn_down = Some(how.clone());
         }
         Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, program: _ } => {
             agent.attempts.push(Attempt {

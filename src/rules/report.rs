@@ -4,6 +4,7 @@ use crate::model::agent::{Agent, Attempt, Conclusion, EarlierRound, Removal, Sta
 use crate::model::entry::{Changes, Ending, Final};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::Session;
+use crate::model::project_file::{Outfit, OutfitReport};
 use crate::model::report::{
     AgentReport, Arrival, AttemptReport, DeliveryReport, Remark, RoundReport, SetupReport, VERSION,
     ValidationReport,
@@ -103,6 +104,7 @@ pub fn report(agent: &Agent, keeper: &Keeper, changes: Option<Changes>) -> Agent
             ms: done.ms,
             output: done.output.clone(),
         }),
+        outfit: outfit(agent),
         validations: agent
             .validations
             .iter()
@@ -155,6 +157,14 @@ fn delivery(agent: &Agent) -> Option<DeliveryReport> {
         note: end.and_then(|end| end.note.clone()),
         undelivered,
     })
+}
+
+/// What the agent has of the repository's file, and what came of it.
+fn outfit(agent: &Agent) -> Option<OutfitReport> {
+    let from = agent.spec.from_file.as_deref()?;
+    let Outfit { ports, links, torn_down, .. } = agent.outfit.clone();
+    let report = OutfitReport { ports, links, teardown: from.teardown.clone(), torn_down };
+    (report != OutfitReport::default()).then_some(report)
 }
 
 /// What the save at the end of the last attempt does not hold.

@@ -7,7 +7,7 @@ const ANNOUNCED: [&str; 9] =
     ["answer", "completions", "config", "dash", "dispatcher", "flow", "live", "send", "serve"];
 
 /// Options of `run` that make a command line without a verb a `run`.
-const RUN_OPTIONS: [&str; 26] = [
+const RUN_OPTIONS: [&str; 30] = [
     "--agent-cli",
     "--model",
     "--context",
@@ -22,6 +22,10 @@ const RUN_OPTIONS: [&str; 26] = [
     "--with-changes",
     "--copy",
     "--setup",
+    "--no-setup",
+    "--no-validate",
+    "--no-project-file",
+    "--trust",
     "--may-start",
     "--depth",
     "--start-budget",

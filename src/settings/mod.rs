@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub mod environment;
+pub mod project_file;
 
 /// Longest socket path that tmux and the kernel take with room to spare, in bytes.
 const SOCKET_MAX: usize = 90;

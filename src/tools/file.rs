@@ -402,6 +402,32 @@ pub fn read_up_to(path: &Path, largest: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Like [`read_up_to`], of a file in a place that others write to: a link, a device or a pipe there is an error, and is not opened to
+/// its end.
+pub fn read_itself(path: &Path, largest: u64) -> Result<Option<Vec<u8>>> {
+    let read = || -> io::Result<Vec<u8>> {
+        let file = OpenOptions::new().read(true).custom_flags(nofollow()).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(largest + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > largest {
+            let why = format!("it is larger than {} KiB", largest >> 10);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if missing(&e) => Ok(None),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Err(Error::new("read", path, io::Error::new(io::ErrorKind::InvalidData, "it is a link")))
+        }
+        Err(e) => Err(Error::new("read", path, e)),
+    }
+}
+
 /// The first `limit` bytes of what is in `path`, and whether that is all; an error if it is not there.
 pub fn read_at_most(path: &Path, limit: u64) -> Result<(Vec<u8>, bool)> {
     let read = || -> io::Result<(Vec<u8>, bool)> {

@@ -7,6 +7,7 @@ pub mod file;
 pub mod journal;
 pub mod lines;
 pub mod lock;
+pub mod port;
 pub mod process;
 pub mod program;
 pub mod runtime;

@@ -7,7 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
 use super::lock::Lock;
-use super::{crash, process};
+use super::{crash, process, runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -20,6 +20,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Why a helper program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,8 @@ pub enum Error {
         args: Vec<String>,
         /// The time it was given.
         limit: Duration,
+        /// What it had written on standard output until then, up to the cap.
+        stdout: Vec<u8>,
     },
     /// The program ended and said that it failed.
     #[error("{} {} failed{}: {}", .program.display(), .args.join(" "), how_it_ended(*.code, *.signal), .stderr.trim())]
@@ -127,6 +130,15 @@ impl Output {
     }
 }
 
+/// How a program ended that a person worked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
 /// A helper program that is about to be run: argument by argument, never through a shell.
 #[derive(Debug)]
 pub struct Program {
@@ -135,6 +147,7 @@ pub struct Program {
     cwd: Option<PathBuf>,
     stdin: Option<Vec<u8>>,
     holds: Option<io::Result<File>>,
+    leads: bool,
     limit: Duration,
     cap: usize,
 }
@@ -149,6 +162,7 @@ impl Program {
             cwd: None,
             stdin: None,
             holds: None,
+            leads: false,
             limit: Duration::from_secs(30),
             cap: 64 << 20,
         }
@@ -211,6 +225,13 @@ impl Program {
         self
     }
 
+    /// For one that makes a session of its own before it does anything, which the leader of a process group cannot.
+    #[must_use]
+    pub fn leads_a_session(mut self) -> Self {
+        self.leads = true;
+        self
+    }
+
     /// How long it may take, from start to exit.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -239,12 +260,15 @@ impl Program {
             None if self.stdin.is_some() => Stdio::piped(),
             None => Stdio::null(),
         };
-        self.command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if !self.leads {
+            self.command.process_group(0);
+        }
+        self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         crash::point(|| format!("before {}", self.called()));
         let mut child = Group(self.command.spawn().map_err(|source| self.did_not_start(source))?);
         let watched = self.watch(&mut child.0, deadline);
         match watched {
-            Ok(Some((stdout, stderr))) => {
+            Ok((true, stdout, stderr)) => {
                 child.end_helpers();
                 // The pidfd said that it ended, so this only collects the status.
                 let status = child.0.wait().map_err(|source| self.io(source))?;
@@ -259,9 +283,10 @@ impl Program {
                     program: self.path,
                 })
             }
-            Ok(None) => {
+            Ok((false, stdout, _)) => {
                 drop(child);
-                Err(Error::TimedOut { args: self.shown_args(), program: self.path, limit: self.limit })
+                let (args, stdout) = (self.shown_args(), stdout.bytes);
+                Err(Error::TimedOut { args, program: self.path, limit: self.limit, stdout })
             }
             Err(source) => {
                 drop(child);
@@ -270,8 +295,25 @@ impl Program {
         }
     }
 
-    /// Feeds and drains `child` until it ends; `None` at the deadline.
-    fn watch(&mut self, child: &mut Child, deadline: Instant) -> io::Result<Option<(Drain, Drain)>> {
+    /// Runs it to its end in our own terminal, with our own standard input and output, for a person who works with it: without a time
+    /// limit. Ctrl-C is for the program, and does not end us.
+    pub fn run_in_terminal(mut self) -> Result<End, Error> {
+        let runtime = runtime::runtime().map_err(|e| self.io(io::Error::other(e)))?;
+        let _within = runtime.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::quit()] {
+            // From the first one on a signal of this kind ends us no more; a program that we start has it as ever.
+            drop(signal(kind).map_err(|source| self.io(source))?);
+        }
+        if let Some(dir) = &self.cwd {
+            self.command.current_dir(dir);
+        }
+        crash::point(|| format!("before {}", self.called()));
+        let status = self.command.status().map_err(|source| self.did_not_start(source))?;
+        Ok(End { code: status.code(), signal: status.signal() })
+    }
+
+    /// Feeds and drains `child` until it ends, or until the deadline: whether it has ended, and what it wrote.
+    fn watch(&mut self, child: &mut Child, deadline: Instant) -> io::Result<(bool, Drain, Drain)> {
         let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
         let mut stdin = match (child.stdin.take(), self.stdin.take()) {
             (Some(pipe), Some(bytes)) => Some(Feed::new(pipe, bytes)?),
@@ -287,7 +329,7 @@ impl Program {
             fds.extend(stdin.as_ref().map(|feed| PollFd::new(&feed.pipe, PollFlags::OUT)));
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(None);
+                return Ok((false, stdout, stderr));
             }
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             match poll(&mut fds, Some(&left)) {
@@ -306,7 +348,7 @@ impl Program {
             stdout.pull()?;
             stderr.pull()?;
             if gone {
-                return Ok(Some((stdout, stderr)));
+                return Ok((true, stdout, stderr));
             }
         }
     }

@@ -8,6 +8,7 @@ use ai_orch::model::a2a::AgentCard;
 use ai_orch::model::feed::EventLine;
 use ai_orch::model::mail::MailRecord;
 use ai_orch::model::merge::MergeReport;
+use ai_orch::model::project_file::TrustReport;
 use ai_orch::model::report::{
     AgentReport, CleansReport, DiffReport, DoctorReport, ErrorReport, GuideReport, KillsReport, ListReport,
     LogLine, ResumesReport, RunReport, ShowReport, UndoListReport, UndoReport, WaitReport,
@@ -28,7 +29,7 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Each published shape: the name of its file and its schema.
-fn schemas() -> [(&'static str, Value); 33] {
+fn schemas() -> [(&'static str, Value); 34] {
     [
         ("agent-card", schema::<AgentCard>()),
         ("board", schema::<AgentReport>()),
@@ -60,6 +61,7 @@ fn schemas() -> [(&'static str, Value); 33] {
         ("task-record", schema::<TaskRecord>()),
         ("task-spawn", schema::<SpawnReport>()),
         ("task-wait", schema::<TaskWaitReport>()),
+        ("trust", schema::<TrustReport>()),
         ("undo", schema::<UndoReport>()),
         ("undo-list", schema::<UndoListReport>()),
         ("wait", schema::<WaitReport>()),
@@ -291,6 +293,18 @@ fn every_document_is_of_its_schema() {
         check("board", text);
     }
     check("kill", &house.orch(["kill", "two", "one", "nobody", "--json"]).run().stdout);
+    // With everything that a repository can ask for.
+    let file =
+        "symlink = ['nowhere']\nsetup = 'true'\nvalidate = 'true'\nteardown = 'true'\nports = ['PORT']\n";
+    crate::trust::file(&house, file);
+    check("error", house.orch(["run", "--json", "--agent-cli", "sh", "true"]).run().stderr.trim_end());
+    for words in [&["trust", "--show", "--json"][..], &["trust", "--json"]] {
+        check("trust", &house.ok(words));
+    }
+    check("run", &house.ok(["run", "--json", "--agent-cli", "sh", "--name", "three", "true"]));
+    check("show", &house.ok(["show", "three", "--json"]));
+    check("clean", &house.ok(["clean", "three", "--json"]));
+    check("trust", &house.ok(["trust", "--revoke", "--json"]));
     check("kill", &house.ok(["kill", "--all", "--json"]));
     check("wait", &house.orch(["wait", "two", "one", "--json"]).run().stdout);
     check("doctor", &house.ok(["doctor", "--json"]));

@@ -354,6 +354,9 @@ pub fn gone(stage: &Stage, findings: &mut Findings) {
     for (name, _) in stage.names() {
         findings.add(format!("the name {name} is still reserved"));
     }
+    for lease in fs::read_dir(stage.state().join("ports")).into_iter().flatten().flatten() {
+        findings.add(format!("the port {} is still somebody's", lease.path().display()));
+    }
     let worktrees = stage.house.git(&["worktree", "list", "--porcelain"]);
     findings.demand(!worktrees.contains("branch refs/heads/ai_orch/"), || {
         format!("a worktree is still registered: {worktrees}")

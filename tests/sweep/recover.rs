@@ -14,7 +14,7 @@ pub fn knows(verb: &str) -> bool {
     static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let house = House::new();
-        ["resume", "clean", "undo", "merge"]
+        ["resume", "clean", "undo", "merge", "trust"]
             .into_iter()
             .filter(|verb| house.orch(["help", verb]).run().code == 0)
             .collect()
@@ -135,8 +135,10 @@ fn clean(stage: &Stage, findings: &mut Findings) {
 
 /// A new agent in the same repository.
 fn life_goes_on(stage: &Stage, findings: &mut Findings) {
-    let done =
-        stage.house.orch(["run", "--detach", "--agent-cli", "worker", "--name", "next", "go on"]).run();
+    let done = stage
+        .house
+        .orch(["run", "--detach", "--agent-cli", "worker", "--name", "next", "--trust", "go on"])
+        .run();
     let name = done.stdout.trim().to_owned();
     if done.code != 0 || name.is_empty() || name == BYSTANDER {
         findings.add(format!("no new agent can be started: {done}"));

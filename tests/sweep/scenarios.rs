@@ -86,7 +86,7 @@ const MERGE: Scenario = Scenario {
 };
 
 /// All of them.
-pub const ALL: [Scenario; 26] = [
+pub const ALL: [Scenario; 28] = [
     Scenario { name: "run", role: "run", syscalls: true, ..BASE },
     Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
     Scenario { name: "keeper", role: "keeper", ..BASE },
@@ -97,6 +97,7 @@ pub const ALL: [Scenario; 26] = [
         verb: |stage| run(stage, "committer", VICTIM),
         ..BASE
     },
+    Scenario { name: "keeper-outfit", role: "keeper", stage: outfit, ..BASE },
     Scenario { name: "exec", role: "exec", ..BASE },
     Scenario {
         name: "kill",
@@ -158,6 +159,18 @@ pub const ALL: [Scenario; 26] = [
         ..BASE
     },
     Scenario {
+        name: "clean-outfit",
+        role: "clean",
+        stage: |stage, orders| {
+            outfit(stage, orders);
+            finished(stage, orders);
+        },
+        verb: |_| words(&["clean", VICTIM]),
+        syscalls: true,
+        needs: &["clean", "trust"],
+        ..BASE
+    },
+    Scenario {
         name: "undo",
         role: "undo",
         stage: |stage, orders| {
@@ -200,7 +213,18 @@ pub fn words(words: &[&str]) -> Vec<String> {
 /// A call that starts the victim. Its validation says in the ledger that it ran.
 pub fn run(stage: &Stage, chain: &str, name: &str) -> Vec<String> {
     let validate = stage.validation();
-    words(&["run", "--detach", "--agent-cli", chain, "--name", name, "--validate", &validate, "do it"])
+    words(&[
+        "run",
+        "--detach",
+        "--agent-cli",
+        chain,
+        "--name",
+        name,
+        "--validate",
+        &validate,
+        "--trust",
+        "do it",
+    ])
 }
 
 fn kill(_: &Stage) -> Vec<String> {
@@ -217,6 +241,17 @@ fn at_work(stage: &Stage, orders: &Orders) {
     eventually("the agent works", || {
         (stage.house.path(format!("ready.{VICTIM}")).exists() || orders.has_died(stage)).then_some(())
     });
+}
+
+/// A repository that asks for everything that it can ask for.
+fn outfit(stage: &Stage, _: &Orders) {
+    let house = stage.house.path("");
+    let text = format!(
+        "symlink = ['big.ignored']\nports = ['PORT', 'DB_PORT']\nsetup = 'test -n \"$PORT\" && test -L big.ignored'\n\
+         teardown = 'echo \"$AI_ORCH_SESSION\" >>{}/torn-down'\n",
+        house.display()
+    );
+    stage.put(".ai_orch.toml", &text);
 }
 
 /// An agent that is done.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// The session that everything is done to.
 pub const VICTIM: &str = "victim";
@@ -22,7 +23,7 @@ pub type Files = BTreeMap<PathBuf, Vec<u8>>;
 /// One world.
 pub struct Stage {
     pub house: House,
-    before: Files,
+    before: Mutex<Files>,
     bystander: Option<Bystander>,
 }
 
@@ -66,7 +67,7 @@ impl Stage {
         furnish(&house);
         agents(&house);
         let bystander = bystander.then(|| enter_bystander(&house));
-        let before = mine(&house);
+        let before = Mutex::new(mine(&house));
         Self { house, before, bystander }
     }
 
@@ -121,12 +122,18 @@ impl Stage {
         self.house.path("home/.local/state/ai_orch")
     }
 
+    /// The user puts a file into the repository, which is his from then on.
+    pub fn put(&self, name: &str, text: &str) {
+        fs::write(self.house.repo().join(name), text).unwrap();
+        *self.before.lock().unwrap() = mine(&self.house);
+    }
+
     /// What is different from what it was before, of all that is not ours to change.
     pub fn changed(&self) -> Vec<String> {
-        let now = mine(&self.house);
+        let (now, before) = (mine(&self.house), self.before.lock().unwrap());
         let mut wrong = Vec::new();
-        for path in self.before.keys().chain(now.keys()).collect::<std::collections::BTreeSet<_>>() {
-            match (self.before.get(path), now.get(path)) {
+        for path in before.keys().chain(now.keys()).collect::<std::collections::BTreeSet<_>>() {
+            match (before.get(path), now.get(path)) {
                 (Some(a), Some(b)) if a == b => {}
                 (Some(_), Some(_)) => wrong.push(format!("{} was changed", path.display())),
                 (Some(_), None) => wrong.push(format!("{} is gone", path.display())),

@@ -127,6 +127,7 @@ fn bring_in(
     }
     merge::is_squashed(env, common, commit, "HEAD").unwrap();
     include::take(repository, tree, &["local".to_owned()]).unwrap();
+    super::super::links::make(env, repository, tree, &["local".to_owned()]).unwrap();
     not_held(env, tree, config, 1 << 20).unwrap();
     remove::submodules_with_work(env, tree).unwrap();
     remove::held_by_entry(env, tree).unwrap();
