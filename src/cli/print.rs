@@ -9,7 +9,7 @@ use crate::model::report::{
     AgentReport, Arrival, Check, DeliveryReport, DoctorReport, ErrorBody, ErrorReport, KillReport, Relative,
     Remark, RoundReport, ShowReport, VERSION, Verdict,
 };
-use crate::model::text::{Shown, columns, escape_json, fit, wrap};
+use crate::model::text::{Shown, columns, escape_json, fit, whole, wrap};
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::{clock, crash, terminal};
@@ -323,7 +323,7 @@ fn outfit(outfit: &OutfitReport) -> Vec<(&'static str, String)> {
     let linked = outfit.links.iter().flat_map(|links| &links.made);
     let linked = linked.map(|path| ("linked", Shown(path).to_string()));
     let teardown = outfit.teardown.iter();
-    let teardown = teardown.map(|teardown| ("teardown", Shown(teardown.command.trim_end()).to_string()));
+    let teardown = teardown.map(|teardown| ("teardown", whole(teardown.command.trim_end())));
     let done = outfit.torn_down.iter().filter(|how| how.ok).map(|how| {
         let time = wording::duration(Duration::from_millis(how.ms));
         ("teardown", format!("succeeded in {time}"))

@@ -4,7 +4,7 @@ use super::print::{self, Screen};
 use super::{args, exit};
 use crate::life::House;
 use crate::model::project_file::{FILE, TrustReport};
-use crate::model::text::Shown;
+use crate::model::text::{Shown, whole};
 use crate::ops::Result;
 use crate::ops::trust::{Deed, trust};
 use crate::rules::project_file::asks;
@@ -55,15 +55,10 @@ pub(super) fn trusted(house: &House, asked: &args::Trust, json: bool, screen: &m
 fn show(screen: &mut Screen, report: &TrustReport) {
     screen.line(&format!("{} asks for:", Shown(&report.file.to_string_lossy())));
     let rows = report.asks.iter().flat_map(asks).flat_map(|(key, value)| {
-        let lines: Vec<String> = value.trim_end_matches('\n').split('\n').map(visible).collect();
+        let lines: Vec<String> = value.trim_end_matches('\n').split('\n').map(whole).collect();
         lines.into_iter().map(move |line| (key, line)).collect::<Vec<_>>()
     });
     screen.fields(&rows.collect::<Vec<_>>());
-}
-
-/// A line in which nothing is left out: of what `Shown` drops, a shell sees all.
-fn visible(line: &str) -> String {
-    Shown(&line.replace('\r', "\u{240d}")).to_string()
 }
 
 /// Asks the person at the terminal. Anything but yes is no.

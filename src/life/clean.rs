@@ -14,7 +14,7 @@ use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt};
 use crate::model::ids::{AgentId, Party, Session};
 use crate::model::project_file::TornDown;
-use crate::model::text::Shown;
+use crate::model::text::{Shown, whole};
 use crate::rules::clean::{Plan, Why, plan};
 use crate::tools::{file, lock, process};
 use std::path::{Path, PathBuf};
@@ -276,9 +276,10 @@ pub fn outlook(house: &House, named: &Named, how: How) -> Result<Cleaned> {
         cleaned.not_kept = not_kept;
         cleaned.freed = git::worktree::size(&there.worktree.path)?;
         if let Some(teardown) = teardown::wanted(&agent).filter(|_| how.teardown) {
-            cleaned
-                .notes
-                .push(format!("before that its teardown would be run: {}", Shown(&teardown.command)));
+            cleaned.notes.push(format!(
+                "before that its teardown would be run: {}",
+                whole(teardown.command.trim_end())
+            ));
         }
     }
     let branch = &agent.spec.branch;

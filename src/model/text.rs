@@ -52,6 +52,11 @@ fn harmless(c: char) -> Option<char> {
     }
 }
 
+/// `text` made harmless, with every character in it to be seen: of a command a shell sees the returns too, which [`Shown`] drops.
+pub fn whole(text: &str) -> String {
+    Shown(&text.replace('\r', "\u{240d}")).to_string()
+}
+
 /// `text` made harmless and cut to at most `columns` terminal columns, with `…` where it was cut.
 pub fn fit(text: &str, columns: usize) -> String {
     // A longer text cannot fit whatever it holds, but for marks without a width: it is cut before it is made harmless.

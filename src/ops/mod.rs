@@ -4,7 +4,7 @@ use crate::life;
 use crate::model::ids::Party;
 use crate::model::project_file::ProjectFile;
 use crate::model::report::ErrorBody;
-use crate::model::text::Shown;
+use crate::model::text::{Shown, whole};
 use crate::rules::{delegation, project_file as wishes};
 use crate::{a2a, agents, git, settings, tmux};
 use std::path::{Path, PathBuf};
@@ -314,7 +314,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// What is asked for, one line each, and what allows it.
 fn how_to_trust(file: &Path, asks: &ProjectFile, by_agent: bool) -> String {
-    let rows = wishes::asks(asks).into_iter().map(|(key, value)| format!("{key}: {}", Shown(&value)));
+    let rows = wishes::asks(asks).into_iter().map(|(key, value)| format!("{key}: {}", whole(&value)));
     let dir = file.parent().unwrap_or(file).to_string_lossy();
     let allow = if by_agent {
         format!("a person has to allow it, in {}: ai_orch trust", Shown(&dir))

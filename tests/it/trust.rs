@@ -201,7 +201,7 @@ fn control_characters_are_shown_and_never_sent_to_a_terminal() {
         assert!(said.contains("second"), "{said:?}");
     }
     let refused = run(&house, &["true"]);
-    assert!(refused.stderr.contains("⏎second") && !refused.stderr.contains('\x1b'), "{refused}");
+    assert!(refused.stderr.contains("␍rm -rf x⏎second") && !refused.stderr.contains('\x1b'), "{refused}");
 }
 
 #[test]
