@@ -146,6 +146,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         parent_name: known.asked_by,
         may_start: None,
         copy: Vec::new(),
+        guards: crate::model::guard::Guards::default(),
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -191,6 +192,9 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         not_committed: None,
         not_saved: Vec::new(),
         crossed: Vec::new(),
+        guards: crate::model::guard::Guards::default(),
+        violations: Vec::new(),
+        not_checked: Vec::new(),
         usage: None,
         created,
         updated: created,

@@ -39,6 +39,8 @@ mod attempt;
 mod board;
 mod child;
 mod children;
+mod door;
+mod guard;
 mod leases;
 mod lost;
 mod play;
@@ -49,6 +51,7 @@ mod supervise;
 mod validate;
 mod view;
 
+pub use door::called_as;
 pub use stub::exec;
 
 /// What a keeper works with.
@@ -211,6 +214,7 @@ impl Keeper {
                 Step::SetUp => self.set_up().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
                 Step::Rescue { n } => self.rescue(n).await,
+                Step::Guard { n } => self.guard(n).await,
                 Step::Commit { n } => self.commit(n).await,
                 Step::Validate { n } => self.validate(n).await,
                 Step::End { state, failure } => return self.end(state, failure).await,
@@ -346,6 +350,9 @@ impl Keeper {
             Stop::Killed => {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
+                }
+                if let Some(n) = next::unguarded(&self.pen.agent) {
+                    self.guard(n).await?;
                 }
                 self.settle_children().await?;
                 let places = &self.house.settings.places;

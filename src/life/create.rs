@@ -12,6 +12,7 @@ use crate::git::{self, BranchProblem, ConfigSnapshot, Repository};
 use crate::model::delegation::MayStart;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
+use crate::model::guard::Guards;
 use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
 use crate::model::place::Place;
 use crate::model::places::Record;
@@ -90,6 +91,8 @@ pub struct Order {
     pub may_start: Option<MayStart>,
     /// Untracked files of the checkout to take along.
     pub copy: Vec<String>,
+    /// What it may not do.
+    pub guards: Guards,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -240,6 +243,7 @@ fn reserve(
             parent_name: order.child.as_ref().map(|child| child.parent_name.clone()),
             may_start: order.may_start,
             copy: order.copy.clone(),
+            guards: order.guards.clone(),
         });
     }
     Err(Error::NoName(order.name.clone()).into())

@@ -6,6 +6,7 @@
 use super::delegation::MayStart;
 use super::event::Usage;
 use super::failure::Failure;
+use super::guard::{Finding, Guards};
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::place::Place;
 use super::profile::Permissions;
@@ -119,6 +120,9 @@ pub struct Spec {
     /// Untracked files of the checkout that are taken along, in the syntax of `.gitignore`, beside those that its `.worktreeinclude` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copy: Vec<String>,
+    /// What it may not do.
+    #[serde(default, skip_serializing_if = "Guards::is_none")]
+    pub guards: Guards,
 }
 
 impl Spec {
@@ -296,6 +300,9 @@ pub enum Entry {
         /// The CLI's own id of the conversation that it goes on with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumes: Option<String>,
+        /// The SHA-256 of what is on record of the refs as they were before; absent: nothing of them is guarded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refs: Option<String>,
     },
     /// The CLI told the id of its conversation.
     Conversation {
@@ -402,6 +409,27 @@ pub enum Entry {
         /// What others had reserved at that moment of the files that the agent has changed since its base.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         crossed: Vec<Crossed>,
+    },
+    /// What the attempt did and may not do was found, and what of it can be put back is about to be.
+    GuardFound {
+        /// The attempt.
+        n: u32,
+        /// What was found.
+        findings: Vec<Finding>,
+        /// What could not be found out, in words, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unknown: Vec<String>,
+    },
+    /// It is known what the attempt did that it may not do, and what can be put back is.
+    Guarded {
+        /// The attempt.
+        n: u32,
+        /// What was found, with what has become of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
+        /// What could not be found out, in words, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unknown: Vec<String>,
     },
     /// Somebody asked for it to go on: a keeper is about to start.
     Resumed {

@@ -10,6 +10,7 @@ use crate::life::House;
 use crate::life::create::{self, Created, Order};
 use crate::life::ground::{self, Ground};
 use crate::model::entry::Link;
+use crate::model::guard::Guards;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
 use crate::model::request::Run;
@@ -121,6 +122,7 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
         context_id,
         may_start: request.may_start,
         copy: request.copy.clone(),
+        guards: guards(house, request, &ground),
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
@@ -131,6 +133,13 @@ pub(super) fn begin(house: &House, request: &Run, environment: &Environment) -> 
     }
     notes.dedup();
     Ok(Started { created, notes })
+}
+
+/// What the agent may not do: as was asked, and as the settings say. What they say of branches is nothing to one that has no repository.
+fn guards(house: &House, request: &Run, ground: &Ground) -> Guards {
+    let in_repository = ground.place().is_in_repository();
+    let protected = if in_repository { house.settings.protected_branches.clone() } else { Vec::new() };
+    Guards { protected, ..Guards::default() }.and(&request.guards)
 }
 
 /// The pull requests that the task names, which change nothing by that. An agent that asks knows what it asks for.

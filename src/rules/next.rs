@@ -4,6 +4,7 @@
 use crate::model::agent::{Agent, Attempt};
 use crate::model::entry::{Ending, Final, Turn};
 use crate::model::failure::{Class, Failure};
+use crate::rules::guard;
 
 /// The next step of an agent's life.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,11 @@ pub enum Step {
     },
     /// Save what attempt `n` left under a ref of its own, before anything else touches it.
     Rescue {
+        /// The attempt.
+        n: u32,
+    },
+    /// Find out whether attempt `n` did what it may not do to refs and remotes, and put back what can be.
+    Guard {
         /// The attempt.
         n: u32,
     },
@@ -74,6 +80,9 @@ pub fn next(agent: &Agent) -> Step {
     let n = agent.last_attempt().map_or(1, |a| a.n + 1);
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
+    }
+    if let Some(n) = unguarded(agent) {
+        return Step::Guard { n };
     }
     if agent.spec.setup.is_some() {
         match &agent.set_up {
@@ -128,6 +137,12 @@ pub fn unsaved(agent: &Agent) -> Option<u32> {
     (!agent.is_rescued(last.n)).then_some(last.n)
 }
 
+/// The attempt that ran last, if refs were put on record before it and nobody has compared them since.
+pub fn unguarded(agent: &Agent) -> Option<u32> {
+    let last = agent.last_attempt().filter(|last| last.process.is_some() && last.refs.is_some())?;
+    (!agent.guarded.iter().any(|g| g.n == last.n && g.done)).then_some(last.n)
+}
+
 /// Who begins a round, and why. A new task goes to whoever worked last, because its conversation knows the most.
 fn first_of_round(agent: &Agent) -> (usize, Turn) {
     if agent.round == 1 {
@@ -169,6 +184,11 @@ fn conversation_is_gone(attempt: &Attempt) -> bool {
 }
 
 fn verdict(agent: &Agent, last: &Attempt) -> Verdict {
+    let killed = last.ended.as_ref().is_some_and(|ended| matches!(ended.ending, Ending::Killed));
+    // Whatever came of it otherwise.
+    if let (false, Some(message)) = (killed, guard::reason(agent.violations(last.n))) {
+        return Verdict::Hopeless(Failure::new(Class::Guard, message));
+    }
     let Some(ended) = &last.ended else { return Verdict::Lost };
     match &ended.ending {
         Ending::Killed => Verdict::Killed,
@@ -265,6 +285,7 @@ mod tests {
                 parent_name: None,
                 may_start: None,
                 copy: Vec::new(),
+                guards: crate::model::guard::Guards::default(),
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
@@ -278,6 +299,7 @@ mod tests {
             set_up: None,
             validations: vec![],
             rescues: vec![],
+            guarded: vec![],
             children: Vec::new(),
             round: 1,
             task_round: 1,
@@ -311,6 +333,7 @@ mod tests {
             model: None,
             note: None,
             resumes: None,
+            refs: None,
             ended: ending.map(|ending| Ended {
                 at: moment(),
                 ending,

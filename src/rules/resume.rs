@@ -80,6 +80,7 @@ mod tests {
             program: None,
             note: None,
             resumes: None,
+            refs: None,
         }
     }
 

@@ -26,6 +26,7 @@ mod exits;
 mod fakes;
 mod features;
 mod forgotten;
+mod guards;
 mod hostile;
 mod house;
 mod identity;
