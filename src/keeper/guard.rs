@@ -9,6 +9,7 @@ use crate::rules::means::{self, Had};
 use crate::rules::wording::Tone;
 use crate::settings::environment::Environment;
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 impl Keeper {
@@ -67,21 +68,36 @@ impl Keeper {
         }
         // The worktree may have been taken off its branch.
         self.known = None;
-        Ok(self.pen.write(Entry::Guarded { n, findings, unknown: found.unknown })?)
+        let nothing = findings.is_empty();
+        let entry = Entry::Guarded { n, findings, unknown: found.unknown };
+        // That nothing was found is found again after a power cut.
+        if nothing {
+            self.pen.note(entry)?;
+        } else {
+            self.pen.write(entry)?;
+        }
+        Ok(())
     }
 }
 
+/// The variable in which git hands settings to the gits that it starts. Not `GIT_CONFIG_COUNT`, which is made for this: with it go
+/// `GIT_CONFIG_KEY_0` and so on, and there are agent CLIs that take everything with "KEY" in its name out of what they start. git then
+/// fails at every command, because a setting is missing that was promised.
+const PARAMETERS: &str = "GIT_CONFIG_PARAMETERS";
+
 /// Adds settings of git to an environment, behind those that are in it.
 fn configure(environment: &mut Environment, settings: Vec<(OsString, OsString)>) {
-    let count = environment.value("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse().ok());
-    let mut count: usize = count.unwrap_or(0);
+    let mut all = environment.value(PARAMETERS).unwrap_or_default().as_bytes().to_vec();
     for (key, value) in settings {
-        environment.set(format!("GIT_CONFIG_KEY_{count}"), key);
-        environment.set(format!("GIT_CONFIG_VALUE_{count}"), value);
-        count += 1;
+        if !all.is_empty() {
+            all.push(b' ');
+        }
+        all.extend(rails::quoted(&key));
+        all.push(b'=');
+        all.extend(rails::quoted(&value));
     }
-    if count > 0 {
-        environment.set("GIT_CONFIG_COUNT", count.to_string());
+    if !all.is_empty() {
+        environment.set(PARAMETERS, OsString::from_vec(all));
     }
 }
 
@@ -93,15 +109,10 @@ mod tests {
     fn settings_stand_behind_those_that_are_there() {
         let mut environment = Environment::default();
         configure(&mut environment, Vec::new());
-        assert_eq!(environment.value("GIT_CONFIG_COUNT"), None);
-        for (given, last) in [(None, "0"), (Some("1"), "1"), (Some("nonsense"), "0")] {
-            let mut environment = Environment::default();
-            if let Some(given) = given {
-                environment.set("GIT_CONFIG_COUNT", given);
-            }
-            configure(&mut environment, vec![("a.b".into(), "c".into())]);
-            assert_eq!(environment.value(&format!("GIT_CONFIG_KEY_{last}")).unwrap(), "a.b");
-            assert_eq!(environment.value(&format!("GIT_CONFIG_VALUE_{last}")).unwrap(), "c");
-        }
+        assert_eq!(environment.value(PARAMETERS), None);
+        configure(&mut environment, vec![("a.b".into(), "it's".into()), ("c.d".into(), "".into())]);
+        assert_eq!(environment.value(PARAMETERS).unwrap(), r"'a.b'='it'\''s' 'c.d'=''");
+        configure(&mut environment, vec![("e.f".into(), "g".into())]);
+        assert_eq!(environment.value(PARAMETERS).unwrap(), r"'a.b'='it'\''s' 'c.d'='' 'e.f'='g'");
     }
 }

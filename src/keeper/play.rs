@@ -112,7 +112,15 @@ impl Keeper {
                 return self.not_run(n, Failure::new(Class::Unknown, error.to_string()));
             }
         };
-        let plan = self.plan(n, mark, &launch, &prompt, &places, &server)?;
+        let plan = match self.plan(n, mark, &launch, &prompt, &places, &server) {
+            Ok(plan) => plan,
+            Err(life::Error::Git(error)) => {
+                self.pen.note(started(None, None, None, None, None))?;
+                let why = format!("the guardrails could not be laid: {error}");
+                return self.not_run(n, Failure::new(Class::Git, why));
+            }
+            Err(error) => return Err(error),
+        };
         let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
         let refs = match self.aside(move || guard::put_on_record(&house, &agent, &record, n)).await {
             Ok(refs) => refs,
@@ -562,7 +570,12 @@ impl Keeper {
         if let Some(attempt) = self.pen.agent.last_attempt() {
             environment.set(MARK, attempt.mark.to_string());
         }
-        self.guarded(&mut environment, self.record.guard().refused())?;
+        if let Err(error) = self.guarded(&mut environment, self.record.guard().refused()) {
+            let life::Error::Git(error) = error else { return Err(error) };
+            let why = format!("the guardrails could not be laid for the {what}: {error}");
+            self.conclude(crate::model::entry::Final::Failed, Some(Failure::new(Class::Git, why))).await?;
+            return Ok(None);
+        }
         // One pipe for both: what was printed first is read first.
         let script = format!("exec 2>&1\n{command}");
         let plan = Plan {

@@ -157,6 +157,12 @@ fn compare(
     let Some(own) = worktree(agent) else { return Ok(()) };
     let (env, guards, branch) = (house.git()?, &agent.spec.guards, agent.spec.branch.as_str());
     let refs = census::refs_of(&env, &own.common_dir)?;
+    // Mostly there is nothing to be explained, and then nobody else is looked at.
+    if guard::suspects(guards, branch, &BTreeSet::new(), &before.refs, &refs).is_empty()
+        && !guards.without_login()
+    {
+        return Ok(());
+    }
     let others = others(house, agent)?;
     let suspects = guard::suspects(guards, branch, &others.branches, &before.refs, &refs);
     let scene = Scene { env: &env, own: &own, agent, before, refs: &refs, others: &others };

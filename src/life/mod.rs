@@ -195,7 +195,10 @@ impl House {
 
     /// Like [`Self::git`], for verbs that write nothing at all.
     pub fn git_to_look(&self) -> Result<GitEnv> {
-        let program = self.find_program("git").ok_or(Error::NoGit)?;
+        // Not what stands in front of it in the PATH of an agent: that refuses what our own commands need.
+        let path = self.settings.environment.value("PATH").unwrap_or_default();
+        let path = program::path_beside(path, &self.settings.places.state);
+        let program = program::find_in_path("git", &path).ok_or(Error::NoGit)?;
         let vars = self.settings.environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
         Ok(GitEnv::new(program, vars, self.scratch()))
     }

@@ -12,7 +12,7 @@ use crate::model::guard::Rules;
 use crate::model::places::{Guard, Record};
 use crate::rules::{doors, naming};
 use crate::tools::file;
-use crate::tools::program::{find_in_path, is_executable};
+use crate::tools::program::{find_in_path, is_executable, path_beside};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ pub fn lay(
     }
     again(&dir.no_login())?;
     let mut shims = Vec::new();
-    let others = without(path, &bin);
+    let others = path_beside(path, &bin);
     // What is not installed must not look as if it were.
     for name in doors::shims(guards).iter().filter(|name| find_in_path(name, &others).is_some()) {
         file::make_dirs(&bin)?;
@@ -132,15 +132,15 @@ fn pass_on(at: &Path, theirs: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    let path = quoted(theirs);
+    let path = quoted(theirs.as_os_str());
     let script = [b"#!/bin/sh\n[ -x ", path.as_slice(), b" ] || exit 0\nexec ", &path, b" \"$@\"\n"].concat();
     Ok(file::post_program(at, &script)?)
 }
 
-/// A path as one word for a shell, whatever bytes it has.
-fn quoted(path: &Path) -> Vec<u8> {
+/// Some text as one word for a shell, whatever bytes it has.
+pub fn quoted(text: &OsStr) -> Vec<u8> {
     let mut word = vec![b'\''];
-    for byte in path.as_os_str().as_bytes() {
+    for byte in text.as_bytes() {
         match byte {
             b'\'' => word.extend_from_slice(br"'\''"),
             other => word.push(*other),
@@ -180,10 +180,4 @@ pub fn settings(agent: &Agent, record: &Record) -> Vec<(OsString, OsString)> {
         |end: &str| OsString::from_vec([b"includeIf.gitdir:", pattern.as_slice(), end.as_bytes()].concat());
     let config = record.guard().config().into_os_string();
     vec![(key(".path"), config.clone()), (key("/worktrees/*.path"), config)]
-}
-
-/// `path` without `dir`.
-pub fn without(path: &OsStr, dir: &Path) -> OsString {
-    let others = std::env::split_paths(path).filter(|other| other != dir);
-    std::env::join_paths(others).unwrap_or_default()
 }

@@ -245,8 +245,9 @@ pub fn fallback_left(agent: &Agent, link: usize, usable: impl Fn(usize) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{Committed, Ended, Rescue, SetUp, Validation};
+    use crate::model::agent::{Committed, Ended, Guarded, Rescue, SetUp, Validation};
     use crate::model::entry::{Link, Spec};
+    use crate::model::guard::{Finding, Whose};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
     use crate::model::profile::Permissions;
@@ -484,6 +485,50 @@ mod tests {
         let mut a = agent(&["x", "y"]);
         tried(&mut a, failed(Class::MissingCli));
         assert_eq!(unsaved(&a), None, "what never ran left nothing");
+    }
+
+    #[test]
+    fn what_an_attempt_may_not_do_is_looked_for_before_its_work_counts() {
+        for (ending, whose) in [
+            (Some(Ending::Done), Whose::Agent),
+            (Some(Ending::Done), Whose::SomeAgent),
+            (Some(Ending::Done), Whose::Unclear),
+            (Some(failed(Class::Quota)), Whose::Agent),
+            (Some(Ending::Killed), Whose::Agent),
+            (None, Whose::Agent),
+        ] {
+            let mut a = agent(&["x", "y"]);
+            tried(&mut a, ending.clone());
+            a.attempts[0].process = Some(ProcessId { pid: 2, start: 2, boot: "b".into() });
+            a.attempts[0].refs = Some("0".into());
+            assert_eq!(next(&a), Step::Rescue { n: 1 }, "saved first");
+            a.rescues.push(Rescue {
+                n: 1,
+                removal: false,
+                name: None,
+                commit: None,
+                why: None,
+                left: Vec::new(),
+                crossed: Vec::new(),
+            });
+            assert_eq!(next(&a), Step::Guard { n: 1 });
+            let findings = vec![Finding { whose, ..guard::tampered("x") }];
+            a.guarded.push(Guarded { n: 1, findings, unknown: Vec::new(), done: false });
+            assert_eq!(next(&a), Step::Guard { n: 1 }, "somebody was in the middle of it");
+            a.guarded[0].done = true;
+            let step = next(&a);
+            let failed_by = |class| matches!(&step, Step::End { state: Final::Failed, failure: Some(f) } if f.class == class);
+            match (&ending, whose) {
+                (Some(Ending::Killed), _) => {
+                    assert_eq!(step, Step::End { state: Final::Killed, failure: None });
+                }
+                (_, Whose::Agent) => assert!(failed_by(Class::Guard), "no other CLI changes that: {step:?}"),
+                _ => assert_eq!(step, Step::Commit { n: 1 }, "{whose:?}"),
+            }
+            a.attempts[0].refs = None;
+            a.guarded.clear();
+            assert_ne!(next(&a), Step::Guard { n: 1 }, "nothing was on record");
+        }
     }
 
     #[test]

@@ -452,6 +452,12 @@ pub fn find_in_path(name: &str, path_var: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path_var).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(executable)
 }
 
+/// `path_var` without the directories below `dir`.
+pub fn path_beside(path_var: &OsStr, dir: &Path) -> OsString {
+    let kept = std::env::split_paths(path_var).filter(|other| !other.starts_with(dir));
+    std::env::join_paths(kept).unwrap_or_default()
+}
+
 /// Whether there is a file at `path` that we may execute.
 pub fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()

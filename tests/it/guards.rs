@@ -1,7 +1,7 @@
 //! Guardrails: what an agent may not do is stopped, or found and put right, by whatever way it tries; and nothing that people do in
 //! their checkouts meanwhile is taken for an agent's.
 
-use crate::house::{Done, House};
+use crate::house::{Done, House, eventually};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -100,7 +100,7 @@ fn pushing_is_stopped_or_told_with_what_undoes_it() {
         ("perl -e 'exit(system(\"/usr/bin/git push origin HEAD:evil-{n}\") >> 8)'", false),
         ("/usr/bin/git send-pack URL HEAD:refs/heads/evil-{n}", true),
         ("env -i /usr/bin/git push URL HEAD:evil-{n}", true),
-        ("GIT_CONFIG_COUNT=0 /usr/bin/git push URL HEAD:evil-{n}", true),
+        ("GIT_CONFIG_PARAMETERS= /usr/bin/git push URL HEAD:evil-{n}", true),
         ("/usr/bin/git -c url.URL.pushInsteadOf=URLx push URLx HEAD:evil-{n}", true),
         ("/usr/bin/git clone -q . ../clone-{n} && cd ../clone-{n} && env -i /usr/bin/git push URL HEAD:evil-{n}", true),
         ("/usr/bin/git --git-dir=URL fetch -q \"$PWD\" HEAD:evil-{n}", true),
@@ -261,7 +261,7 @@ fn making_a_branch_is_stopped_or_undone() {
         "git branch -c own new-{n}",
         "env -i /usr/bin/git branch new-{n}",
         "env -i HOME=\"$HOME\" /usr/bin/git switch -q -c new-{n}",
-        "GIT_CONFIG_COUNT=0 /usr/bin/git branch new-{n}",
+        "GIT_CONFIG_PARAMETERS= /usr/bin/git branch new-{n}",
         "/usr/bin/git -c core.hooksPath=/dev/null update-ref refs/heads/new-{n} HEAD",
         "git rev-parse HEAD > \"$(git rev-parse --git-common-dir)\"/refs/heads/new-{n}",
         "git rev-parse main > \"$(git rev-parse --git-common-dir)\"/refs/heads/new-{n}",
@@ -345,7 +345,7 @@ fn moving_what_is_protected_is_stopped_or_undone() {
         "git -c core.hooksPath=/dev/null update-ref refs/heads/kept/{n} HEAD",
         "env -i git update-ref refs/heads/kept/{n} HEAD",
         "env -i HOME=\"$HOME\" git branch -f kept/{n} HEAD",
-        "GIT_CONFIG_COUNT=0 git update-ref refs/heads/kept/{n} HEAD",
+        "GIT_CONFIG_PARAMETERS= git update-ref refs/heads/kept/{n} HEAD",
         "git rev-parse HEAD > \"$(git rev-parse --git-common-dir)\"/refs/heads/kept/{n}",
         "python3 -c 'import subprocess; subprocess.check_call([\"git\", \"branch\", \"-f\", \"kept/{n}\", \"HEAD\"], env={\"PATH\": \"/usr/bin\"})'",
         "env -i HOME=\"$HOME\" git switch -q kept/{n} && env -i HOME=\"$HOME\" git commit -q --allow-empty -m x && env -i git switch -q ai_orch/two",
@@ -474,4 +474,156 @@ fn another_home_changes_nothing() {
     let said = fs::read_to_string(house.path("said")).unwrap();
     assert_eq!((done.code, succeeded(&house)), (0, vec![]), "{done}\n{said}");
     assert_eq!((refs(&house, &house.repo()), refs(&house, &origin), checkout(&house)), before);
+}
+
+/// A script that does `what`, says so, and goes on once it may.
+fn waits(house: &House, name: &str, what: &str) -> String {
+    let (began, go) = (house.path(format!("{name}-began")), house.path("go"));
+    format!("{what}\n: > '{}'; while [ ! -e '{}' ]; do sleep 0.02; done", began.display(), go.display())
+}
+
+fn began(house: &House, name: &str) {
+    let path = house.path(format!("{name}-began"));
+    eventually("the agent is at work", || path.exists().then_some(()));
+}
+
+#[test]
+fn what_people_and_other_agents_do_meanwhile_is_theirs() {
+    let house = House::new();
+    let origin = remote(&house, "origin");
+    let colleague = house.path("colleague");
+    let theirs = |words: &[&str]| house.git_in(&colleague, words);
+    for words in [
+        &["branch", "release/1"][..],
+        &["branch", "release/2"],
+        &["branch", "own"],
+        &["branch", "old"],
+        &["push", "-q", "origin", "release/1", "release/2"],
+        &["branch", "-q", "-u", "origin/main"],
+    ] {
+        house.git(words);
+    }
+    house.git(&["clone", "-q", "-b", "main", origin.to_str().unwrap(), colleague.to_str().unwrap()]);
+    // One that has ended, to be merged while the others work.
+    house.ok(["run", "--agent-cli", "sh", "--name", "early", "echo early > early.txt"]);
+    let strict = ["--agent-cli", "sh", "--branch", "own", "--no-new-branch", "--no-push", "--name", "strict"];
+    let commit = "echo $AI_ORCH_SESSION > $AI_ORCH_SESSION.txt; git add .; git commit -q -m work";
+    house.start([&strict[..], &[&waits(&house, "strict", commit)]].concat());
+    house.start(["--agent-cli", "sh", "--name", "usual", &waits(&house, "usual", commit)]);
+    began(&house, "strict");
+    began(&house, "usual");
+    theirs(&["commit", "-q", "--allow-empty", "-m", "theirs"]);
+    theirs(&["push", "-q", "origin", "main", "main:release/2", "main:elsewhere"]);
+    fs::write(house.repo().join("mine.txt"), "mine").unwrap();
+    for words in [
+        &["add", "mine.txt"][..],
+        &["commit", "-q", "-m", "mine"],
+        &["pull", "-q", "--no-rebase", "--no-edit"],
+        &["push", "-q", "origin", "main"],
+        &["fetch", "-q", "origin", "release/2:release/2"],
+        &["switch", "-q", "-c", "topic"],
+        &["commit", "-q", "--allow-empty", "-m", "topic"],
+        &["switch", "-q", "main"],
+        &["merge", "-q", "topic"],
+        &["branch", "-q", "-d", "topic"],
+        &["branch", "-q", "-D", "old"],
+        &["switch", "-q", "-c", "kept-topic"],
+        &["switch", "-q", "release/1"],
+        &["commit", "-q", "--allow-empty", "-m", "released"],
+        &["push", "-q", "origin", "release/1", "kept-topic"],
+        &["switch", "-q", "main"],
+        &["commit", "-q", "--allow-empty", "-m", "to be rebased"],
+        &["rebase", "-q", "--force-rebase", "HEAD~1"],
+        &["reset", "-q", "--hard", "HEAD~1"],
+        &["tag", "v1"],
+    ] {
+        house.git(words);
+    }
+    house.ok(["merge", "early"]);
+    fs::write(house.repo().join("mine.txt"), "changed").unwrap();
+    house.git(&["stash", "-q"]);
+    fs::write(house.repo().join("mine.txt"), "changed again").unwrap();
+    theirs(&["commit", "-q", "--allow-empty", "-m", "theirs again"]);
+    theirs(&["push", "-q", "-f", "origin", "main"]);
+    let before = (refs(&house, &house.repo()), refs(&house, &origin), checkout(&house));
+    fs::write(house.path("go"), "").unwrap();
+    for name in ["strict", "usual"] {
+        assert_eq!(house.orch(["wait", name]).run().code, 0, "{:#}", house.show(name));
+        let agent = house.show(name)["agent"].clone();
+        assert_eq!(found(&agent), [], "{agent:#}");
+        assert!(agent.get("not_checked").is_none(), "{agent:#}");
+    }
+    assert_eq!((refs(&house, &house.repo()), refs(&house, &origin), checkout(&house)), before);
+}
+
+#[test]
+fn what_is_not_certain_is_told_and_left() {
+    let house = House::new();
+    house.git(&["branch", "release/1"]);
+    house.git(&["branch", "own"]);
+    house.git(&["commit", "-q", "--allow-empty", "-m", "more"]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "one",
+        "--branch",
+        "own",
+        "--no-new-branch",
+        &waits(&house, "one", ""),
+    ]);
+    began(&house, "one");
+    // None of it leaves a trace that an agent could not leave as well.
+    house.git(&["branch", "-f", "release/1", "main"]);
+    house.git(&["branch", "topic"]);
+    fs::write(house.path("go"), "").unwrap();
+    assert_eq!(house.orch(["wait", "one"]).run().code, 0);
+    let agent = house.show("one")["agent"].clone();
+    let said = |deed: &str, name: &str| (deed.to_owned(), format!("refs/heads/{name}"), "unclear".to_owned());
+    assert_eq!(found(&agent), [said("moved", "release/1"), said("made", "topic")], "{agent:#}");
+    let command = agent["violations"][0]["command"].as_str().unwrap();
+    assert_eq!(house.call("sh", ["-c", command]).run().code, 0);
+    assert_eq!(house.git(&["rev-parse", "release/1"]), house.git(&["rev-parse", "main~1"]));
+    assert!(house.ok(["show", "one"]).contains("it is not certain by whom; to undo it: git update-ref"));
+}
+
+#[test]
+fn it_is_put_right_whoever_dies_and_however_the_agent_is_ended() {
+    let house = House::new();
+    let main = house.git(&["rev-parse", "main"]);
+    let moves = "git commit -q --allow-empty -m x; env -i git update-ref refs/heads/main HEAD";
+    let gone = || assert_ne!(house.git(&["rev-parse", "main"]), main);
+    let back = |agent: &serde_json::Value| {
+        assert_eq!(house.git(&["rev-parse", "main"]), main, "{agent:#}");
+        assert_eq!(found(agent), [("moved".into(), "refs/heads/main".into(), "agent".into())], "{agent:#}");
+        assert_eq!(agent["violations"][0]["fate"], "put_back", "{agent:#}");
+    };
+    let start = |name: &str| {
+        house.start(["--agent-cli", "sh", "--name", name, &waits(&house, name, moves)]);
+        began(&house, name);
+        gone();
+    };
+    let dies = |name: &str| {
+        house.kill_keeper(name);
+        eventually("it is interrupted", || (house.listed(name)["state"] == "interrupted").then_some(()));
+    };
+    start("killed");
+    house.ok(["kill", "killed"]);
+    let agent = house.show("killed")["agent"].clone();
+    assert_eq!(agent["state"], "killed");
+    back(&agent);
+    start("lost");
+    dies("lost");
+    house.ok(["kill", "lost"]);
+    let agent = house.show("lost")["agent"].clone();
+    assert_eq!(agent["state"], "killed");
+    back(&agent);
+    start("resumed");
+    dies("resumed");
+    gone();
+    house.ok(["resume", "resumed"]);
+    assert_eq!(house.orch(["wait", "resumed"]).run().code, 1);
+    let agent = house.show("resumed")["agent"].clone();
+    assert_eq!(agent["failure"]["class"], "guard", "{agent:#}");
+    back(&agent);
 }
