@@ -1,7 +1,7 @@
 //! What holds an agent to what it may not do, as far as its keeper does it: in its environment while it works, and at its end.
 
 use super::Keeper;
-use crate::life::{self, guard, rails};
+use crate::life::{self, House, guard, rails};
 use crate::model::entry::Entry;
 use crate::model::guard::Whose;
 use crate::rules::guard as rule;
@@ -49,9 +49,24 @@ impl Keeper {
         Ok(())
     }
 
+    /// The house, for whoever asks remotes what they have: with the keys that the person has at hand.
+    fn house_with_keys(&self) -> House {
+        let mut house = self.house.clone();
+        if let Some(keys) = self.environment.value("SSH_AUTH_SOCK") {
+            house.settings.environment.set("SSH_AUTH_SOCK", keys);
+        }
+        house
+    }
+
+    /// Puts on record what the refs are before attempt `n`; the checksum of that.
+    pub(super) async fn take_refs(&mut self, n: u32) -> life::Result<Option<String>> {
+        let (house, agent, record) = (self.house_with_keys(), self.pen.agent.clone(), self.record.clone());
+        self.aside(move || guard::put_on_record(&house, &agent, &record, n)).await
+    }
+
     /// Finds out what attempt `n` did that it may not do, and puts back what can be.
     pub(super) async fn guard(&mut self, n: u32) -> life::Result<()> {
-        let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
+        let (house, agent, record) = (self.house_with_keys(), self.pen.agent.clone(), self.record.clone());
         let found = self.aside(move || Ok(guard::look(&house, &agent, &record, n))).await?;
         let mut findings = found.findings.clone();
         if let Some(intent) = found.intent(n) {

@@ -12,7 +12,7 @@ use crate::a2a::look::{AGENT, MARK};
 use crate::agents::launch::{self, LaunchFacts, Stdin};
 use crate::agents::mcp::McpServer;
 use crate::agents::translate::Translator;
-use crate::life::{self, fence, guard, work};
+use crate::life::{self, fence, work};
 use crate::model::agent::Attempt;
 use crate::model::entry::{Ending, Entry, Turn};
 use crate::model::event::Usage;
@@ -121,8 +121,7 @@ impl Keeper {
             }
             Err(error) => return Err(error),
         };
-        let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
-        let refs = match self.aside(move || guard::put_on_record(&house, &agent, &record, n)).await {
+        let refs = match self.take_refs(n).await {
             Ok(refs) => refs,
             Err(life::Error::Git(error)) => {
                 self.pen.note(started(None, None, None, None, None))?;

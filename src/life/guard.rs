@@ -31,9 +31,8 @@ pub fn put_on_record(house: &House, agent: &Agent, record: &Record, n: u32) -> R
         refs: census::refs_of(&env, &own.common_dir)?,
         checkouts: census::checkouts(&own.common_dir)?,
         remotes,
-        rules: None,
+        rules: rails::laid(record)?,
     };
-    let census = Census { rules: rails::laid(record)?, ..census };
     let bytes = serde_json::to_vec(&census).map_err(crate::a2a::Error::Json)?;
     file::post(&record.attempt(n).refs(), &bytes)?;
     Ok(Some(naming::checksum(&bytes)))
@@ -334,11 +333,10 @@ impl Scene<'_> {
         let work = self.work(&self.walked()?)?;
         for remote in asked(self.env, all) {
             let Some(after) = &remote.refs else {
-                let url = &remote.url;
+                // By its name: a URL may hold a password.
                 found.unknown.push(format!(
-                    "{} did not say what it has: see git ls-remote {}",
-                    remote.name,
-                    guard::quoted(url)
+                    "{0} did not say what it has; look: git ls-remote {0}",
+                    guard::quoted(&remote.name)
                 ));
                 continue;
             };

@@ -54,18 +54,24 @@ pub fn lay(
         Some(own) => census::configured(&house.git()?, &own)?,
         None => Configured::default(),
     };
-    file::make_dirs(&dir.nothing())?;
-    file::remove(&refused)?;
+    make_dir(&dir.0)?;
+    make_dir(&dir.nothing())?;
+    if file::names(&dir.nothing())?.is_some_and(|names| !names.is_empty()) {
+        file::put_aside(&dir.nothing())?;
+        make_dir(&dir.nothing())?;
+    }
+    remove(&refused)?;
     let program = &house.settings.program;
     let again = |path: &Path| -> Result<()> {
-        file::remove(path)?;
+        remove(path)?;
         file::link(path, program)?;
         Ok(())
     };
     if hooks(agent) {
-        file::make_dirs(&dir.hooks())?;
+        make_dir(&dir.hooks())?;
+        let usual = configured.hooks == agent.spec.common_dir.join("hooks");
         for name in HOOKS {
-            pass_on(&dir.hooks().join(name), &configured.hooks.join(name))?;
+            pass_on(&dir.hooks().join(name), &configured.hooks.join(name), usual)?;
         }
         again(&dir.hooks().join(HOOK))?;
         file::post(&dir.config(), &hooks_path(&dir))?;
@@ -75,7 +81,7 @@ pub fn lay(
     let others = path_beside(path, &bin);
     // What is not installed must not look as if it were.
     for name in doors::shims(guards).iter().filter(|name| find_in_path(name, &others).is_some()) {
-        file::make_dirs(&bin)?;
+        make_dir(&bin)?;
         again(&bin.join(name))?;
         shims.push((*name).to_owned());
     }
@@ -123,17 +129,39 @@ pub fn tampered(agent: &Agent, record: &Record, laid: Option<&str>) -> Vec<Strin
     wrong
 }
 
-/// Has the hook `at` be that of the repository at `theirs`.
-fn pass_on(at: &Path, theirs: &Path) -> Result<()> {
-    if !is_executable(theirs) {
+/// Removes what is at `path`, or puts it aside if an agent made something else of it than a file.
+fn remove(path: &Path) -> Result<()> {
+    match file::remove(path) {
+        Ok(_) => Ok(()),
+        Err(_) => Ok(file::put_aside(path).map(drop)?),
+    }
+}
+
+/// Makes the directory `path`, whatever an agent put in its place.
+fn make_dir(path: &Path) -> Result<()> {
+    if !file::is_dir(path)? && file::ownership(path)?.is_some() {
+        remove(path)?;
+    }
+    Ok(file::make_dirs(path)?)
+}
+
+/// Has the hook `at` be that of the repository at `theirs`. In the `usual` place of hooks there is mostly none, and git is to find that
+/// out by itself; elsewhere a hook may come while the agent works (its package manager puts it there), with what lies beside it.
+fn pass_on(at: &Path, theirs: &Path, usual: bool) -> Result<()> {
+    if usual && !is_executable(theirs) {
         if file::read_link(at).ok().flatten().as_deref() != Some(theirs) {
-            file::remove(at)?;
+            remove(at)?;
             file::link(at, theirs)?;
         }
         return Ok(());
     }
     let path = quoted(theirs.as_os_str());
     let script = [b"#!/bin/sh\n[ -x ", path.as_slice(), b" ] || exit 0\nexec ", &path, b" \"$@\"\n"].concat();
+    let there = file::read_link(at)?.is_none() && file::read(at).ok().flatten().as_ref() == Some(&script);
+    if there && is_executable(at) {
+        return Ok(());
+    }
+    remove(at)?;
     Ok(file::post_program(at, &script)?)
 }
 

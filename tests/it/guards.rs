@@ -5,6 +5,7 @@ use crate::house::{Done, House, eventually};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// All refs but those of agents, with their values.
@@ -626,4 +627,98 @@ fn it_is_put_right_whoever_dies_and_however_the_agent_is_ended() {
     let agent = house.show("resumed")["agent"].clone();
     assert_eq!(agent["failure"]["class"], "guard", "{agent:#}");
     back(&agent);
+}
+
+#[test]
+fn hooks_of_the_repository_run_as_ever_and_other_repositories_have_their_own() {
+    let house = House::new();
+    let log = house.path("log");
+    let hook = |dir: &Path, name: &str, says: &str| {
+        fs::create_dir_all(dir).unwrap();
+        // Hooks look for what lies beside them, and read what git tells them.
+        fs::write(dir.join(format!("{name}.beside")), format!("echo {says} >> '{}'\n", log.display()))
+            .unwrap();
+        let beside = format!("#!/bin/sh\n. \"$(dirname \"$0\")/{name}.beside\"\n");
+        let script = beside
+            + "if [ \"$1\" = prepared ]; then while read -r line; do echo \"$line\" >> \"$0.read\"; done; fi\n";
+        fs::write(dir.join(name), script).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let hooks = house.repo().join(".git/hooks");
+    hook(&hooks, "pre-commit", "usual");
+    hook(&hooks, "reference-transaction", "asked");
+    fs::write(hooks.join("post-commit"), "#!/bin/sh\nexit 1\n").unwrap();
+    let done = run(&house, &["git commit -q --allow-empty -m x"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert!(said().contains("usual") && said().contains("asked"), "{}", said());
+    let read = fs::read_to_string(hooks.join("reference-transaction.read")).unwrap();
+    assert!(read.lines().any(|line| line.contains(" refs/heads/ai_orch/")), "{read}");
+    fs::remove_file(&log).unwrap();
+    // Put there while the agent works, by what it installs, in a place that the configuration names.
+    house.git(&["config", "core.hooksPath", ".husky/_"]);
+    let template = house.path("template");
+    hook(&template, "pre-commit", "installed");
+    let other = "git init -q ../other && cd ../other && cp \"$1\"/* .git/hooks/ && git commit -q --allow-empty -m x && git branch main-2";
+    let script = format!(
+        "mkdir .husky && cp -r '{0}' .husky/_ && git commit -q --allow-empty -m x && set -- '{0}' && {other}",
+        template.display()
+    );
+    let done = run(&house, &["--name", "two", &script]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(said(), "installed\ninstalled\n");
+    // Our own commands run none of them.
+    assert_eq!(house.git(&["config", "core.hooksPath"]), ".husky/_");
+}
+
+#[test]
+fn children_directories_and_our_own_verbs_are_held_and_work() {
+    let house = House::new();
+    let origin = remote(&house, "origin");
+    let before = refs(&house, &origin);
+    let kid = "ai_orch task spawn --name kid 'git push -q origin HEAD:evil || echo held > held.txt' && ai_orch diff \"$AI_ORCH_SESSION\" > /dev/null && ai_orch wait kid";
+    let strict = ["--no-push", "--no-new-pr", "--name", "one", "--may-start", "1"];
+    let done = run(&house, &[&strict[..], &[kid]].concat());
+    assert_eq!(done.code, 0, "{done}");
+    let kid = house.show("kid")["agent"].clone();
+    assert_eq!(
+        (&kid["guards"]["no_push"], &kid["guards"]["no_new_pr"]),
+        (&true.into(), &true.into()),
+        "{kid:#}"
+    );
+    assert_eq!(house.git(&["show", "ai_orch/kid:held.txt"]), "held");
+    // What was said once is said for good.
+    house.ok(["resume", "one", "git push -q origin HEAD:evil"]);
+    assert_eq!(house.orch(["wait", "one"]).run().code, 1);
+    assert_eq!(house.show("one")["agent"]["failure"]["class"], "crash");
+    let bare = house.path("bare");
+    fs::create_dir_all(&bare).unwrap();
+    let script = format!(
+        "test -z \"$GH_TOKEN\" && git init -q . && ! git push -q '{}' HEAD:evil && git -c user.name=x -c user.email=x commit -q --allow-empty -m x",
+        origin.display()
+    );
+    let words = ["run", "--json", "--agent-cli", "sh", "--no-push", "--dir", bare.to_str().unwrap(), &script];
+    let done = house.orch(words).env("GH_TOKEN", "good").run();
+    assert_eq!(done.code, 0, "{done}");
+    // Setup and validation have no more than the agent.
+    let held = format!("! git push -q '{}' HEAD:evil && test -z \"$GH_TOKEN\"", origin.display());
+    let words =
+        ["run", "--json", "--agent-cli", "sh", "--no-push", "--setup", &held, "--validate", &held, "true"];
+    let done = house.orch(words).env("GH_TOKEN", "good").run();
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(refs(&house, &origin), before);
+}
+
+#[test]
+fn a_remote_that_does_not_answer_is_told_and_stops_nobody() {
+    let house = House::new();
+    house.git(&["remote", "add", "gone", house.path("gone.git").to_str().unwrap()]);
+    let done = run(&house, &["--no-push", "--name", "one", "true"]);
+    assert_eq!(done.code, 0, "{done}");
+    let shown = house.ok(["show", "one"]);
+    assert!(shown.contains("gone did not say what it has; look: git ls-remote gone"), "{shown}");
+    // A setting that cannot be read is told as well.
+    fs::write(house.path("home/.config/ai_orch/config.toml"), "protected_branches = [\"a[\"]\n").unwrap();
+    let bad = run(&house, &["true"]);
+    assert!(bad.code == 2 && bad.stderr.contains("no ']'"), "{bad}");
 }
