@@ -2,11 +2,11 @@
 
 use super::command::{Git, GitEnv, answer};
 use super::{CommitId, Result, Worktree, disk, locks, refs};
-use crate::model::guard::{Checkout, Refs};
+use crate::model::guard::{Checkout, Log, Refs};
 use crate::rules::guard::LogLine;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ pub fn checkouts(common_dir: &Path) -> Result<Vec<Checkout>> {
     let names = disk::names(&linked)?.unwrap_or_default();
     let dirs = std::iter::once(common_dir.to_owned()).chain(names.into_iter().map(|name| linked.join(name)));
     dirs.map(|admin_dir| {
-        let log = disk::look(&log_of(&admin_dir))?.filter(std::fs::Metadata::is_file).map(|meta| meta.len());
+        let log = disk::look(&log_of(&admin_dir))?.filter(std::fs::Metadata::is_file);
+        let log = log.map(|meta| Log { bytes: meta.len(), file: meta.ino() });
         Ok(Checkout { branch: at(&admin_dir)?, log, admin_dir })
     })
     .collect()
@@ -61,11 +62,16 @@ fn at(admin_dir: &Path) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// What the log of the HEAD of `checkout` says behind its first `from` bytes; `None` if it cannot be read, or is not the same any more.
-pub fn walked(checkout: &Checkout, from: u64) -> Option<Vec<LogLine>> {
-    let length = checkout.log.filter(|length| *length >= from && length - from <= LOG_MAX)?;
-    let file = crate::tools::file::open(&log_of(&checkout.admin_dir)).ok()??;
-    let mut bytes = vec![0; usize::try_from(length - from).ok()?];
+/// What the log of the HEAD of `now` says since it was `before`; `None` if it cannot be read, or is another file than it was.
+pub fn walked(now: &Checkout, before: Option<Log>) -> Option<Vec<LogLine>> {
+    let log = now.log?;
+    if before.is_some_and(|before| before.file != log.file) {
+        return None;
+    }
+    let from = before.map_or(0, |before| before.bytes);
+    let length = log.bytes.checked_sub(from).filter(|length| *length <= LOG_MAX)?;
+    let file = crate::tools::file::open(&log_of(&now.admin_dir)).ok()??;
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
     file.read_exact_at(&mut bytes, from).ok()?;
     Some(log_lines(&bytes))
 }
@@ -289,4 +295,36 @@ pub fn leave_branch(env: &GitEnv, worktree: &Worktree, name: &str, commit: &Comm
         .args(words)
         .output("take a worktree off its branch")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_log_tells_what_came_since_and_nothing_once_it_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("logs/HEAD");
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        fs::write(dir.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        let now = || checkouts(dir.path()).unwrap().remove(0);
+        assert_eq!((now().branch.as_deref(), now().log), (Some("refs/heads/main"), None));
+        assert_eq!(walked(&now(), None), None);
+        let line = |to: &str, message: &str| format!("0 {to} A <a@b> 1795290703 +0000\t{message}\n");
+        fs::write(&log, line("1", "commit (initial): x")).unwrap();
+        let before = now().log;
+        assert_eq!(walked(&now(), before), Some(Vec::new()));
+        let more = line("1", "commit (initial): x") + &line("2", "commit: y\tz");
+        fs::write(&log, &more).unwrap();
+        let came = LogLine { to: "2".into(), message: "commit: y\tz".into() };
+        assert_eq!(walked(&now(), before), Some(vec![came]));
+        assert_eq!(walked(&now(), None).map(|lines| lines.len()), Some(2), "it was not there before");
+        // As git does when it forgets old lines.
+        fs::write(dir.path().join("new"), more.repeat(2)).unwrap();
+        fs::rename(dir.path().join("new"), &log).unwrap();
+        assert_eq!(walked(&now(), before), None);
+        fs::write(&log, "").unwrap();
+        assert_eq!(walked(&now(), now().log.map(|log| Log { bytes: 9, ..log })), None, "it is shorter");
+    }
 }

@@ -272,7 +272,7 @@ impl Scene<'_> {
         let mut walked = Vec::new();
         for now in census::checkouts(&self.own.common_dir)? {
             let before = self.before.checkouts.iter().find(|c| c.admin_dir == now.admin_dir);
-            let log = census::walked(&now, before.and_then(|c| c.log).unwrap_or_default());
+            let log = census::walked(&now, before.and_then(|c| c.log));
             walked.push(Walked {
                 by: match () {
                     () if now.admin_dir == self.own.admin_dir => By::Agent,

@@ -82,9 +82,18 @@ pub struct Checkout {
     /// The full name of the ref that HEAD is at, if it is at one.
     #[serde(default)]
     pub branch: Option<String>,
-    /// How long the log of HEAD is, in bytes; `None`: there is none to be read.
+    /// The log of HEAD; `None`: there is none to be read.
     #[serde(default)]
-    pub log: Option<u64>,
+    pub log: Option<Log>,
+}
+
+/// A log that lines are added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// Which file it is (its inode): git writes another one when it forgets old lines.
+    pub file: u64,
 }
 
 /// What a remote had.

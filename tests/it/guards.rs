@@ -722,3 +722,46 @@ fn a_remote_that_does_not_answer_is_told_and_stops_nobody() {
     let bad = run(&house, &["true"]);
     assert!(bad.code == 2 && bad.stderr.contains("no ']'"), "{bad}");
 }
+
+#[test]
+fn whatever_step_of_putting_back_is_the_last_the_next_keeper_finds_it() {
+    let house = House::new();
+    let main = house.git(&["rev-parse", "main"]);
+    let script = "git commit -q --allow-empty -m x; env -i git update-ref refs/heads/main HEAD";
+    let start = |name: &str, variable: &str, value: &str| {
+        let words = ["run", "--detach", "--agent-cli", "sh", "--name", name, script];
+        assert_eq!(house.orch(words).env(variable, value).run().code, 0);
+    };
+    let points = house.path("points");
+    start("told", "AI_ORCH_CRASH_LOG", points.to_str().unwrap());
+    assert_eq!(house.orch(["wait", "told"]).run().code, 1);
+    let points = fs::read_to_string(points).unwrap();
+    let keeper: Vec<&str> = points.lines().filter(|line| line.starts_with("keeper ")).collect();
+    let at = |what: &str| keeper.iter().position(|line| line.contains(what)).unwrap();
+    for what in [
+        "before journal guard_found",
+        "after journal guard_found",
+        "after bin/git update-ref",
+        "before journal guarded",
+    ] {
+        // The last one before it is on record that all is done.
+        let at = if what.contains("update-ref") { at("put back") + 1 } else { at(what) };
+        let n = keeper[at].split(' ').nth(2).unwrap();
+        let name = format!("dies-{n}");
+        start(&name, "AI_ORCH_CRASH", &format!("keeper:{n}"));
+        eventually("its keeper died", || (house.listed(&name)["state"] == "interrupted").then_some(()));
+        house.ok(["resume", &name]);
+        assert_eq!(house.orch(["wait", &name]).run().code, 1, "{what}");
+        let agent = house.show(&name)["agent"].clone();
+        assert_eq!(agent["failure"]["class"], "guard", "{what}: {agent:#}");
+        assert_eq!(
+            found(&agent),
+            [("moved".into(), "refs/heads/main".into(), "agent".into())],
+            "{what}: {agent:#}"
+        );
+        assert_eq!(agent["violations"][0]["fate"], "put_back", "{what}: {agent:#}");
+        let kept = agent["violations"][0]["kept"].as_str().unwrap();
+        assert_eq!(house.git(&["rev-parse", kept]), agent["violations"][0]["to"].as_str().unwrap());
+        assert_eq!(house.git(&["rev-parse", "main"]), main, "{what}");
+    }
+}
