@@ -149,6 +149,7 @@ pub fn creation(places: &Places, named: &Named) -> entry::Record {
         pull: None,
         deliver: None,
         from_file: None,
+        guards: crate::model::guard::Guards::default(),
     };
     // Nobody: a creator that lives would be waited for.
     let by = ProcessId { pid: 0, start: 0, boot: String::new() };
@@ -196,6 +197,9 @@ pub fn unreadable(places: &Places, named: &Named, error: &super::Error) -> Agent
         not_saved: Vec::new(),
         crossed: Vec::new(),
         delivery: None,
+        guards: crate::model::guard::Guards::default(),
+        violations: Vec::new(),
+        not_checked: Vec::new(),
         usage: None,
         created,
         updated: created,

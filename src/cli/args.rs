@@ -44,6 +44,8 @@ Examples:
 
 Without --agent-cli: agent_cli of the settings, else the first installed of claude, codex, gemini, cursor-agent.
 The next agent CLI of the chain takes over in the same worktree when one fails, and is told what was done.
+No agent moves main, master or release/* (setting protected_branches) unless it was given that branch: what it does to them is
+undone, kept under refs/ai_orch/rescue, and fails the task.
 Ctrl-C leaves the agent running. It ends with the agent's result: 0 done, 1 failed, 5 budget, 6 no agent CLI
 installed, 7 time over, 130 left running.";
 
@@ -274,9 +276,15 @@ pub(super) struct Run {
     /// Work on a branch that is there, in a worktree; it is never deleted
     #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
     pub branch: Option<String>,
-    /// Make no branch: needs --branch, --pr, --no-worktree or --dir
+    /// Make no branch, and let the agent make none: needs --branch, --pr, --no-worktree or --dir
     #[arg(long)]
     pub no_new_branch: bool,
+    /// Let the agent push nothing: it gets no login, and what reaches a remote all the same fails the task
+    #[arg(long)]
+    pub no_push: bool,
+    /// Let the agent open no pull request; it may still push by ssh
+    #[arg(long)]
+    pub no_new_pr: bool,
     /// Work in this checkout itself, which must be clean; one agent at a time
     #[arg(long)]
     pub no_worktree: bool,

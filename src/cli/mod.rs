@@ -50,7 +50,12 @@ pub fn main() -> ExitCode {
         // A panic in any thread ends the process with the code that says so.
         std::process::exit(i32::from(exit::BUG));
     }));
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut words = std::env::args_os();
+    let called = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    if let Some(code) = crate::keeper::called_as(&called, &words) {
+        return code;
+    }
     match words.split_first() {
         Some((verb, rest)) if verb == "__exec" => {
             crash::role("exec");

@@ -10,6 +10,7 @@ use crate::model::report::{
     Remark, RoundReport, ShowReport, VERSION, Verdict,
 };
 use crate::model::text::{Shown, columns, escape_json, fit, whole, wrap};
+use crate::rules::guard;
 use crate::rules::wording::{self, Tone};
 use crate::settings::environment::Environment;
 use crate::tools::{clock, crash, terminal};
@@ -280,6 +281,8 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, String)> {
     }
     fields.extend(report.not_saved.iter().map(|what| ("not saved", Shown(what).to_string())));
     fields.extend(report.crossed.iter().map(|one| ("reserved", wording::crossed(one, false))));
+    fields.extend(report.violations.iter().map(|one| ("guardrails", Shown(&guard::told(one)).to_string())));
+    fields.extend(report.not_checked.iter().map(|what| ("guardrails", Shown(what).to_string())));
     fields.extend(attempts(report));
     if let Some(setup) = &report.setup {
         let time = wording::duration(std::time::Duration::from_millis(setup.ms));
@@ -480,6 +483,9 @@ pub(super) fn show(screen: &mut Screen, report: &ShowReport) {
         format!("{} ({})", Shown(&agent.base_name), agent.base.get(..12).unwrap_or(&agent.base)),
     ));
     fields.extend(agent.outfit.iter().flat_map(outfit));
+    fields.extend(
+        guard::may_not(&agent.guards, true).into_iter().map(|what| ("may not", Shown(&what).to_string())),
+    );
     fields.extend(outcome(agent));
     fields.push(("record", Shown(&report.record.to_string_lossy()).to_string()));
     fields.push(("id", agent.id.to_string()));

@@ -5,6 +5,7 @@ use super::print::{self, Screen};
 use super::{args, exit, trust};
 use crate::life::House;
 use crate::model::delegation::MayStart;
+use crate::model::guard::Guards;
 use crate::model::project_file::TrustReport;
 use crate::model::report::{RunReport, VERSION};
 use crate::model::request;
@@ -89,6 +90,12 @@ fn request(run: args::Run) -> Result<request::Run> {
             depth: run.depth,
             budget_usd: run.start_budget,
         }),
+        guards: Guards {
+            no_push: run.no_push,
+            no_new_pr: run.no_new_pr,
+            no_new_branch: run.no_new_branch,
+            protected: Vec::new(),
+        },
         child: None,
     })
 }

@@ -9,6 +9,7 @@
 //! and the `.git` file in the worktree, which an agent can write, is not.
 
 mod anatomy;
+pub mod census;
 pub mod changes;
 mod command;
 pub mod commit;

@@ -41,6 +41,8 @@ mod board;
 mod child;
 mod children;
 mod deliver;
+mod door;
+mod guard;
 mod leases;
 mod lost;
 mod play;
@@ -51,6 +53,7 @@ mod supervise;
 mod validate;
 mod view;
 
+pub use door::called_as;
 pub use stub::exec;
 
 /// What a keeper works with.
@@ -220,6 +223,7 @@ impl Keeper {
                 Step::SetUp => self.set_up().await,
                 Step::Attempt { n, link, turn } => self.attempt(n, link, turn).await,
                 Step::Rescue { n } => self.rescue(n).await,
+                Step::Guard { n } => self.guard(n).await,
                 Step::Commit { n } => self.commit(n).await,
                 Step::Validate { n } => self.validate(n).await,
                 Step::Deliver { n } => self.deliver(n).await,
@@ -383,6 +387,9 @@ impl Keeper {
             Stop::Killed => {
                 if let Some(n) = next::unsaved(&self.pen.agent) {
                     self.rescue(n).await?;
+                }
+                if let Some(n) = next::unguarded(&self.pen.agent) {
+                    self.guard(n).await?;
                 }
                 self.settle_children().await?;
                 let places = &self.house.settings.places;

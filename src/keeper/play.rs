@@ -73,7 +73,7 @@ impl Keeper {
         }
         self.announce(n, &wanted.cli, turn);
         let mark = clock::new_id();
-        let started = |process, program, note, resumes| Entry::AttemptStarted {
+        let started = |process, program, note, resumes, refs| Entry::AttemptStarted {
             n,
             link,
             turn,
@@ -82,9 +82,10 @@ impl Keeper {
             program,
             note,
             resumes,
+            refs,
         };
         let Some((profile, program)) = self.installed(&wanted.cli) else {
-            self.pen.note(started(None, None, None, None))?;
+            self.pen.note(started(None, None, None, None, None))?;
             let install = self.catalogue.find(&wanted.cli).map(|p| p.install.clone()).unwrap_or_default();
             let message = if install.is_empty() {
                 format!("{} is not installed", wanted.cli)
@@ -107,16 +108,33 @@ impl Keeper {
         let launch = match self.launch(&profile, program, wanted.model.clone(), &prompt, &places, &server) {
             Ok(launch) => launch,
             Err(error) => {
-                self.pen.note(started(None, None, None, None))?;
+                self.pen.note(started(None, None, None, None, None))?;
                 return self.not_run(n, Failure::new(Class::Unknown, error.to_string()));
             }
         };
-        let plan = self.plan(n, mark, &launch, &prompt, &places, &server)?;
+        let plan = match self.plan(n, mark, &launch, &prompt, &places, &server) {
+            Ok(plan) => plan,
+            Err(life::Error::Git(error)) => {
+                self.pen.note(started(None, None, None, None, None))?;
+                let why = format!("the guardrails could not be laid: {error}");
+                return self.not_run(n, Failure::new(Class::Git, why));
+            }
+            Err(error) => return Err(error),
+        };
+        let refs = match self.take_refs(n).await {
+            Ok(refs) => refs,
+            Err(life::Error::Git(error)) => {
+                self.pen.note(started(None, None, None, None, None))?;
+                let why = format!("what the refs are could not be put on record: {error}");
+                return self.not_run(n, Failure::new(Class::Git, why));
+            }
+            Err(error) => return Err(error),
+        };
         let program = Some(plan.program.to_string_lossy().into_owned());
         let waiting = match child::start(&plan) {
             Ok(waiting) => waiting,
             Err(error) => {
-                self.pen.note(started(None, program, None, None))?;
+                self.pen.note(started(None, program, None, None, None))?;
                 return self.not_run(n, Failure::new(Class::Crash, format!("could not be started: {error}")));
             }
         };
@@ -129,6 +147,7 @@ impl Keeper {
             program,
             launch.note.clone(),
             prompt.resume.clone(),
+            refs,
         ))?;
         self.board.update(&self.pen.agent, None);
         let changes_before = match self.known.take() {
@@ -325,7 +344,8 @@ impl Keeper {
             (TaskKind::Prompt, Some(brief)) => prompt::handover(&task, &context, &brief),
         };
         let spec = &self.pen.agent.spec;
-        let company = prompt::company(&spec.session, spec.role.as_ref(), spec.may_start.is_some());
+        let may_start = spec.may_start.is_some();
+        let company = prompt::company(&spec.session, spec.role.as_ref(), may_start, &spec.guards);
         Ok(plain(text + &company + &prompt::goes_on(spec.deliver.as_ref(), spec.pull.as_ref())))
     }
 
@@ -487,6 +507,7 @@ impl Keeper {
         if spec.has_context {
             environment.set("AI_ORCH_CONTEXT", self.record.context());
         }
+        self.guarded(&mut environment, places.refused())?;
         Ok(Plan {
             own: self.house.settings.program.clone(),
             program: launch.program.clone(),
@@ -542,6 +563,12 @@ impl Keeper {
         // The last attempt's mark: whoever takes over looks for that one, and must find this command too.
         if let Some(attempt) = self.pen.agent.last_attempt() {
             environment.set(MARK, attempt.mark.to_string());
+        }
+        if let Err(error) = self.guarded(&mut environment, self.record.guard().refused()) {
+            let life::Error::Git(error) = error else { return Err(error) };
+            let why = format!("the guardrails could not be laid for the {what}: {error}");
+            self.conclude(crate::model::entry::Final::Failed, Some(Failure::new(Class::Git, why))).await?;
+            return Ok(None);
         }
         // One pipe for both: what was printed first is read first.
         let script = format!("exec 2>&1\n{command}");

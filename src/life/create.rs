@@ -14,6 +14,7 @@ use crate::model::delegation::MayStart;
 use crate::model::delivery::PullRequest;
 use crate::model::entry::{Entry, Link, Spec};
 use crate::model::failure::{Class, Failure};
+use crate::model::guard::Guards;
 use crate::model::ids::{AgentId, ContextId, Party, RoleName, Session};
 use crate::model::place::Place;
 use crate::model::places::Record;
@@ -99,6 +100,8 @@ pub struct Order {
     pub deliver: Option<Way>,
     /// What it has of the repository's `.ai_orch.toml` beside that.
     pub from_file: Option<FromFile>,
+    /// What it may not do.
+    pub guards: Guards,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }
@@ -252,6 +255,7 @@ fn reserve(
             pull: order.pull.clone(),
             deliver: order.deliver.as_ref().map(|way| way.delivery.clone()),
             from_file: order.from_file.clone().map(Box::new),
+            guards: order.guards.clone(),
         });
     }
     Err(Error::NoName(order.name.clone()).into())

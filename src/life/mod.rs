@@ -22,10 +22,12 @@ pub mod deliver;
 pub mod family;
 pub mod fence;
 pub mod ground;
+pub mod guard;
 pub mod half_started;
 pub mod merge;
 pub mod outfit;
 pub mod pull;
+pub mod rails;
 mod remake;
 pub mod resume;
 pub mod session;
@@ -214,7 +216,7 @@ impl House {
 
     /// git, hardened, with an `environment` of the user's: what reaches remotes has to be found in it.
     pub fn git_of(&self, environment: &Environment) -> Result<GitEnv> {
-        let program = self.find_program("git").ok_or(Error::NoGit)?;
+        let program = self.program_beside_ours("git").ok_or(Error::NoGit)?;
         let vars = environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
         Ok(GitEnv::new(program, vars, self.scratch()))
     }
@@ -222,11 +224,13 @@ impl House {
     /// `gh`, if it is installed, with an `environment` of the user's.
     pub fn gh(&self, environment: &Environment) -> Gh {
         let vars = environment.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-        Gh::new(
-            program::find_in_path("gh", environment.value("PATH").unwrap_or_default()),
-            vars,
-            self.scratch(),
-        )
+        Gh::new(self.program_beside_ours("gh"), vars, self.scratch())
+    }
+
+    /// Where a program is, but for what stands in front of it in the PATH of an agent: that refuses what we need.
+    fn program_beside_ours(&self, name: &str) -> Option<PathBuf> {
+        let path = self.settings.environment.value("PATH").unwrap_or_default();
+        program::find_in_path(name, &program::path_beside(path, &self.settings.places.state))
     }
 
     fn scratch(&self) -> PathBuf {

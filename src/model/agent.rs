@@ -5,6 +5,7 @@ use super::delivery::Delivered;
 use super::entry::{Changes, Ending, Filled, Final, HeadAt, Spec, Turn};
 use super::event::Usage;
 use super::failure::Failure;
+use super::guard::{Finding, Whose};
 use super::ids::{Moment, ProcessId};
 use super::project_file::Outfit;
 use super::reservation::Crossed;
@@ -120,6 +121,8 @@ pub struct Attempt {
     pub note: Option<String>,
     /// The CLI's id of the conversation that it went on with.
     pub resumes: Option<String>,
+    /// The SHA-256 of what is on record of the refs as they were before it.
+    pub refs: Option<String>,
     /// How it ended; `None` while it runs, and for an attempt whose keeper went away.
     pub ended: Option<Ended>,
 }
@@ -171,6 +174,19 @@ pub struct Rescue {
     pub left: Vec<String>,
     /// What others had reserved then of the files that the agent had changed.
     pub crossed: Vec<Crossed>,
+}
+
+/// What an attempt did that it may not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// The attempt.
+    pub n: u32,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What could not be found out, in words.
+    pub unknown: Vec<String>,
+    /// Whether what can be put back is; else somebody was in the middle of it.
+    pub done: bool,
 }
 
 /// How far the removal of a worktree, or its return, has gone.
@@ -298,6 +314,8 @@ pub struct Agent {
     pub rescues: Vec<Rescue>,
     /// How far the delivery of its result has gone.
     pub delivered: Delivered,
+    /// What its attempts did that they may not do, one for each that was looked at.
+    pub guarded: Vec<Guarded>,
     /// The agents that it asked for.
     pub children: Vec<Child>,
     /// The round it is in, from 1.
@@ -348,6 +366,12 @@ impl Agent {
     pub fn not_saved(&self, n: u32) -> Option<&str> {
         let saved = self.rescues.iter().rev().find(|r| r.n == n)?;
         saved.why.as_deref()
+    }
+
+    /// What attempt `n` did that it may not do and nobody else can have done; empty as long as nobody has looked.
+    pub fn violations(&self, n: u32) -> impl Iterator<Item = &Finding> {
+        let looked = self.guarded.iter().filter(move |g| g.n == n && g.done);
+        looked.flat_map(|g| &g.findings).filter(|finding| finding.whose == Whose::Agent)
     }
 
     /// US dollars spent by all attempts, as far as reported.

@@ -7,6 +7,7 @@ use super::delegation::MayStart;
 use super::delivery::{Delivery, PullRequest, Undelivered};
 use super::event::Usage;
 use super::failure::Failure;
+use super::guard::{Finding, Guards};
 use super::ids::{AgentId, ContextId, Moment, ProcessId, Project, RoleName, Session, path};
 use super::place::Place;
 use super::profile::Permissions;
@@ -130,6 +131,9 @@ pub struct Spec {
     /// What it has of the repository's `.ai_orch.toml` beside that: those words, whatever the file says by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_file: Option<Box<FromFile>>,
+    /// What it may not do.
+    #[serde(default, skip_serializing_if = "Guards::is_none")]
+    pub guards: Guards,
 }
 
 impl Spec {
@@ -326,6 +330,9 @@ pub enum Entry {
         /// The CLI's own id of the conversation that it goes on with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumes: Option<String>,
+        /// The SHA-256 of what is on record of the refs as they were before; absent: nothing of them is guarded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refs: Option<String>,
     },
     /// The CLI told the id of its conversation.
     Conversation {
@@ -473,6 +480,27 @@ pub enum Entry {
         /// What others had reserved at that moment of the files that the agent has changed since its base.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         crossed: Vec<Crossed>,
+    },
+    /// What the attempt did and may not do was found, and what of it can be put back is about to be.
+    GuardFound {
+        /// The attempt.
+        n: u32,
+        /// What was found.
+        findings: Vec<Finding>,
+        /// What could not be found out, in words, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unknown: Vec<String>,
+    },
+    /// It is known what the attempt did that it may not do, and what can be put back is.
+    Guarded {
+        /// The attempt.
+        n: u32,
+        /// What was found, with what has become of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
+        /// What could not be found out, in words, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unknown: Vec<String>,
     },
     /// Somebody asked for it to go on: a keeper is about to start.
     Resumed {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod failure;
 pub mod feed;
 pub mod glob;
+pub mod guard;
 pub mod ids;
 pub mod mail;
 pub mod merge;

@@ -17,8 +17,8 @@
 //!   <project>/reservations       journal of the files that are reserved
 //!   <project>/trusted/<sha-256>  a content of the repository's .ai_orch.toml that a person allowed
 //!   <project>/agents/<id>/       journal  keeper.lock  verb.lock  task  context  env  git-config  stop  keeper.log  setup  teardown
-//!                                bell  token  refused.log  spawn/<key>  bin/  homes/<cli>/
-//!     attempts/<n>/              prompt  brief  mcp.json  stdout*  stderr*  events*
+//!                                bell  token  reach  pull-request.md  refused.log  spawn/<key>  bin/  guard/  homes/<cli>/
+//!     attempts/<n>/              prompt  brief  mcp.json  refs  refused  stdout*  stderr*  events*
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
 //!   merges/<project>/<id>/       the worktree in which a run of merges tests what it made
@@ -379,6 +379,11 @@ impl Record {
         self.0.join("bin")
     }
 
+    /// What holds the agent to what it may not do.
+    pub fn guard(&self) -> Guard {
+        Guard(self.0.join("guard"))
+    }
+
     /// A home made of links to the user's, for an agent CLI that takes settings from nowhere else.
     pub fn home(&self, cli: &str) -> PathBuf {
         self.0.join("homes").join(cli)
@@ -443,5 +448,51 @@ impl Attempt {
     /// Output of the validation command that judged this attempt.
     pub fn validation(&self) -> PathBuf {
         self.0.join("validation")
+    }
+
+    /// What the refs of the repository were before it.
+    pub fn refs(&self) -> PathBuf {
+        self.0.join("refs")
+    }
+
+    /// The refs that were refused to it, one a line.
+    pub fn refused(&self) -> PathBuf {
+        self.0.join("refused")
+    }
+}
+
+/// The directory of what holds an agent to what it may not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard(pub PathBuf);
+
+impl Guard {
+    /// What the hook and what stands in front of programs have to know.
+    pub fn rules(&self) -> PathBuf {
+        self.0.join("rules")
+    }
+
+    /// The settings of git that hold in the repository alone.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    /// The hooks.
+    pub fn hooks(&self) -> PathBuf {
+        self.0.join("hooks")
+    }
+
+    /// An empty directory, in place of those in which forges know who the user is.
+    pub fn nothing(&self) -> PathBuf {
+        self.0.join("nothing")
+    }
+
+    /// The refs that were refused to the commands for setup and validation.
+    pub fn refused(&self) -> PathBuf {
+        self.0.join("refused")
+    }
+
+    /// A program that refuses, in place of those that log in.
+    pub fn no_login(&self) -> PathBuf {
+        self.0.join("no-login")
     }
 }

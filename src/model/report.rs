@@ -6,6 +6,7 @@ use super::delivery::{PullRequest, Undelivered};
 use super::entry::{Changes, Link};
 use super::event::Usage;
 use super::failure::Failure;
+use super::guard::{Finding, Guards};
 use super::ids::{AgentId, ContextId, Moment, Project, RoleName, Session, path};
 use super::place::Place;
 use super::project_file::{OutfitReport, TornDown};
@@ -286,6 +287,15 @@ pub struct AgentReport {
     /// What becomes of the result beyond its branch; absent: nothing was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliveryReport>,
+    /// What it may not do.
+    #[serde(default, skip_serializing_if = "Guards::is_none")]
+    pub guards: Guards,
+    /// What was found at the ends of its attempts that it may not do, or that may have been it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Finding>,
+    /// What of that could not be found out, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<String>,
     /// Tokens and cost of the ended attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

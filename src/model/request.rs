@@ -3,6 +3,7 @@
 use super::agent::State;
 use super::delegation::MayStart;
 use super::feed::Cursor;
+use super::guard::Guards;
 use super::ids::{AgentId, Session};
 use super::merge::How;
 use super::profile::Permissions;
@@ -71,6 +72,8 @@ pub struct Run {
     pub context_id: Option<String>,
     /// What it may start.
     pub may_start: Option<MayStart>,
+    /// What it may not do, beside what the settings say.
+    pub guards: Guards,
     /// For one that another agent asked for: who it is.
     pub child: Option<ChildOf>,
 }

@@ -216,6 +216,9 @@ fn put_on_record(
             let saved = work::rescue(house, &pen.agent, &named.record, n);
             pen.write(saved)?;
         }
+        if let Some(n) = next::unguarded(&pen.agent) {
+            life::guard::settle(house, &mut pen, &named.record, n)?;
+        }
         // Its creator died in the middle of it. The agent is stopped whether that can be settled or not.
         if pen.agent.worktree.is_none()
             && let Err(error) = life::resume::settle_creation(house, &mut pen)

@@ -13,6 +13,7 @@ use crate::life::pull::{self, Pulled, Way};
 use crate::life::{self, House};
 use crate::model::delivery::{Delivery, PullRequest};
 use crate::model::entry::Link;
+use crate::model::guard::Guards;
 use crate::model::profile::Profile;
 use crate::model::report::AgentReport;
 use crate::model::request::Run;
@@ -145,6 +146,7 @@ pub(super) fn ready_for(
         deliver,
         copy: wanted.copy,
         from_file: wanted.from_file,
+        guards: guards(house, request, &ground),
         child: request.child.clone(),
         env_names: request.env.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect(),
     };
@@ -166,6 +168,13 @@ impl Ready {
         notes.dedup();
         Ok(Started { created, notes })
     }
+}
+
+/// What the agent may not do: as was asked, and as the settings say. What they say of branches is nothing to one that has no repository.
+fn guards(house: &House, request: &Run, ground: &Ground) -> Guards {
+    let in_repository = ground.place().is_in_repository();
+    let protected = if in_repository { house.settings.protected_branches.clone() } else { Vec::new() };
+    Guards { protected, ..Guards::default() }.and(&request.guards)
 }
 
 /// The pull requests that the task names, which change nothing by that. An agent that asks knows what it asks for.
@@ -192,6 +201,13 @@ fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, 
         with_changes: request.with_changes,
     };
     let wanted = place::wanted(&said).map_err(|unclear| Error::usage(unclear.to_string(), unclear.hint()))?;
+    if request.open_pr.is_some() && (request.guards.no_push || request.guards.no_new_pr) {
+        let word = if request.guards.no_push { "--no-push" } else { "--no-new-pr" };
+        return Err(Error::usage(
+            format!("--open-pr opens a pull request, and {word} wants none"),
+            "leave one of them out",
+        ));
+    }
     if request.pr.is_none() && request.open_pr.is_none() && !request.labels.is_empty() {
         let hint = "add --open-pr, or --pr N for one that is there";
         return Err(Error::usage("--labels are for a pull request, and there is none", hint));
@@ -202,12 +218,19 @@ fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, 
     let dir = &house.settings.working_dir;
     let (ground, pull, way) = if let Wanted::PullRequest(said) = wanted {
         let Pulled { ground, pull, back } = pull::begin_at(house, dir, said, &house.settings.environment)?;
-        (ground, Some(pull), Some(back))
+        // Then the result stays here.
+        (ground, Some(pull), Some(back).filter(|_| !request.guards.no_push))
     } else {
         let ground = ground::find(house, dir, &wanted, request.with_changes)?;
         let way = request.open_pr.map(|open| pull::to_open(&ground, open.draft)).transpose()?;
         (ground, None, way)
     };
+    if way.is_none() && !request.labels.is_empty() {
+        return Err(Error::usage(
+            "--labels are for what is pushed, and --no-push pushes nothing",
+            "leave one of them out",
+        ));
+    }
     let labels = request.labels.iter().map(|label| label.trim().to_owned()).collect();
     let way = way.map(|way| Way { delivery: Delivery { labels, ..way.delivery }, ..way });
     if request.open_pr.is_some() {

@@ -249,6 +249,7 @@ fn request_of(parent: &Spec, id: AgentId, wanted: Wanted, environment: &Environm
         role: wanted.role,
         context_id: Some(parent.context().to_string()),
         may_start,
+        guards: parent.guards.clone(),
         child: Some(ChildOf {
             parent: parent.id,
             parent_name: parent.session.clone(),

@@ -107,6 +107,14 @@ pub fn short_hash(bytes: &[u8]) -> String {
     format!("{first:08x}")
 }
 
+/// The SHA-256 of `bytes`, in hex digits.
+pub fn checksum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, b| {
+        write!(text, "{b:02x}").ok();
+        text
+    })
+}
+
 /// The first line of a task that says something, cut to one line of a table.
 pub fn title_for(task: &str) -> String {
     fit(task.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or(""), 120)

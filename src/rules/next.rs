@@ -4,6 +4,7 @@
 use crate::model::agent::{Agent, Attempt};
 use crate::model::entry::{Ending, Final, Turn};
 use crate::model::failure::{Class, Failure};
+use crate::rules::guard;
 
 /// The next step of an agent's life.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,11 @@ pub enum Step {
     },
     /// Save what attempt `n` left under a ref of its own, before anything else touches it.
     Rescue {
+        /// The attempt.
+        n: u32,
+    },
+    /// Find out whether attempt `n` did what it may not do to refs and remotes, and put back what can be.
+    Guard {
         /// The attempt.
         n: u32,
     },
@@ -81,6 +87,9 @@ pub fn next(agent: &Agent) -> Step {
     let n = agent.last_attempt().map_or(1, |a| a.n + 1);
     if let Some(n) = unsaved(agent) {
         return Step::Rescue { n };
+    }
+    if let Some(n) = unguarded(agent) {
+        return Step::Guard { n };
     }
     let has_links = agent.spec.from_file.as_ref().is_some_and(|from| !from.symlink.is_empty());
     if has_links && undelivered(agent).is_none() && agent.outfit.links.is_none() {
@@ -168,6 +177,12 @@ pub fn unsaved(agent: &Agent) -> Option<u32> {
     (!agent.is_rescued(last.n)).then_some(last.n)
 }
 
+/// The attempt that ran last, if refs were put on record before it and nobody has compared them since.
+pub fn unguarded(agent: &Agent) -> Option<u32> {
+    let last = agent.last_attempt().filter(|last| last.process.is_some() && last.refs.is_some())?;
+    (!agent.guarded.iter().any(|g| g.n == last.n && g.done)).then_some(last.n)
+}
+
 /// Who begins a round, and why. A new task goes to whoever worked last, because its conversation knows the most.
 fn first_of_round(agent: &Agent) -> (usize, Turn) {
     if agent.round == 1 {
@@ -209,6 +224,11 @@ fn conversation_is_gone(attempt: &Attempt) -> bool {
 }
 
 fn verdict(agent: &Agent, last: &Attempt) -> Verdict {
+    let killed = last.ended.as_ref().is_some_and(|ended| matches!(ended.ending, Ending::Killed));
+    // Whatever came of it otherwise.
+    if let (false, Some(message)) = (killed, guard::reason(agent.violations(last.n))) {
+        return Verdict::Hopeless(Failure::new(Class::Guard, message));
+    }
     let Some(ended) = &last.ended else { return Verdict::Lost };
     match &ended.ending {
         Ending::Killed => Verdict::Killed,
@@ -265,9 +285,12 @@ pub fn fallback_left(agent: &Agent, link: usize, usable: impl Fn(usize) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::agent::{Committed, Conclusion, EarlierRound, Ended, Rescue, SetUp, Validation};
+    use crate::model::agent::{
+        Committed, Conclusion, EarlierRound, Ended, Guarded, Rescue, SetUp, Validation,
+    };
     use crate::model::delivery::{Delivered, Delivery, DeliveryEnd, Undelivered};
     use crate::model::entry::{Link, Spec};
+    use crate::model::guard::{Finding, Whose};
     use crate::model::ids::{AgentId, Moment, ProcessId, Project};
     use crate::model::place::Place;
     use crate::model::profile::Permissions;
@@ -310,6 +333,7 @@ mod tests {
                 pull: None,
                 deliver: None,
                 from_file: None,
+                guards: crate::model::guard::Guards::default(),
             },
             created: moment(),
             creator: ProcessId { pid: 1, start: 1, boot: "b".into() },
@@ -325,6 +349,7 @@ mod tests {
             validations: vec![],
             rescues: vec![],
             delivered: Delivered::default(),
+            guarded: vec![],
             children: Vec::new(),
             round: 1,
             task_round: 1,
@@ -358,6 +383,7 @@ mod tests {
             model: None,
             note: None,
             resumes: None,
+            refs: None,
             ended: ending.map(|ending| Ended {
                 at: moment(),
                 ending,
@@ -562,6 +588,50 @@ mod tests {
         more.delivered.end = end(1, Some("no login"));
         more.task_round = 2;
         assert!(matches!(next(&more), Step::Attempt { turn: Turn::Continue, .. }));
+    }
+
+    #[test]
+    fn what_an_attempt_may_not_do_is_looked_for_before_its_work_counts() {
+        for (ending, whose) in [
+            (Some(Ending::Done), Whose::Agent),
+            (Some(Ending::Done), Whose::SomeAgent),
+            (Some(Ending::Done), Whose::Unclear),
+            (Some(failed(Class::Quota)), Whose::Agent),
+            (Some(Ending::Killed), Whose::Agent),
+            (None, Whose::Agent),
+        ] {
+            let mut a = agent(&["x", "y"]);
+            tried(&mut a, ending.clone());
+            a.attempts[0].process = Some(ProcessId { pid: 2, start: 2, boot: "b".into() });
+            a.attempts[0].refs = Some("0".into());
+            assert_eq!(next(&a), Step::Rescue { n: 1 }, "saved first");
+            a.rescues.push(Rescue {
+                n: 1,
+                removal: false,
+                name: None,
+                commit: None,
+                why: None,
+                left: Vec::new(),
+                crossed: Vec::new(),
+            });
+            assert_eq!(next(&a), Step::Guard { n: 1 });
+            let findings = vec![Finding { whose, ..guard::tampered("x") }];
+            a.guarded.push(Guarded { n: 1, findings, unknown: Vec::new(), done: false });
+            assert_eq!(next(&a), Step::Guard { n: 1 }, "somebody was in the middle of it");
+            a.guarded[0].done = true;
+            let step = next(&a);
+            let failed_by = |class| matches!(&step, Step::End { state: Final::Failed, failure: Some(f) } if f.class == class);
+            match (&ending, whose) {
+                (Some(Ending::Killed), _) => {
+                    assert_eq!(step, Step::End { state: Final::Killed, failure: None });
+                }
+                (_, Whose::Agent) => assert!(failed_by(Class::Guard), "no other CLI changes that: {step:?}"),
+                _ => assert_eq!(step, Step::Commit { n: 1 }, "{whose:?}"),
+            }
+            a.attempts[0].refs = None;
+            a.guarded.clear();
+            assert_ne!(next(&a), Step::Guard { n: 1 }, "nothing was on record");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::model::delivery::{Delivery, PullRequest};
 use crate::model::entry::Changes;
 use crate::model::failure::Failure;
+use crate::model::guard::Guards;
 use crate::model::ids::{RoleName, Session};
+use crate::rules::guard;
 use std::fmt::Write;
 
 /// A file given with `--context`.
@@ -142,12 +144,16 @@ pub fn handover(task: &str, context: &[ContextFile], brief: &str) -> String {
 }
 
 /// What an agent is told of the others, to stand behind everything else. One line: every attempt pays for it.
-pub fn company(session: &Session, role: Option<&RoleName>, may_start: bool) -> String {
+pub fn company(session: &Session, role: Option<&RoleName>, may_start: bool, guards: &Guards) -> String {
     let role = role.map(|role| format!(" with the role {role}")).unwrap_or_default();
     let start = if may_start { " You may start agents: spawn_task, or `ai_orch task spawn`." } else { "" };
+    let forbidden = match guard::may_not(guards, false) {
+        words if words.is_empty() => String::new(),
+        words => format!(" You may not {}.", words.join(", or ")),
+    };
     format!(
         "\n\n[ai_orch] You are the agent {session}{role}. Other agents and the person who started you can send you messages \
-         and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.{start}\n"
+         and tasks: use the tools of the MCP server ai_orch, or see `ai_orch guide`.{start}{forbidden}\n"
     )
 }
 
@@ -253,12 +259,17 @@ mod tests {
     #[test]
     fn an_agent_is_told_its_name_and_role_in_one_line() {
         let (session, role) = ("fix".parse().unwrap(), "reviewer".parse().unwrap());
-        let text = company(&session, Some(&role), false);
+        let text = company(&session, Some(&role), false, &Guards::default());
         assert!(text.contains("the agent fix with the role reviewer."), "{text}");
         assert_eq!(text.trim().lines().count(), 1);
-        assert!(company(&session, None, false).contains("the agent fix.") && !text.contains("spawn_task"));
-        let text = company(&session, None, true);
+        assert!(
+            company(&session, None, false, &Guards::default()).contains("the agent fix.")
+                && !text.contains("spawn_task")
+        );
+        let guards = Guards { no_push: true, no_new_branch: true, ..Guards::default() };
+        let text = company(&session, None, true, &guards);
         assert!(text.contains("spawn_task") && text.trim().lines().count() == 1, "{text}");
+        assert!(text.contains("You may not push, or make, rename or delete a branch."), "{text}");
     }
 
     proptest! {

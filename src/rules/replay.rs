@@ -1,11 +1,12 @@
 //! From a journal to the agent it tells of.
 
 use crate::model::agent::{
-    Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Removal, Rescue, SetUp, Validation,
+    Agent, Attempt, Committed, Conclusion, EarlierRound, Ended, Guarded, Removal, Rescue, SetUp, Validation,
 };
 use crate::model::delegation::{Child, Start};
 use crate::model::delivery::{Delivered, DeliveryEnd};
 use crate::model::entry::{self, Entry, HeadAt, Record};
+use crate::model::guard::Finding;
 use crate::model::place::Place;
 use crate::model::project_file::Outfit;
 
@@ -43,6 +44,7 @@ pub fn replay(records: &[Record]) -> Result<Agent, Error> {
         validations: Vec::new(),
         rescues: Vec::new(),
         delivered: Delivered::default(),
+        guarded: Vec::new(),
         children: Vec::new(),
         round: 1,
         task_round: 1,
@@ -103,7 +105,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             agent.outfit.to_tear_down &= !how.ok;
             agent.outfit.torn_down = Some(how.clone());
         }
-        Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, program: _ } => {
+        Entry::AttemptStarted { n, link, turn, mark, process, note, resumes, refs, program: _ } => {
             agent.attempts.push(Attempt {
                 n: *n,
                 link: *link,
@@ -115,6 +117,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 model: None,
                 note: note.clone(),
                 resumes: resumes.clone(),
+                refs: refs.clone(),
                 ended: None,
             });
         }
@@ -176,6 +179,8 @@ pub fn apply(agent: &mut Agent, record: &Record) {
             left: left.clone(),
             crossed: crossed.clone(),
         }),
+        Entry::GuardFound { n, findings, unknown } => guarded(agent, *n, findings, unknown, false),
+        Entry::Guarded { n, findings, unknown } => guarded(agent, *n, findings, unknown, true),
         Entry::Resumed { by, round } => {
             agent.creator = by.clone();
             agent.keeper = None;
@@ -288,6 +293,12 @@ fn head_at_removal(agent: &Agent) -> HeadAt {
 fn put(agent: &mut Agent, child: Child) {
     agent.children.retain(|known| known.key != child.key);
     agent.children.push(child);
+}
+
+/// Puts in what is known by now of what attempt `n` did that it may not do.
+fn guarded(agent: &mut Agent, n: u32, findings: &[Finding], unknown: &[String], done: bool) {
+    agent.guarded.retain(|known| known.n != n);
+    agent.guarded.push(Guarded { n, findings: findings.to_vec(), unknown: unknown.to_vec(), done });
 }
 
 fn find(agent: &mut Agent, n: u32) -> Option<&mut Attempt> {

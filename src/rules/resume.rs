@@ -86,6 +86,7 @@ mod tests {
             program: None,
             note: None,
             resumes: None,
+            refs: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Settings: the only room that reads environment variables, and the files that people configure ai_orch with.
 
+use crate::model::glob::{BadGlob, Glob};
 use crate::model::places::Places;
 use crate::model::profile::Permissions;
 use crate::model::text::Shown;
@@ -86,6 +87,7 @@ struct ConfigFile {
     agent_cli: Option<Vec<String>>,
     branch_prefix: Option<String>,
     permissions: Option<Permissions>,
+    protected_branches: Option<Vec<Glob>>,
 }
 
 /// Everything that a verb or a keeper has to know about where and how it runs.
@@ -101,6 +103,8 @@ pub struct Settings {
     pub branch_prefix: String,
     /// What agents may do, when nothing is given.
     pub permissions: Permissions,
+    /// The branches that no agent may move, make or delete, but one that it was given.
+    pub protected_branches: Vec<Glob>,
     /// The environment of this process.
     pub environment: environment::Environment,
     /// The working directory.
@@ -137,6 +141,7 @@ impl Settings {
             agent_cli: config.agent_cli,
             branch_prefix: config.branch_prefix.unwrap_or_else(|| "ai_orch/".to_owned()),
             permissions: config.permissions.unwrap_or_default(),
+            protected_branches: config.protected_branches.map_or_else(protected_by_default, Ok)?,
             environment,
             working_dir: std::env::current_dir().map_err(Error::WorkingDirectory)?,
             program: own_program()?,
@@ -164,6 +169,14 @@ impl Settings {
         }
         Ok(files)
     }
+}
+
+/// What is protected if nobody says otherwise.
+fn protected_by_default() -> Result<Vec<Glob>, Error> {
+    let parse = |text: &&str| {
+        text.parse().map_err(|e: BadGlob| Error::Config { path: PathBuf::new(), message: e.to_string() })
+    };
+    ["main", "master", "release/*"].iter().map(parse).collect()
 }
 
 fn text(path: &Path) -> Result<String, Error> {

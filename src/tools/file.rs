@@ -16,7 +16,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -111,6 +111,14 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one. Not synced: a power cut may lose it.
 pub fn post(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = write_aside(path, bytes, false)?;
+    rename(&temporary, path)
+}
+
+/// Like [`post`], for a file that this user may execute.
+pub fn post_program(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = write_aside(path, bytes, false)?;
+    let only_us = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(&temporary, only_us).map_err(|e| Error::new("make executable", &temporary, e))?;
     rename(&temporary, path)
 }
 
@@ -711,7 +719,6 @@ fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_written_is_private_and_whole() {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod exec;
 pub mod fifo;
 pub mod file;
 pub mod journal;

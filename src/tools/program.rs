@@ -484,9 +484,7 @@ impl Drain {
 /// Relative directories are passed over, and so are relative paths: what they hold depends on where we stand, and may be
 /// an agent's. `None`: there is no executable file.
 pub fn find_in_path(name: &str, path_var: &OsStr) -> Option<PathBuf> {
-    let executable = |path: &PathBuf| {
-        path.is_file() && rustix::fs::access(path.as_path(), rustix::fs::Access::EXEC_OK).is_ok()
-    };
+    let executable = |path: &PathBuf| is_executable(path);
     if name.starts_with('/') {
         return Some(PathBuf::from(name)).filter(executable);
     }
@@ -494,6 +492,17 @@ pub fn find_in_path(name: &str, path_var: &OsStr) -> Option<PathBuf> {
         return None;
     }
     std::env::split_paths(path_var).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(executable)
+}
+
+/// `path_var` without the directories below `dir`.
+pub fn path_beside(path_var: &OsStr, dir: &Path) -> OsString {
+    let kept = std::env::split_paths(path_var).filter(|other| !other.starts_with(dir));
+    std::env::join_paths(kept).unwrap_or_default()
+}
+
+/// Whether there is a file at `path` that we may execute.
+pub fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 /// `path_var` without its relative directories, for the `PATH` of helper programs that run inside a worktree.

@@ -121,6 +121,18 @@ fn it_goes_back_into_the_pull_request_that_it_began_at() {
 }
 
 #[test]
+fn with_no_push_it_stays_here() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    forge.open("acme", "their-fix", "theirs.txt");
+    let tip = forge.tip("refs/heads/their-fix");
+    let done = run(&house, &["--pr", "1", "--no-push", "test -e theirs.txt && echo new > new.txt"]);
+    assert_eq!((done.code, &done.json()["agent"]["delivery"]), (0, &serde_json::Value::Null), "{done}");
+    assert_eq!(forge.tip("refs/heads/their-fix"), tip);
+    assert_eq!(house.git(&["show", "ai_orch/one:new.txt"]), "new");
+}
+
+#[test]
 fn a_pull_request_from_a_fork_goes_back_to_the_fork() {
     let house = House::new();
     let forge = Forge::new(&house);
@@ -319,6 +331,9 @@ fn what_can_be_known_before_is_refused_before_anything_is_made() {
     refused(&["--pr", "https://github.com/acme/gadgets/pull/1"], 2, "no remote of this repository leads to");
     refused(&["--pr", "1", "--open-pr"], 2, "cannot be used with");
     refused(&["--pr", "1", "--base", "main"], 2, "--base");
+    refused(&["--open-pr", "--no-push"], 2, "--no-push wants none");
+    refused(&["--open-pr", "--no-new-pr"], 2, "--no-new-pr wants none");
+    refused(&["--pr", "1", "--no-push", "--labels", "bug"], 2, "pushes nothing");
     refused(&["--draft"], 2, "--open-pr");
     refused(&["--labels", "bug"], 2, "--labels");
     refused(

@@ -29,6 +29,7 @@ mod fakes;
 mod features;
 mod forge;
 mod forgotten;
+mod guards;
 mod hostile;
 mod house;
 mod identity;

@@ -1,0 +1,330 @@
+//! All refs of a repository and its checkouts at one moment, what happened to them since, and putting single refs back.
+
+use super::command::{Git, GitEnv, answer};
+use super::{CommitId, Result, Worktree, disk, locks, refs};
+use crate::model::guard::{Checkout, Log, Refs};
+use crate::rules::guard::LogLine;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a remote may take to say what it has.
+const REMOTE_LIMIT: Duration = Duration::from_secs(20);
+/// How much of the log of a HEAD is read, in bytes: days of work.
+const LOG_MAX: u64 = 8 << 20;
+/// How many commits of an agent are told apart from others.
+const COMMITS: &str = "--max-count=100000";
+/// Answers may be as long as repositories have refs.
+const LONG: usize = 1 << 28;
+
+/// All refs, by their full names, with the id that each holds; one that stands for another one has `ref:` and its name.
+pub fn refs_of(env: &GitEnv, common_dir: &Path) -> Result<Refs> {
+    let doing = "list refs";
+    let format = "--format=%(objectname)%(if)%(symref)%(then)ref:%(symref)%(end) %(refname)";
+    let out = Git::without_work_tree(env, common_dir)
+        .output_cap(LONG)
+        .args(["for-each-ref", format])
+        .output(doing)?;
+    let mut refs = Refs::new();
+    for line in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        let text = String::from_utf8_lossy(line);
+        let (value, name) = text.split_once(' ').ok_or_else(|| answer(doing, line))?;
+        let value = value.find("ref:").and_then(|at| value.get(at..)).unwrap_or(value);
+        refs.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(refs)
+}
+
+/// The checkouts of the repository, the main one first, with what their logs hold by now.
+pub fn checkouts(common_dir: &Path) -> Result<Vec<Checkout>> {
+    let linked = common_dir.join("worktrees");
+    let names = disk::names(&linked)?.unwrap_or_default();
+    let dirs = std::iter::once(common_dir.to_owned()).chain(names.into_iter().map(|name| linked.join(name)));
+    dirs.map(|admin_dir| {
+        let log = disk::look(&log_of(&admin_dir))?.filter(std::fs::Metadata::is_file);
+        let log = log.map(|meta| Log { bytes: meta.len(), file: meta.ino() });
+        Ok(Checkout { branch: at(&admin_dir)?, log, admin_dir })
+    })
+    .collect()
+}
+
+fn log_of(admin_dir: &Path) -> PathBuf {
+    admin_dir.join("logs/HEAD")
+}
+
+/// The ref that the HEAD of a checkout is at.
+fn at(admin_dir: &Path) -> Result<Option<String>> {
+    let head = disk::read_small(&admin_dir.join("HEAD"))?.unwrap_or_default();
+    let name =
+        head.strip_prefix(b"ref: ").map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned());
+    Ok(name)
+}
+
+/// What the log of the HEAD of `now` says since it was `before`; `None` if it cannot be read, or is another file than it was.
+pub fn walked(now: &Checkout, before: Option<Log>) -> Option<Vec<LogLine>> {
+    let log = now.log?;
+    if before.is_some_and(|before| before.file != log.file) {
+        return None;
+    }
+    let from = before.map_or(0, |before| before.bytes);
+    let length = log.bytes.checked_sub(from).filter(|length| *length <= LOG_MAX)?;
+    let file = crate::tools::file::open(&log_of(&now.admin_dir)).ok()??;
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut bytes, from).ok()?;
+    Some(log_lines(&bytes))
+}
+
+fn log_lines(bytes: &[u8]) -> Vec<LogLine> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = |line: &str| {
+        let (head, message) = line.split_once('\t').unwrap_or((line, ""));
+        let to = head.split(' ').nth(1)?.to_owned();
+        Some(LogLine { to, message: message.to_owned() })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Whether the repository keeps logs of its branches, and of which of `names` it has none.
+pub fn unlogged(common_dir: &Path, names: impl IntoIterator<Item = String>) -> Result<BTreeSet<String>> {
+    let logs = common_dir.join("logs");
+    if disk::look(&logs.join("refs/heads"))?.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let mut without = BTreeSet::new();
+    for name in names {
+        if disk::look(&logs.join(&name))?.is_none() {
+            without.insert(name);
+        }
+    }
+    Ok(without)
+}
+
+/// Those of `ids` that are in the repository.
+pub fn known(env: &GitEnv, common_dir: &Path, ids: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let out = Git::without_work_tree(env, common_dir)
+        .output_cap(LONG)
+        .args(["cat-file", "--batch-check=%(objectname)"])
+        .stdin(lines(ids.iter().map(String::as_str)))
+        .output("look for objects")?;
+    let text = String::from_utf8_lossy(&out);
+    Ok(text.lines().filter(|line| !line.ends_with(" missing")).map(str::to_owned).collect())
+}
+
+/// The commits that `from` lead to and `without` do not. What is not there leads nowhere.
+pub fn reached<'i>(
+    env: &GitEnv,
+    common_dir: &Path,
+    from: impl IntoIterator<Item = &'i str>,
+    without: impl IntoIterator<Item = &'i str>,
+) -> Result<BTreeSet<String>> {
+    let from: Vec<&str> = from.into_iter().filter(|id| CommitId::parse(id).is_some()).collect();
+    if from.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let without: BTreeSet<&str> = without.into_iter().filter(|id| CommitId::parse(id).is_some()).collect();
+    let mut input = lines(from.into_iter());
+    for id in without {
+        input.extend_from_slice(format!("^{id}\n").as_bytes());
+    }
+    let out = Git::without_work_tree(env, common_dir)
+        .output_cap(LONG)
+        .limit(env.long_limit)
+        .args(["rev-list", "--ignore-missing", COMMITS, "--stdin"])
+        .stdin(input)
+        .output("list commits")?;
+    Ok(String::from_utf8_lossy(&out).lines().map(str::to_owned).collect())
+}
+
+fn lines<'i>(ids: impl Iterator<Item = &'i str>) -> Vec<u8> {
+    ids.flat_map(|id| [id, "\n"]).collect::<String>().into_bytes()
+}
+
+/// Whether `to` goes on from `from`.
+pub fn goes_on(env: &GitEnv, common_dir: &Path, from: &str, to: &str) -> Result<bool> {
+    let words = ["merge-base", "--is-ancestor", from, to];
+    Ok(Git::without_work_tree(env, common_dir).args(words).run()?.status.success())
+}
+
+/// A remote as the repository has it configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteConfig {
+    /// Its name.
+    pub name: String,
+    /// Its URLs, as they are written.
+    pub urls: Vec<String>,
+    /// Those that are for pushing only.
+    pub push_urls: Vec<String>,
+}
+
+/// What the configuration of the repository says that guardrails have to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// The remotes.
+    pub remotes: Vec<RemoteConfig>,
+    /// Where hooks are, without links and relative parts where that can be told.
+    pub hooks: PathBuf,
+}
+
+/// What is configured for `worktree`.
+pub fn configured(env: &GitEnv, worktree: &Worktree) -> Result<Configured> {
+    let wanted = r"^(remote\..*\.(url|pushurl)|core\.hookspath)$";
+    let out = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .args(["config", "-z", "--show-scope", "--get-regexp", wanted])
+        .output("read the configuration")?;
+    let mut configured = Configured { hooks: worktree.common_dir.join("hooks"), ..Configured::default() };
+    let mut fields = out.split(|b| *b == 0);
+    while let (Some(scope), Some(pair)) = (fields.next(), fields.next()) {
+        // What we say on every command line is not what is configured.
+        if scope == b"command" {
+            continue;
+        }
+        let at = pair.iter().position(|b| *b == b'\n').unwrap_or(pair.len());
+        let (key, value) = pair.split_at(at);
+        let (key, value) = (String::from_utf8_lossy(key), value.get(1..).unwrap_or_default());
+        if key == "core.hookspath" {
+            let value = String::from_utf8_lossy(value);
+            let path = env.expanded(&value).unwrap_or_else(|| worktree.path.join(OsStr::new(&*value)));
+            configured.hooks = path;
+            continue;
+        }
+        let name = key.strip_prefix("remote.").and_then(|key| key.rsplit_once('.'));
+        let (Some((name, what)), Ok(url)) = (name, String::from_utf8(value.to_vec())) else { continue };
+        let remotes = &mut configured.remotes;
+        let at = remotes.iter().position(|remote| remote.name == name).unwrap_or_else(|| {
+            remotes.push(RemoteConfig { name: name.to_owned(), ..RemoteConfig::default() });
+            remotes.len() - 1
+        });
+        let Some(remote) = remotes.get_mut(at) else { continue };
+        let list = if what == "url" { &mut remote.urls } else { &mut remote.push_urls };
+        // An empty one takes back those before it.
+        if url.is_empty() { list.clear() } else { list.push(url) }
+    }
+    Ok(configured)
+}
+
+/// Where `url`, as it is written for a remote, leads to by the settings of the repository; a path that is relative begins at `base`.
+pub fn leads_to(env: &GitEnv, worktree: &Worktree, url: &str, base: &Path) -> Result<String> {
+    let line = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .args(["ls-remote", "--get-url", url])
+        .line("look up a URL")?;
+    let url = line.to_string_lossy().into_owned();
+    let is_path = !url.contains("://") && url.split('/').next().is_some_and(|first| !first.contains(':'));
+    Ok(if is_path { base.join(&url).to_string_lossy().into_owned() } else { url })
+}
+
+/// What a remote has. No setting of a repository has a say: an agent can write those.
+pub fn remote(env: &GitEnv, url: &str) -> Result<Refs> {
+    let parent = env.scratch.parent().unwrap_or(&env.scratch);
+    let out = Git::new(env)
+        .with_network()
+        .env("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh")
+        .env("GIT_CEILING_DIRECTORIES", parent)
+        .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10")
+        .cwd(&env.scratch)
+        .limit(REMOTE_LIMIT)
+        .output_cap(LONG)
+        .args(["ls-remote", "--refs", "--", url])
+        .output("ask a remote what it has")?;
+    let text = String::from_utf8_lossy(&out);
+    let refs = text.lines().filter_map(|line| line.split_once('\t'));
+    Ok(refs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
+}
+
+/// Has the ref `name` hold `from` again, if it holds `to` now; `None` stands for no ref. `false`: somebody moved it meanwhile. Doing it
+/// again is fine. Where it is checked out, no file and no index is touched.
+pub fn put_back(
+    env: &GitEnv,
+    common_dir: &Path,
+    name: &str,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<bool> {
+    let holds = || -> Result<Option<String>> {
+        let all = Git::without_work_tree(env, common_dir)
+            .args([
+                "for-each-ref",
+                "--format=%(objectname)%(if)%(symref)%(then)ref:%(symref)%(end) %(refname)",
+                name,
+            ])
+            .output("read a ref")?;
+        let text = String::from_utf8_lossy(&all);
+        let found = text.lines().filter_map(|l| l.split_once(' ')).find(|(_, n)| *n == name);
+        Ok(found.map(|(v, _)| v.find("ref:").and_then(|at| v.get(at..)).unwrap_or(v).to_owned()))
+    };
+    let now = holds()?;
+    if now.as_deref() == from {
+        return Ok(true);
+    }
+    if now.as_deref() != to || from.is_some_and(|from| from.starts_with("ref:")) {
+        return Ok(false);
+    }
+    let length = from.or(to).map_or(40, str::len);
+    let none = "0".repeat(length);
+    // One that stands for another ref has no value of its own to be compared.
+    let expected = match to {
+        Some(to) if to.starts_with("ref:") => Vec::new(),
+        to => vec![to.unwrap_or(&none)],
+    };
+    let verb: &[&str] = match from {
+        Some(from) => &["update-ref", "--no-deref", "-m", "ai_orch: put back", name, from],
+        None => &["update-ref", "--no-deref", "-m", "ai_orch: put back", "-d", name],
+    };
+    let write = || refs::at(env, common_dir).args(verb).args(&expected).output("put a ref back");
+    match locks::past_stale(common_dir, write) {
+        Ok(_) => Ok(true),
+        Err(error) => match holds()? {
+            now if now.as_deref() == from => Ok(true),
+            now if now.as_deref() != to => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Takes the HEAD of `worktree` off the branch `name`, if it is there: it stays at the commit `commit`, with all files.
+pub fn leave_branch(env: &GitEnv, worktree: &Worktree, name: &str, commit: &CommitId) -> Result<()> {
+    if at(&worktree.admin_dir)?.as_deref() != Some(name) {
+        return Ok(());
+    }
+    let words = ["update-ref", "--no-deref", "-m", "ai_orch: take off a branch", "HEAD", commit.as_str()];
+    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
+        .args(words)
+        .output("take a worktree off its branch")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_log_tells_what_came_since_and_nothing_once_it_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("logs/HEAD");
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        fs::write(dir.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        let now = || checkouts(dir.path()).unwrap().remove(0);
+        assert_eq!((now().branch.as_deref(), now().log), (Some("refs/heads/main"), None));
+        assert_eq!(walked(&now(), None), None);
+        let line = |to: &str, message: &str| format!("0 {to} A <a@b> 1795290703 +0000\t{message}\n");
+        fs::write(&log, line("1", "commit (initial): x")).unwrap();
+        let before = now().log;
+        assert_eq!(walked(&now(), before), Some(Vec::new()));
+        let more = line("1", "commit (initial): x") + &line("2", "commit: y\tz");
+        fs::write(&log, &more).unwrap();
+        let came = LogLine { to: "2".into(), message: "commit: y\tz".into() };
+        assert_eq!(walked(&now(), before), Some(vec![came]));
+        assert_eq!(walked(&now(), None).map(|lines| lines.len()), Some(2), "it was not there before");
+        // As git does when it forgets old lines.
+        fs::write(dir.path().join("new"), more.repeat(2)).unwrap();
+        fs::rename(dir.path().join("new"), &log).unwrap();
+        assert_eq!(walked(&now(), before), None);
+        fs::write(&log, "").unwrap();
+        assert_eq!(walked(&now(), now().log.map(|log| Log { bytes: 9, ..log })), None, "it is shorter");
+    }
+}
