@@ -182,10 +182,11 @@ pub fn quoted(text: &OsStr) -> Vec<u8> {
 fn hooks_path(dir: &Guard) -> Vec<u8> {
     let mut text = b"[core]\n\thooksPath = \"".to_vec();
     for byte in dir.hooks().as_os_str().as_bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            text.push(b'\\');
+        match byte {
+            b'\n' => text.extend(br"\n"),
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            other => text.push(*other),
         }
-        text.push(*byte);
     }
     text.extend_from_slice(b"\"\n");
     text
@@ -199,10 +200,12 @@ pub fn settings(agent: &Agent, record: &Record) -> Vec<(OsString, OsString)> {
     }
     let mut pattern = Vec::new();
     for byte in agent.spec.common_dir.as_os_str().as_bytes() {
-        if matches!(byte, b'*' | b'?' | b'[' | b'\\') {
-            pattern.push(b'\\');
+        match byte {
+            // No key of git's holds one, and a pattern need not.
+            b'\n' => pattern.push(b'?'),
+            b'*' | b'?' | b'[' | b'\\' => pattern.extend([b'\\', *byte]),
+            other => pattern.push(*other),
         }
-        pattern.push(*byte);
     }
     let key =
         |end: &str| OsString::from_vec([b"includeIf.gitdir:", pattern.as_slice(), end.as_bytes()].concat());

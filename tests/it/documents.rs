@@ -128,6 +128,13 @@ fn what_programs_read() {
         "context_id": "[uuid]",
         "created": "[time]",
         "ended": "[time]",
+        "guards": {
+          "protected": [
+            "main",
+            "master",
+            "release/*"
+          ]
+        },
         "id": "[uuid]",
         "project": "repo-[hash]",
         "remarks": [],
@@ -182,7 +189,7 @@ fn what_programs_read() {
     keys.retain(|k| !matches!(k.as_str(), "activity" | "changes"));
     assert_eq!(
         keys.join(" "),
-        "attempts base base_name branch chain checkout cli context_id created id project remarks round session state title updated v validations worktree"
+        "attempts base base_name branch chain checkout cli context_id created guards id project remarks round session state title updated v validations worktree"
     );
     insta::assert_json_snapshot!(serde_json::json!({"notes": detached.json()["notes"], "next": detached.json()["next"]}), @r#"
     {
@@ -250,6 +257,13 @@ fn what_programs_read() {
           "failure": {
             "class": "crash",
             "message": "ended with exit code 3"
+          },
+          "guards": {
+            "protected": [
+              "main",
+              "master",
+              "release/*"
+            ]
           },
           "id": "[uuid]",
           "project": "repo-[hash]",

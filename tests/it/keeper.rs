@@ -424,7 +424,7 @@ fn a_kill_ends_what_a_dead_keeper_left() {
     assert!(!runs(pid));
     let journal = journal(&record);
     let order: Vec<&str> = journal.iter().map(|e| e["entry"].as_str().unwrap()).collect();
-    assert!(order.ends_with(&["fenced", "rescued", "ended"]), "{order:?}");
+    assert!(order.ends_with(&["fenced", "rescued", "guarded", "ended"]), "{order:?}");
     nothing_runs(&house);
 }
 
