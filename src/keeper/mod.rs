@@ -42,6 +42,7 @@ mod children;
 mod leases;
 mod lost;
 mod play;
+mod pool;
 mod reach;
 mod senses;
 mod stub;
@@ -49,6 +50,7 @@ mod supervise;
 mod validate;
 mod view;
 
+pub use pool::make_ready;
 pub use stub::exec;
 
 /// What a keeper works with.
@@ -292,6 +294,7 @@ impl Keeper {
                 let spec = &self.pen.agent.spec;
                 let nothing = || Changes { tip: Some(spec.base.clone()), ..Changes::default() };
                 self.known = spec.place.is_in_repository().then(nothing);
+                pool::soon(&self.house, &self.record, filled.as_ref());
                 Ok(self.pen.note(Entry::Ready { filled })?)
             }
             Err(life::Error::Git(error)) => {

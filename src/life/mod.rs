@@ -21,6 +21,7 @@ pub mod fence;
 pub mod ground;
 pub mod half_started;
 pub mod merge;
+pub mod pool;
 mod remake;
 pub mod resume;
 pub mod session;

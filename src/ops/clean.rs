@@ -35,6 +35,7 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     }
     if !request.dry_run {
         clean::empty_trash(house)?;
+        life::pool::clear(house)?;
     }
     let forgotten = if request.rescue { forget(house, request)? } else { Vec::new() };
     Ok(CleansReport { v: VERSION, dry_run: request.dry_run, cleaned, forgotten })

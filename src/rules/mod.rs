@@ -17,6 +17,7 @@ pub mod next;
 pub mod outcome;
 pub mod own_task;
 pub mod place;
+pub mod pool;
 pub mod prompt;
 pub mod refusal;
 pub mod replay;

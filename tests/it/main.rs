@@ -38,6 +38,7 @@ mod merging;
 mod pane;
 mod places;
 mod planted;
+mod pool;
 mod repositories;
 mod reservations;
 mod resume;
