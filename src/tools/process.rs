@@ -162,8 +162,9 @@ pub fn stand_back() {
     fs::write("/proc/self/autogroup", LAST.to_string()).ok();
 }
 
-/// The least that a process can ask of a processor: nice(2).
-const LAST: i32 = 19;
+/// A tenth of what a process or a session gets that asks for nothing: nice(2), sched(7). With the least, a seventieth, it would be
+/// at it for minutes on a busy machine.
+const LAST: i32 = 10;
 
 /// How many processors have nothing to do at this moment, the one that asks included: at least 1.
 pub fn idle_processors() -> usize {

@@ -1,6 +1,6 @@
 //! Worktrees that are ready before they are asked for, as people meet them: not at all, but for the time that it takes.
 
-use crate::house::{House, eventually};
+use crate::house::{House, eventually, may_mount};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -179,6 +179,22 @@ fn as_many_are_kept_as_the_settings_say() {
         fs::read_to_string(&log).unwrap().contains("81 files are more than 80").then_some(())
     });
     assert_eq!(pooled(&house), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn none_is_made_where_the_disk_has_little_room() {
+    if !may_mount("a small disk") {
+        return;
+    }
+    let house = house();
+    // 81 files of a block each, twice with the agent's own, are a fraction of it, and more than a tenth.
+    house.mount("home/.local/share", "2m");
+    let first = started(&house, &["--name", "first"]);
+    let log = house.record(&first).join("keeper.log");
+    eventually("it would take too much", || {
+        fs::read_to_string(&log).unwrap().contains("more than its part of the free disk").then_some(())
+    });
+    assert_eq!(pooled(&house), Vec::<PathBuf>::new(), "nothing half made is left");
 }
 
 #[test]

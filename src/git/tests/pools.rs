@@ -476,7 +476,7 @@ fn what_is_of_no_use_is_cleared_away() {
 /// The environment in which this test's program is a process that takes or makes a tree, and nothing else.
 const CHILD: &str = "AI_ORCH_TEST_POOLS";
 
-/// No test: what [`killed_anywhere`] starts.
+/// No test: what the two below start.
 #[test]
 fn works_in_a_process_of_its_own() {
     let Some(words) = std::env::var_os(CHILD) else { return };
@@ -521,55 +521,68 @@ fn child(house: &House, what: &str, made: &Worktree, at: u32) -> Command {
     command
 }
 
-/// Dies at each point of taking and of making. Whatever was left: the worktree is filled as plain git would, and the next one to make
-/// a tree leaves nothing but that.
+/// Dies at each point of making one. Whatever was left: the next one to make one leaves nothing but that, and it can be used.
 #[test]
-fn killed_anywhere() {
-    for what in ["take", "make"] {
-        let mut deaths = 0;
-        for n in 1.. {
-            let house = many();
-            let commit = house.tip("HEAD");
-            let ours = added(&house, "ours", &commit);
-            pool(&house);
-            if what == "take" {
-                ready(&house);
-                // Behind it, so that git has something to do as well.
-                fs::write(house.repo().join("a.txt"), "next").unwrap();
-                house.commit("next");
-            }
-            let wanted = house.tip("HEAD");
-            if wanted != commit {
-                house.run(&house.repo(), &["update-ref", "refs/heads/ai_orch/ours", wanted.as_str()]);
-            }
-            let out = child(&house, what, &ours, n).output().unwrap();
-            let done = out.status.success();
-            assert!(
-                done || out.status.code().is_none(),
-                "{what} {n}: {}",
-                String::from_utf8_lossy(&out.stdout)
-            );
-            worktree::unlock(&ours, false).unwrap();
-            if done {
-                same_or_fill(&house, &ours, &wanted, what == "make");
-                assert_eq!(left(&house), if what == "make" { vec!["ready"] } else { vec![] });
-                break;
-            }
-            deaths += 1;
-            let again = taken_for(&house, &ours);
-            same_or_fill(&house, &ours, &wanted, !matches!(again, Taken::Filled(_)));
-            make_within(&house, some(1));
-            assert_eq!(left(&house), ["ready"], "{what} {n}");
-            assert_eq!(house.run(&house.repo(), &["worktree", "list"]).lines().count(), 2, "{what} {n}");
+fn whoever_makes_one_may_die_anywhere() {
+    let house = many();
+    let commit = house.tip("HEAD");
+    pool(&house);
+    let worktree = added(&house, "other", &commit);
+    let mut deaths = 0;
+    for n in 1.. {
+        let out = child(&house, "make", &worktree, n).output().unwrap();
+        if out.status.success() {
+            break;
         }
-        assert!(deaths >= 8, "{what}: {deaths}");
+        assert_eq!(out.status.code(), None, "{n}: {}", String::from_utf8_lossy(&out.stdout));
+        deaths += 1;
+        make_within(&house, some(1));
+        assert_eq!(left(&house), ["ready"], "{n}");
+        if n % 4 == 0 {
+            assert_eq!(pooled_at(&house, &commit), Filled::Pooled { files: files(&house), by_git: 0 }, "{n}");
+            house.run(&house.repo(), &["worktree", "remove", "--force", "../trees/ours"]);
+            house.run(&house.repo(), &["branch", "-q", "-D", "ai_orch/ours"]);
+        }
+        make_within(&house, some(0));
     }
+    assert!(deaths >= 8, "{deaths}");
+    assert_eq!(left(&house), ["ready"]);
 }
 
-fn same_or_fill(house: &House, ours: &Worktree, commit: &CommitId, fill: bool) {
-    let way =
-        if fill { fill_from(house, ours, &house.repo()) } else { Filled::Pooled { files: 0, by_git: 0 } };
-    same_as_plain(house, ours, commit, &way);
+/// Dies at each point of taking one. Whatever was left: the worktree is filled as plain git would, and the next one to make a tree leaves
+/// nothing but that.
+#[test]
+fn whoever_takes_one_may_die_anywhere() {
+    let house = many();
+    let first = house.tip("HEAD");
+    // Beside the commit of the tree, so that git has something to do as well.
+    fs::write(house.repo().join("a.txt"), "next").unwrap();
+    let next = house.commit("next");
+    let mut deaths = 0;
+    for n in 1.. {
+        house.run(&house.repo(), &["checkout", "-q", first.as_str()]);
+        make_within(&house, some(0));
+        ready(&house);
+        house.run(&house.repo(), &["checkout", "-q", "main"]);
+        let ours = added(&house, &format!("ours{n}"), &next);
+        let out = child(&house, "take", &ours, n).output().unwrap();
+        if out.status.success() {
+            same_as_plain(&house, &ours, &next, &Filled::Pooled { files: 0, by_git: 1 });
+            break;
+        }
+        assert_eq!(out.status.code(), None, "{n}: {}", String::from_utf8_lossy(&out.stdout));
+        deaths += 1;
+        worktree::unlock(&ours, false).unwrap();
+        let way = match taken_for(&house, &ours) {
+            Taken::Filled(way) => way,
+            Taken::No(_) => fill_from(&house, &ours, &house.repo()),
+        };
+        same_as_plain(&house, &ours, &next, &way);
+        make_within(&house, some(1));
+        assert_eq!(left(&house), ["ready"], "{n}");
+    }
+    assert!(deaths >= 8, "{deaths}");
+    assert_eq!(left(&house), Vec::<String>::new());
 }
 
 proptest! {
