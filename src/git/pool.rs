@@ -64,12 +64,14 @@ impl Made {
         Ok(json.and_then(|json| serde_json::from_slice(json).ok()))
     }
 
+    /// Whether anybody could use it at all.
+    pub(super) fn is_sound(&self) -> bool {
+        self.format == 1 && process::boot().is_ok_and(|boot| boot == self.boot)
+    }
+
     /// Whether a worktree that is made now would be made alike.
     pub(super) fn holds(&self, common_dir: &Path) -> bool {
-        self.format == 1
-            && self.common_dir == common_dir
-            && Some(self.umask) == process::umask()
-            && process::boot().is_ok_and(|boot| boot == self.boot)
+        self.is_sound() && self.common_dir == common_dir && Some(self.umask) == process::umask()
     }
 }
 

@@ -94,7 +94,7 @@ pub fn clear(pool: &Path, none: bool, is_used: &dyn Fn(&str) -> bool) -> Result<
     let Some(alone) = alone(pool)? else { return Ok(()) };
     let is_of_use = |made: &Made| {
         let there = || disk::look(&made.common_dir).is_ok_and(|found| found.is_some());
-        made.holds(&made.common_dir) && !is_old(made.at, now()) && there()
+        made.is_sound() && !is_old(made.at, now()) && there()
     };
     let most = if none { 0 } else { u32::MAX };
     if tidy(pool, &is_of_use, is_used, most)? == 0 {

@@ -133,35 +133,52 @@ fn a_checkout_that_is_being_worked_in_is_no_obstacle() {
     let Filled::Pooled { by_git: 0, .. } = pooled_at(&house, &house.tip("HEAD")) else { panic!() };
 }
 
-/// What happens to a directory that anybody of the same user may write in, and what is said of it.
+/// What happens to a tree, and what is said of it.
+type Touch = (&'static str, fn(&House, &Path));
+
+fn same_time(path: &Path, change: impl FnOnce()) {
+    let times = fs::metadata(path).unwrap();
+    let times =
+        fs::FileTimes::new().set_modified(times.modified().unwrap()).set_accessed(times.accessed().unwrap());
+    change();
+    fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+}
+/// The index of the tree as git would have it after this.
+fn index_after(house: &House, entry: &Path, words: &[&str]) {
+    let mut git = Command::new(&house.git);
+    git.env_clear().envs(house.vars()).current_dir(house.repo()).arg("--work-tree").arg(entry.join("tree"));
+    git.env("GIT_INDEX_FILE", entry.join("index")).args(words);
+    assert!(git.status().unwrap().success());
+}
+fn made_with(entry: &Path, change: impl FnOnce(&mut Made)) {
+    let mut made = Made::read(entry).unwrap().unwrap();
+    change(&mut made);
+    fs::write(entry.join("made"), journal::frame(&made).unwrap()).unwrap();
+}
+
+/// What was touched so is not used, that is said, and the worktree is filled otherwise.
+fn not_used(cases: &[Touch]) {
+    for (expected, touch) in cases {
+        let house = many();
+        let entry = ready(&house);
+        touch(&house, &entry);
+        let commit = house.tip("HEAD");
+        let ours = added(&house, "ours", &commit);
+        let Taken::No(Some(why)) = taken_for(&house, &ours) else { panic!("{expected}: it was used") };
+        assert!(why.contains(expected), "{why}, not {expected}");
+        assert_eq!(fs::read_dir(&ours.path).unwrap().count(), 1, "{expected}: the worktree is as it was");
+        let way = fill_from(&house, &ours, &house.repo());
+        same_as_plain(&house, &ours, &commit, &way);
+        pool(&house);
+        make_within(&house, some(0));
+        assert_eq!(left(&house), Vec::<String>::new(), "{expected}");
+    }
+}
+
+/// What happens to a directory that anybody of the same user may write in.
 #[test]
 fn what_was_touched_is_not_used() {
-    type Case = (&'static str, fn(&House, &Path));
-    fn same_time(path: &Path, change: impl FnOnce()) {
-        let times = fs::metadata(path).unwrap();
-        let times = fs::FileTimes::new()
-            .set_modified(times.modified().unwrap())
-            .set_accessed(times.accessed().unwrap());
-        change();
-        fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
-    }
-    /// The index of the tree as git would have it after this.
-    fn index_after(house: &House, entry: &Path, words: &[&str]) {
-        let mut git = Command::new(&house.git);
-        git.env_clear()
-            .envs(house.vars())
-            .current_dir(house.repo())
-            .arg("--work-tree")
-            .arg(entry.join("tree"));
-        git.env("GIT_INDEX_FILE", entry.join("index")).args(words);
-        assert!(git.status().unwrap().success());
-    }
-    fn made_with(entry: &Path, change: impl FnOnce(&mut Made)) {
-        let mut made = Made::read(entry).unwrap().unwrap();
-        change(&mut made);
-        fs::write(entry.join("made"), journal::frame(&made).unwrap()).unwrap();
-    }
-    let cases: [Case; 24] = [
+    not_used(&[
         ("a.txt was changed", |_, e| {
             let path = e.join("tree/a.txt");
             same_time(&path, || fs::write(&path, "eno\ntwo\nthree\n").unwrap());
@@ -198,6 +215,12 @@ fn what_was_touched_is_not_used() {
         ("its directory is of another mode, owner or file system", |_, e| {
             fs::set_permissions(e.join("tree"), PermissionsExt::from_mode(0o777)).unwrap();
         }),
+    ]);
+}
+
+#[test]
+fn what_was_planted_or_forged_is_not_used() {
+    not_used(&[
         ("holds something else as well", |h, e| {
             fs::write(e.join("tree/.git"), format!("gitdir: {}\n", h.repo().join(".git").display())).unwrap();
         }),
@@ -232,22 +255,7 @@ fn what_was_touched_is_not_used() {
             fs::set_permissions(h.path("pool"), PermissionsExt::from_mode(0o777)).unwrap();
         }),
         ("core.autocrlf is set", |h, _| drop(h.run(&h.repo(), &["config", "core.autocrlf", "true"]))),
-    ];
-    for (expected, touch) in cases {
-        let house = many();
-        let entry = ready(&house);
-        touch(&house, &entry);
-        let commit = house.tip("HEAD");
-        let ours = added(&house, "ours", &commit);
-        let Taken::No(Some(why)) = taken_for(&house, &ours) else { panic!("{expected}: it was used") };
-        assert!(why.contains(expected), "{why}, not {expected}");
-        assert_eq!(fs::read_dir(&ours.path).unwrap().count(), 1, "{expected}: the worktree is as it was");
-        let way = fill_from(&house, &ours, &house.repo());
-        same_as_plain(&house, &ours, &commit, &way);
-        pool(&house);
-        make_within(&house, some(0));
-        assert_eq!(left(&house), Vec::<String>::new(), "{expected}");
-    }
+    ]);
 }
 
 /// What nobody can read is no tree, and nothing is said of it: whoever makes the next one deletes it.
