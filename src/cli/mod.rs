@@ -69,6 +69,10 @@ pub fn main() -> ExitCode {
             crash::role("spawn");
             ExitCode::from(spawn(Path::new(record), &child.to_string_lossy()))
         }
+        Some((verb, [record])) if verb == "__pool" => {
+            crash::role("pool");
+            crate::keeper::make_ready(Path::new(record))
+        }
         Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }

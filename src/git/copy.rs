@@ -74,6 +74,24 @@ impl Copy<'_> {
         copied
     }
 
+    /// Writes a file whose bytes no source has: those of its blob, as the caller knows. How it is on disk now; `None` if it cannot be
+    /// written, or is there.
+    pub(super) fn put(&self, file: &Wanted, bytes: &[u8]) -> Option<Seen> {
+        let (dir, name) = file.place();
+        let mut to = self.to.try_clone().ok()?;
+        for part in dir.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
+            to = make_way(self, to.as_fd(), part).ok()?;
+        }
+        let to = to.as_fd();
+        let seen = if file.kind == Kind::Link {
+            plant(self, to, name, bytes)
+        } else {
+            let target = create(self, to, name, file.kind).ok()??;
+            finished(self, to, name, &target, write_all(&target, bytes).map(|()| true))
+        };
+        Seen::of(&seen.ok()??)
+    }
+
     fn work(&self, files: &[Wanted], parts: &[Range<usize>], next: &AtomicUsize) -> Vec<(usize, Seen)> {
         let mut hands = Hands { copy: self, way: Way::default(), buffer: vec![0; SMALL + 1] };
         let mut copied = Vec::new();
@@ -133,11 +151,7 @@ impl Way {
         for name in names {
             let (from, to) = self.here(copy);
             let from = open_dir(from, name)?;
-            match mkdirat(to, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
-                Err(Errno::EXIST) => {}
-                made => copy.must(made)?,
-            }
-            let to = open_dir(to, name)?;
+            let to = make_way(copy, to, name)?;
             self.names.push(name.to_owned());
             self.open.push((from, to));
         }
@@ -148,6 +162,15 @@ impl Way {
         let (from, to) = self.open.last().map_or((&copy.from, &copy.to), |(from, to)| (from, to));
         (from.as_fd(), to.as_fd())
     }
+}
+
+/// Opens a directory of the worktree, which is made if it is not there.
+fn make_way(copy: &Copy<'_>, to: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    match mkdirat(to, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
+        Err(Errno::EXIST) => {}
+        made => copy.must(made)?,
+    }
+    open_dir(to, name)
 }
 
 fn open_dir(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
@@ -222,7 +245,12 @@ fn link(
     if hash.finalize().as_slice() != file.id {
         return Ok(None);
     }
-    match symlinkat(&leads, to, name) {
+    plant(copy, to, name, leads.as_bytes())
+}
+
+/// Makes a link; `None` if something is there already.
+fn plant(copy: &Copy<'_>, to: BorrowedFd<'_>, name: &[u8], leads: &[u8]) -> rustix::io::Result<Option<Stat>> {
+    match symlinkat(leads, to, name) {
         Err(Errno::EXIST) => return Ok(None),
         made => copy.must(made)?,
     }

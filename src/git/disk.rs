@@ -30,6 +30,11 @@ pub(super) fn if_there<T>(result: io::Result<T>, path: &Path) -> Result<Option<T
 /// The whole of a small regular file; `None` if it is not there. Never follows a link in the last component, never
 /// waits on a pipe that somebody put there.
 pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
+    read_up_to(path, 1 << 20)
+}
+
+/// The same of one that may be larger: so many bytes of it at most.
+pub(super) fn read_up_to(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = open(path, flags, Mode::empty()).map_err(io::Error::from);
@@ -37,7 +42,7 @@ pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>> {
     let file = File::from(file);
     let mut bytes = Vec::new();
     if file.metadata().map_err(error(path))?.is_file() {
-        file.take(1 << 20).read_to_end(&mut bytes).map_err(error(path))?;
+        file.take(most).read_to_end(&mut bytes).map_err(error(path))?;
     } else {
         return Err(error(path)(io::Error::other("not a regular file")));
     }
@@ -79,6 +84,12 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(super) fn make_dir(path: &Path) -> Result<()> {
     crash::point(|| "git room: make a directory");
     fs::DirBuilder::new().mode(0o700).create(path).map_err(error(path))
+}
+
+/// Makes a directory with the mode that any program would give it.
+pub(super) fn make_plain_dir(path: &Path) -> Result<()> {
+    crash::point(|| format!("git room: make the directory {}", crash::short(path)));
+    fs::create_dir(path).map_err(error(path))
 }
 
 pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
@@ -203,6 +214,19 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
         Err(rustix::io::Errno::INVAL) if look(to)?.is_none() => rename(from, to),
         Err(e) => Err(error(to)(e.into())),
     }
+}
+
+/// Lets two directories change places in one step. Fails where the file system cannot, or there are two.
+pub(super) fn exchange(one: &Path, two: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    crash::point(|| format!("git room: exchange {} and {}", crash::short(one), crash::short(two)));
+    renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE).map_err(|e| error(two)(e.into()))
+}
+
+/// Bytes that may still be written on the file system that holds `path`.
+pub(super) fn free(path: &Path) -> Result<u64> {
+    let found = rustix::fs::statvfs(path).map_err(|e| error(path)(e.into()))?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Was a file last written so long ago? False if its time lies in the future.

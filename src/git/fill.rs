@@ -38,7 +38,7 @@ pub fn fill(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &Atomi
     match prepared {
         Ok((filled, true)) => Ok(filled),
         Ok((filled, false)) => worktree::complete(env, worktree).map(|()| filled),
-        Err(Why(why)) => worktree::fill(env, worktree).map(|()| Filled::CheckedOut { why }),
+        Err(Why(why)) => worktree::fill(env, worktree).map(|()| Filled::CheckedOut { why, pool: None }),
     }
 }
 
@@ -82,7 +82,7 @@ fn prepare(
     if let Some(why) = refused_by_settings(&settings) {
         return Err(Why(why));
     }
-    if let Some(why) = attributes(env, worktree, &settings, &repository, &files)? {
+    if let Some(why) = attributes(env, worktree, &settings, &repository, &files.attributes)? {
         return Err(Why(why));
     }
     let from = sources.iter().filter(|source| **source != worktree.path).find_map(|source| open_root(source));
@@ -128,15 +128,15 @@ fn prepare(
     disk::sync(&lock)?;
     disk::rename(&lock, &worktree.admin_dir.join("index"))?;
     crash::point(|| "git room: the files are copied");
-    Ok((Filled::Copied { files: copied, by_git: all - copied }, complete))
+    Ok((Filled::Copied { files: copied, by_git: all - copied, pool: None }, complete))
 }
 
-fn open_root(path: &Path) -> Option<OwnedFd> {
+pub(super) fn open_root(path: &Path) -> Option<OwnedFd> {
     open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// The settings as git sees them in the worktree.
-fn settings(env: &GitEnv, worktree: &Worktree) -> Result<Vec<(String, String)>> {
+pub(super) fn settings(env: &GitEnv, worktree: &Worktree) -> Result<Vec<(String, String)>> {
     let git = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path);
     let out = git.args(["config", "--list", "-z", "--includes"]).output("read the configuration")?;
     let all = records(&out).map(|record| {
@@ -154,15 +154,15 @@ fn files(repository: &git2::Repository, then: impl FnMut()) -> Result<Files> {
     Files::of(repository, &head, FEW, then)
 }
 
-/// What forbids copying in the attributes of the tree, the repository, the user and the system.
-fn attributes(
+/// What forbids copying in the attributes of the tree (these blobs), the repository, the user and the system.
+pub(super) fn attributes(
     env: &GitEnv,
     worktree: &Worktree,
     settings: &[(String, String)],
     repository: &git2::Repository,
-    files: &Files,
+    in_tree: &[git2::Oid],
 ) -> Result<Option<String>> {
-    for id in &files.attributes {
+    for id in in_tree {
         let blob = repository.find_blob(*id).map_err(failed("read attributes"))?;
         if blob.size() > LONGEST {
             return Ok(Some("a .gitattributes is too large".to_owned()));

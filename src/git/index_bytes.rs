@@ -36,7 +36,7 @@ impl Seen {
 }
 
 /// An entry: its path, the mode and the id of its blob, and how it was last seen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     /// Path from the root, without a slash at either end.
     pub(super) path: &'a [u8],
@@ -87,12 +87,9 @@ pub(super) fn bytes(lines: &[Line<'_>], known: Option<&Known>) -> Option<Vec<u8>
         let words = [ctime.0, ctime.1, mtime.0, mtime.1, place.0, place.1, line.mode, owner.0, owner.1, size];
         bytes.extend(words.into_iter().flat_map(u32::to_be_bytes));
         bytes.extend(line.id);
-        let length = u16::try_from(line.path.len()).unwrap_or(u16::MAX).min(0xfff);
-        bytes.extend(length.to_be_bytes());
+        bytes.extend(flags_of(line.path).to_be_bytes());
         bytes.extend(line.path);
-        // One to eight zeros: the whole is a multiple of eight.
-        let padding = 8 - (62 + line.path.len()) % 8;
-        bytes.extend(std::iter::repeat_n(0, padding));
+        bytes.extend(std::iter::repeat_n(0, padding_of(line.path)));
     }
     if let Some(known) = known {
         let mut trees = Vec::new();
@@ -104,4 +101,91 @@ pub(super) fn bytes(lines: &[Line<'_>], known: Option<&Known>) -> Option<Vec<u8>
     let sum = Sha1::digest(&bytes);
     bytes.extend(sum);
     Some(bytes)
+}
+
+/// The entries of an index as [`bytes`] writes one, in its order; `None` of any other: another version, entries with flags or in
+/// stages, cut off. What comes behind the entries is not looked at, the checksum neither.
+pub(super) fn lines(index: &[u8]) -> Option<Vec<Line<'_>>> {
+    let (head, mut rest) = index.split_first_chunk::<12>()?;
+    let [version, entries] = [4, 8].map(|at| word(head, at));
+    if !head.starts_with(b"DIRC") || version != Some(2) {
+        return None;
+    }
+    let entries = usize::try_from(entries?).ok()?;
+    // No more than there is room for, whatever the head says.
+    let mut lines = Vec::with_capacity(entries.min(rest.len() / 64));
+    for _ in 0..entries {
+        let (fixed, behind) = rest.split_first_chunk::<62>()?;
+        let number = |n: usize| word(fixed, n * 4);
+        let pair = |n: usize| Some((number(n)?, number(n + 1)?));
+        let length = behind.iter().position(|b| *b == 0)?;
+        let path = behind.get(..length)?;
+        let flags = u16::from_be_bytes([*fixed.get(60)?, *fixed.get(61)?]);
+        if flags != flags_of(path) {
+            return None;
+        }
+        lines.push(Line {
+            path,
+            mode: number(6)?,
+            id: fixed.get(40..60)?.try_into().ok()?,
+            seen: Seen {
+                ctime: pair(0)?,
+                mtime: pair(2)?,
+                place: pair(4)?,
+                owner: pair(7)?,
+                size: number(9)?,
+            },
+        });
+        rest = behind.get(length + padding_of(path)..)?;
+    }
+    Some(lines)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// What an entry says of itself: how long its path is, and nothing else.
+fn flags_of(path: &[u8]) -> u16 {
+    u16::try_from(path.len()).unwrap_or(u16::MAX).min(0xfff)
+}
+
+/// One to eight zeros: the whole is a multiple of eight.
+fn padding_of(path: &[u8]) -> usize {
+    8 - (62 + path.len()) % 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            paths in proptest::collection::btree_set("[ -~]{1,90}", 0..40), numbers in any::<[u32; 10]>(), cut in 1_usize..200,
+        ) {
+            let [a, b, c, d, e, f, g, h, size, mode] = numbers;
+            let seen = Seen { ctime: (a, b), mtime: (c, d), place: (e, f), owner: (g, h), size };
+            let line = |path| Line { path, mode, id: [7; 20], seen };
+            let written: Vec<_> = paths.iter().map(|path| line(path.as_bytes())).collect();
+            let index = bytes(&written, None).unwrap();
+            prop_assert_eq!(lines(&index), Some(written));
+            let cut = &index[..index.len().saturating_sub(20 + cut)];
+            prop_assert!(paths.is_empty() || lines(cut).is_none());
+        }
+    }
+
+    #[test]
+    fn an_index_with_more_to_say_is_not_read() {
+        let seen = Seen { ctime: (1, 2), mtime: (3, 4), place: (5, 6), owner: (7, 8), size: 9 };
+        let good = bytes(&[Line { path: b"a", mode: 0o100_644, id: [1; 20], seen }], None).unwrap();
+        assert_eq!(lines(&good).unwrap().len(), 1);
+        // Version, number of entries, flags: hidden from git, in a stage, extended.
+        for (at, value) in [(0, b'd'), (7, 3), (7, 4), (11, 2), (72, 0x80), (72, 0x40), (72, 0x10), (73, 2)] {
+            let mut other = good.clone();
+            other[at] = value;
+            assert_eq!(lines(&other), None, "{at}");
+        }
+    }
 }

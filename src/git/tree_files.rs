@@ -7,7 +7,7 @@ use super::index_bytes::Known;
 use git2::{ObjectType, Oid, Repository, Tree};
 
 /// Directories that are deeper than this are left to git; the way down takes memory, and open files when it is copied.
-const DEEPEST: usize = 32;
+pub(super) const DEEPEST: usize = 32;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Kind {
     }
 
     /// `None` for a submodule, and for what only old trees hold and git writes as something else.
-    fn of(mode: i32) -> Option<Self> {
+    pub(super) fn of(mode: i32) -> Option<Self> {
         let mode = u32::try_from(mode).ok()?;
         [Self::Plain, Self::Program, Self::Link].into_iter().find(|kind| kind.mode() == mode)
     }

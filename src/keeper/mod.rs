@@ -46,6 +46,7 @@ mod guard;
 mod leases;
 mod lost;
 mod play;
+mod pool;
 mod reach;
 mod senses;
 mod stub;
@@ -54,6 +55,7 @@ mod validate;
 mod view;
 
 pub use door::called_as;
+pub use pool::make_ready;
 pub use stub::exec;
 
 /// What a keeper works with.
@@ -317,6 +319,7 @@ impl Keeper {
                 let spec = &self.pen.agent.spec;
                 let nothing = || Changes { tip: Some(spec.base.clone()), ..Changes::default() };
                 self.known = spec.place.is_in_repository().then(nothing);
+                pool::soon(&self.house, &self.record, filled.as_ref());
                 Ok(self.pen.note(Entry::Ready { filled })?)
             }
             Err(life::Error::Git(error)) => {

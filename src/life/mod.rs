@@ -26,6 +26,7 @@ pub mod guard;
 pub mod half_started;
 pub mod merge;
 pub mod outfit;
+pub mod pool;
 pub mod pull;
 pub mod rails;
 mod remake;

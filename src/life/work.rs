@@ -1,8 +1,9 @@
 //! An agent's work in its worktree: filled before it begins, looked at, committed when it is done.
 
-use super::{House, Result, ground, worktree};
+use super::{House, Result, ground, pool, worktree};
 use crate::a2a::reservations::Reservations;
 use crate::git::changes::NestedKind;
+use crate::git::pool::Taken;
 use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::entry::{Changes, Entry, Filled};
@@ -12,7 +13,7 @@ use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
 use crate::rules::{naming, reservations};
 use crate::tools::file;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -47,13 +48,20 @@ pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Option<Fi
         return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
     };
     let env = house.git()?;
-    // What `run` was called in may be gone by now; the main checkout mostly has the same files.
-    let main = agent.spec.common_dir.parent().map(Path::to_owned);
-    let sources: Vec<_> = [agent.spec.checkout.clone()].into_iter().chain(main).collect();
-    let filled = git::fill::fill(&env, &worktree, &sources, stop)?;
+    let filled = match pool::take(house, agent, &env, &worktree, stop)? {
+        Taken::Filled(filled) => filled,
+        Taken::No(why) => git::fill::fill(&env, &worktree, &sources(agent), stop)?.without(why),
+    };
     git::worktree::verify(&env, &worktree)?;
     take_along(house, agent, &worktree)?;
     Ok(Some(filled))
+}
+
+/// Where the files of the worktree of `agent` may be as well: what `run` was called in, which may be gone by now, and the main checkout,
+/// which mostly has the same.
+pub(super) fn sources(agent: &Agent) -> Vec<PathBuf> {
+    let main = agent.spec.common_dir.parent().map(Path::to_owned);
+    [agent.spec.checkout.clone()].into_iter().chain(main).collect()
 }
 
 /// Copies what the checkout has for its worktrees beside what is committed. A checkout that is gone has nothing.

@@ -245,12 +245,36 @@ pub enum Filled {
         files: u64,
         /// How many git wrote.
         by_git: u64,
+        /// Why a tree that was ready was not used, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<String>,
     },
     /// git wrote all of them.
     CheckedOut {
         /// Why.
         why: String,
+        /// Why a tree that was ready was not used, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<String>,
     },
+    /// They were made ready before anybody asked for them.
+    Pooled {
+        /// How many were.
+        files: u64,
+        /// How many others git wrote, or took away, because the commit is a later one.
+        by_git: u64,
+    },
+}
+
+impl Filled {
+    /// The same, and why a tree that was ready was not used.
+    #[must_use]
+    pub fn without(mut self, why: Option<String>) -> Self {
+        if let Self::Copied { pool, .. } | Self::CheckedOut { pool, .. } = &mut self {
+            *pool = why;
+        }
+        self
+    }
 }
 
 /// What a journal line says.

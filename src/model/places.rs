@@ -22,6 +22,7 @@
 //! <data>/  (XDG data)
 //!   worktrees/<project>/<session>/
 //!   merges/<project>/<id>/       the worktree in which a run of merges tests what it made
+//!   pool/<project>/              worktrees that are ready before anybody asks for them (git/pool.rs)
 //!   trash/<id>/                  a worktree that is about to be deleted
 //! <config>/ (XDG config)         config.toml  agents/*.toml
 //! ```
@@ -175,6 +176,16 @@ impl Places {
     /// The worktree of an agent.
     pub fn worktree(&self, project: &Project, session: &Session) -> PathBuf {
         self.data.join("worktrees").join(&project.0).join(session.as_str())
+    }
+
+    /// Worktrees of `project` that are ready before anybody asks for them.
+    pub fn pool(&self, project: &Project) -> PathBuf {
+        self.pools().join(&project.0)
+    }
+
+    /// Those of all projects.
+    pub fn pools(&self) -> PathBuf {
+        self.data.join("pool")
     }
 
     /// Where worktrees lie between their removal from their place and their deletion: on the same file system.

@@ -36,6 +36,10 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     }
     if !request.dry_run {
         clean::empty_trash(house)?;
+        // What is asked for is done; these are of no agent's.
+        if let Err(error) = life::pool::clear(house) {
+            tracing::warn!(%error, "what is kept ready could not be looked through");
+        }
     }
     let forgotten = if request.rescue { forget(house, request)? } else { Vec::new() };
     Ok(CleansReport { v: VERSION, dry_run: request.dry_run, cleaned, forgotten })

@@ -22,6 +22,7 @@ pub mod next;
 pub mod outcome;
 pub mod own_task;
 pub mod place;
+pub mod pool;
 pub mod project_file;
 pub mod prompt;
 pub mod pull_text;

@@ -87,10 +87,20 @@ pub fn crossed(crossed: &Crossed, now: bool) -> String {
 
 /// How a worktree got its files.
 pub fn filled(filled: &Filled) -> String {
-    match filled {
-        Filled::Copied { files, by_git: 0 } => format!("{files} copied from the checkout"),
-        Filled::Copied { files, by_git } => format!("{files} copied from the checkout, {by_git} by git"),
-        Filled::CheckedOut { why } => format!("all by git: {why}"),
+    let (way, passed_over) = match filled {
+        Filled::Copied { files, by_git: 0, pool } => (format!("{files} copied from the checkout"), pool),
+        Filled::Copied { files, by_git, pool } => {
+            (format!("{files} copied from the checkout, {by_git} by git"), pool)
+        }
+        Filled::CheckedOut { why, pool } => (format!("all by git: {why}"), pool),
+        Filled::Pooled { files, by_git: 0 } => (format!("{files} that were ready"), &None),
+        Filled::Pooled { files, by_git } => {
+            (format!("{files} that were ready, {by_git} brought up to date by git"), &None)
+        }
+    };
+    match passed_over {
+        Some(why) => format!("{way}; what was ready was not used: {why}"),
+        None => way,
     }
 }
 
@@ -216,9 +226,18 @@ mod tests {
     #[test]
     fn how_a_worktree_was_filled_is_one_line() {
         for (way, said) in [
-            (Filled::Copied { files: 9, by_git: 0 }, "9 copied from the checkout"),
-            (Filled::Copied { files: 9, by_git: 1 }, "9 copied from the checkout, 1 by git"),
-            (Filled::CheckedOut { why: "it has few files".to_owned() }, "all by git: it has few files"),
+            (Filled::Copied { files: 9, by_git: 0, pool: None }, "9 copied from the checkout"),
+            (Filled::Copied { files: 9, by_git: 1, pool: None }, "9 copied from the checkout, 1 by git"),
+            (
+                Filled::Copied { files: 9, by_git: 0, pool: Some("a.txt was changed".to_owned()) },
+                "9 copied from the checkout; what was ready was not used: a.txt was changed",
+            ),
+            (
+                Filled::CheckedOut { why: "it has few files".to_owned(), pool: None },
+                "all by git: it has few files",
+            ),
+            (Filled::Pooled { files: 9, by_git: 0 }, "9 that were ready"),
+            (Filled::Pooled { files: 9, by_git: 2 }, "9 that were ready, 2 brought up to date by git"),
         ] {
             assert_eq!(filled(&way), said);
         }

@@ -4,6 +4,7 @@ use crate::model::glob::{BadGlob, Glob};
 use crate::model::places::Places;
 use crate::model::profile::Permissions;
 use crate::model::text::Shown;
+use crate::rules::pool::{self, Limits};
 use crate::tools::file;
 use directories::BaseDirs;
 use serde::Deserialize;
@@ -88,6 +89,20 @@ struct ConfigFile {
     branch_prefix: Option<String>,
     permissions: Option<Permissions>,
     protected_branches: Option<Vec<Glob>>,
+    pool: Option<u32>,
+    pool_max_files: Option<u64>,
+}
+
+impl ConfigFile {
+    /// How many worktrees may be kept ready, and how large.
+    fn limits(&self, path: &Path) -> Result<Limits, Error> {
+        let number = self.pool.unwrap_or(pool::NUMBER);
+        if number > pool::MOST {
+            let message = format!("pool is {number}, and may be 0 to {}", pool::MOST);
+            return Err(Error::Config { path: path.to_owned(), message });
+        }
+        Ok(Limits { number, max_files: self.pool_max_files.unwrap_or(pool::MAX_FILES) })
+    }
 }
 
 /// Everything that a verb or a keeper has to know about where and how it runs.
@@ -105,6 +120,8 @@ pub struct Settings {
     pub permissions: Permissions,
     /// The branches that no agent may move, make or delete, but one that it was given.
     pub protected_branches: Vec<Glob>,
+    /// What worktrees may be kept ready.
+    pub pool: Limits,
     /// The environment of this process.
     pub environment: environment::Environment,
     /// The working directory.
@@ -134,10 +151,12 @@ impl Settings {
             data: base.data_dir().join("ai_orch"),
             config: base.config_dir().join("ai_orch"),
         };
-        let config = load_config(&places.config.join("config.toml"))?;
+        let path = places.config.join("config.toml");
+        let config = load_config(&path)?;
         Ok(Self {
             tmux_socket: socket(&places, uid)?,
             places,
+            pool: config.limits(&path)?,
             agent_cli: config.agent_cli,
             branch_prefix: config.branch_prefix.unwrap_or_else(|| "ai_orch/".to_owned()),
             permissions: config.permissions.unwrap_or_default(),

@@ -152,6 +152,20 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
 }
 
+/// Makes this process, and what it starts, one that runs when nobody else wants to, and that ends when its parent does: in a session
+/// of its own, because the kernel shares processors out among sessions first.
+pub fn stand_back() {
+    // Whatever of it the system refuses, the work is the same.
+    rustix::process::setsid().ok();
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
+    rustix::process::setpriority_process(None, LAST).ok();
+    fs::write("/proc/self/autogroup", LAST.to_string()).ok();
+}
+
+/// A tenth of what a process or a session gets that asks for nothing: nice(2), sched(7). With the least, a seventieth, it would be
+/// at it for minutes on a busy machine.
+const LAST: i32 = 10;
+
 /// How many processors have nothing to do at this moment, the one that asks included: at least 1.
 pub fn idle_processors() -> usize {
     let all = std::thread::available_parallelism().map_or(1, usize::from);

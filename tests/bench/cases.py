@@ -136,13 +136,14 @@ class Theirs(Bare):
             os.kill(pid, 15)
 
 
-def first_instruction(world, way, prefix, n=1):
+def first_instruction(world, way, prefix, n=1, before_clean=lambda: None):
     """Milliseconds from before the first command to the first instruction of the last of n agents."""
     names = [world.name(prefix) for _ in range(n)]
     world.settle()
     before = now()
     way.start(names)
     pids, last = world.await_marks(n)
+    before_clean()
     way.clean(names, pids)
     return (last - before) / 1e6
 
@@ -174,6 +175,91 @@ def agents(world, options, peers, case, files, factor, plus):
             floor, mine = pairs(options.pairs, lambda: first_instruction(world, bare, "f", n),
                                 lambda: first_instruction(world, ours, "o", n))
             yield Result(f"{n} starts at once, {case}", "ms", f"{n} times the same, serial", floor, mine, 1.0)
+
+
+def ready(world, options, peers):
+    """A start for which a worktree was ready; then what making one costs a start meanwhile, which finds none."""
+    files = 20_000
+    repository, commit = world.repository("ready", files)
+    with standing_in(repository), warm(world):
+        bare, ours = Bare(world, repository, commit), Ours(world, repository)
+
+        def taken():
+            world.await_pool()
+            return first_instruction(world, ours, "o", before_clean=world.await_pool)
+
+        world.keep_ready(1)
+        first, names = Ours(world, repository), [world.name("o")]
+        first.start(names)
+        pids, _ = world.await_marks(1)
+        world.await_pool()
+        floor, mine = pairs(options.pairs, lambda: first_instruction(world, bare, "f"), taken)
+        first.clean(names, pids)
+        yield Result(f"start, one is ready ({files} files)", "ms", "git worktree add, tmux new-session", floor, mine, 0.05)
+        yield Result(f"start, one is ready ({files} files), all of it", "ms", "", [], mine, limit=30)
+
+        def beside(number):
+            world.keep_ready(number)
+            other = Ours(world, repository)
+            names = [world.name("b")]
+            other.start(names)
+            pids, _ = world.await_marks(1)
+            if number:
+                world.await_pool("new-")
+            else:
+                time.sleep(1.1)
+            took = first_instruction(world, ours, "o")
+            other.clean(names, pids)
+            return took
+
+        floor, mine = pairs(options.pairs, lambda: beside(0), lambda: beside(1))
+        yield Result("start while another is made ready", "ms", "the same with pool = 0", floor, mine, 1.1)
+        world.keep_ready(0)
+
+
+def clean(world, options, peers):
+    """The removal of a worktree in which nothing was left."""
+    files = 20_000
+    repository, commit = world.repository("clean", files)
+    with standing_in(repository), warm(world):
+        def bare():
+            path = str(world.base / "floor" / world.name("f"))
+            world.run(["git", "worktree", "add", "-q", "--detach", path, commit])
+            world.settle()
+            return world.timed(["git", "worktree", "remove", path])
+
+        def ours():
+            name = world.name("o")
+            world.end(world.start(words := [world.program, "run", "--detach", "--agent-cli", "mark", "--name", name, "work"]), words)
+            pids, _ = world.await_marks(1)
+            world.orch("kill", name)
+            world.gone(pids)
+            world.settle()
+            return world.timed([world.program, "clean", name])
+
+        floor, mine = pairs(min(options.pairs, 7), bare, ours)
+        yield Result(f"clean ({files} files)", "ms", "git worktree remove", floor, mine, 0.2)
+
+
+def crowd(world, options, peers):
+    """Starts at once, again and again, where one of each crowd finds a worktree ready: how many failed."""
+    n, rounds = 32, options.rounds
+    repository, _ = world.repository("crowd", 100)
+    failed = 0
+    with standing_in(repository), warm(world):
+        world.keep_ready(1)
+        for _ in range(rounds):
+            names = [world.name("c") for _ in range(n)]
+            calls = [world.start([world.program, "run", "--detach", "--agent-cli", "mark", "--name", name, "work"])
+                     for name in names]
+            came = sum(os.waitpid(pid, 0)[1] == 0 for pid in calls)
+            failed += n - came
+            pids, _ = world.await_marks(came)
+            world.orch("kill", *names)
+            world.gone(pids)
+            world.orch("clean", *names)
+        world.keep_ready(0)
+    yield Result(f"{n} starts at once, {rounds} times: failures", "", "", [], [failed], limit=0)
 
 
 @contextlib.contextmanager
@@ -364,3 +450,7 @@ def all_cases(world, options, peers):
     yield "resume", resume(world, options, peers)
     for size, files, factor, plus in sizes:
         yield size, agents(world, options, peers, size, files, factor, plus)
+    yield "ready", ready(world, options, peers)
+    yield "crowd", crowd(world, options, peers)
+    # What was deleted makes files that are made in the next minutes dearer, for floor and ours alike.
+    yield "clean", clean(world, options, peers)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures: run.py --base DIR --program FILE [--pairs N] [--large] [--json FILE] [--peer LINE]... [CASE...]
+"""Measures: run.py --base DIR --program FILE [--pairs N] [--rounds N] [--large] [--json FILE] [--peer LINE]... [CASE...]
 
-DIR/bin holds the programs built from hello.rs, mark.c, claims.rs and mail.rs. A CASE is starts, list, claims, mail, rest, resume, small, medium or large;
-none: all of them. Exit code 1 if a target is missed."""
+DIR/bin holds the programs built from hello.rs, mark.c, claims.rs and mail.rs. A CASE is starts, list, claims, mail, rest, resume, small, medium, large,
+ready, crowd or clean; none: all of them. Exit code 1 if a target is missed."""
 import argparse
 import json
 import os
@@ -111,6 +111,7 @@ def main():
     parse.add_argument("--program", required=True)
     parse.add_argument("--pairs", type=int, default=15)
     parse.add_argument("--resumes", type=int, default=3)
+    parse.add_argument("--rounds", type=int, default=40)
     parse.add_argument("--large", action="store_true")
     parse.add_argument("--json")
     parse.add_argument("--peer", action="append", default=[], type=Peer.of)

@@ -37,6 +37,7 @@ class World:
         profiles.mkdir(parents=True)
         profiles.joinpath("mark.toml").write_text(
             f'name = "mark"\ncommand = "{self.mark}"\nargs = ["{self.fifo}"]\n')
+        self.keep_ready(0)
 
     def _home(self, home, root):
         """An environment with a home of its own and nothing of the caller's."""
@@ -45,6 +46,25 @@ class World:
         path.joinpath(".gitconfig").write_text("[user]\nname = Bench\nemail = bench@example.invalid\n")
         return {"HOME": str(path), "AI_ORCH_ROOT": str(self.base / root), "GIT_CONFIG_NOSYSTEM": "1",
                 "PATH": f"{self.base}/bin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+
+    # ---- worktrees that are ready
+
+    def keep_ready(self, number):
+        """How many worktrees are kept ready from now on; what is there is forgotten, and deleted at the end."""
+        (self.base / "home/.config/ai_orch/config.toml").write_text(f"pool = {number}\n")
+        pools = self.base / "home/.local/share/ai_orch/pool"
+        if pools.exists():
+            (self.base / "away").mkdir(exist_ok=True)
+            pools.rename(self.base / "away" / self.name("pool"))
+
+    def await_pool(self, begins=""):
+        """Waits until a worktree is ready, or one is `new`. It is made when nobody else wants to work: on a busy machine that takes long."""
+        deadline = time.monotonic() + 5 * PATIENCE
+        while not any(path.name[:1] in "0123456789" if not begins else path.name.startswith(begins)
+                      for path in self.base.glob("home/.local/share/ai_orch/pool/*/*")):
+            if time.monotonic() > deadline:
+                raise Wrong("no worktree was made ready")
+            time.sleep(0.005)
 
     # ---- processes
 

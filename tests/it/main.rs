@@ -42,6 +42,7 @@ mod merging;
 mod pane;
 mod places;
 mod planted;
+mod pool;
 mod project_file;
 mod repositories;
 mod reservations;

@@ -7,6 +7,7 @@ mod hostile;
 mod locks;
 mod looks;
 mod merges;
+mod pools;
 mod ready;
 mod removals;
 mod repairs;

@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A repository with so many files that copying is worth it: some directories, a program, links, empty and large ones.
-fn many() -> House {
+pub(super) fn many() -> House {
     let house = House::new();
     let repo = house.repo();
     for n in 0..FEW {
@@ -36,12 +36,12 @@ fn many() -> House {
 }
 
 /// A worktree on a branch of its own with no files yet.
-fn added(house: &House, name: &str, commit: &CommitId) -> Worktree {
+pub(super) fn added(house: &House, name: &str, commit: &CommitId) -> Worktree {
     let path = house.path("trees").join(name);
     worktree::add(&house.repository(), &house.lock(), &path, &format!("ai_orch/{name}"), commit).unwrap()
 }
 
-fn fill_from(house: &House, made: &Worktree, source: &Path) -> Filled {
+pub(super) fn fill_from(house: &House, made: &Worktree, source: &Path) -> Filled {
     fill(&house.env(), made, &[source.to_owned()], &AtomicBool::new(false)).unwrap()
 }
 
@@ -72,7 +72,7 @@ fn said(house: &House, dir: &Path) -> Vec<(String, Option<i32>, String)> {
     said
 }
 
-fn index_of(house: &House, dir: &Path) -> PathBuf {
+pub(super) fn index_of(house: &House, dir: &Path) -> PathBuf {
     PathBuf::from(house.run(dir, &["rev-parse", "--path-format=absolute", "--git-path", "index"]))
 }
 
@@ -88,7 +88,7 @@ fn extensions(index: &Path) -> (u8, Vec<u8>) {
 }
 
 /// `ours` and a plain `git worktree add` of the same commit do not differ in anything.
-fn same_as_plain(house: &House, ours: &Worktree, commit: &CommitId, way: &Filled) {
+pub(super) fn same_as_plain(house: &House, ours: &Worktree, commit: &CommitId, way: &Filled) {
     let plain = house.path("trees/plain");
     let words = ["worktree", "add", "-q", "-b", "plain", plain.to_str().unwrap(), commit.as_str()];
     house.run(&house.repo(), &words);
@@ -106,7 +106,7 @@ fn same_as_plain(house: &House, ours: &Worktree, commit: &CommitId, way: &Filled
         names
     };
     let plains = house.repo().join(".git/worktrees/plain");
-    if matches!(way, Filled::Copied { .. }) {
+    if matches!(way, Filled::Copied { .. } | Filled::Pooled { .. }) {
         let [of_ours, of_plain] = [&ours.path, &plain].map(|dir| extensions(&index_of(house, dir)));
         assert!(of_ours == of_plain, "other extensions");
     }
@@ -138,15 +138,15 @@ fn filled(house: &House) -> Filled {
 /// How many files git had to write; panics if nothing was copied.
 fn by_git(way: &Filled) -> u64 {
     match way {
-        Filled::Copied { files, by_git } if *files > 0 => *by_git,
+        Filled::Copied { files, by_git, .. } if *files > 0 => *by_git,
         other => panic!("{other:?}"),
     }
 }
 
 fn why(way: Filled) -> String {
     match way {
-        Filled::CheckedOut { why } => why,
-        Filled::Copied { .. } => panic!("{way:?}"),
+        Filled::CheckedOut { why, .. } => why,
+        _ => panic!("{way:?}"),
     }
 }
 
@@ -551,7 +551,7 @@ fn a_checkout_that_changes_meanwhile_gives_what_was_committed() {
             branch: format!("ai_orch/ours{n}"),
             path,
         };
-        same_as_plain(&house, &made, &commit, &Filled::Copied { files: 0, by_git: 0 });
+        same_as_plain(&house, &made, &commit, &Filled::Copied { files: 0, by_git: 0, pool: None });
     }
 }
 
