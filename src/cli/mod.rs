@@ -5,7 +5,7 @@ use crate::model::report::{KillsReport, VERSION};
 use crate::model::text::Shown;
 use crate::ops::{self, Error, Result};
 use crate::rules::verbs::{self, Shorthand};
-use crate::tools::crash;
+use crate::tools::{crash, process};
 use args::{Cli, Verb};
 use clap::{Command, CommandFactory, FromArgMatches};
 use print::Screen;
@@ -69,6 +69,10 @@ pub fn main() -> ExitCode {
             crash::role("spawn");
             ExitCode::from(spawn(Path::new(record), &child.to_string_lossy()))
         }
+        Some((verb, [])) if verb == "__delete" => {
+            crash::role("delete");
+            ExitCode::from(delete())
+        }
         Some((verb, [record])) if verb == "__pool" => {
             crash::role("pool");
             crate::keeper::make_ready(Path::new(record))
@@ -76,6 +80,13 @@ pub fn main() -> ExitCode {
         Some((verb, [recording])) if verb == "__replay" => ops::replay::replay(Path::new(recording)),
         _ => ExitCode::from(typed(words)),
     }
+}
+
+/// Deletes the files that `clean` has given up. Nobody listens: what cannot be deleted is tried again by the next `clean`.
+fn delete() -> u8 {
+    process::stand_back();
+    let deleted = House::load().and_then(|house| crate::life::clean::delete_gone(&house));
+    if deleted.is_ok() { exit::OK } else { exit::ENVIRONMENT }
 }
 
 /// Carries out what was typed.

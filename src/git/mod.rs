@@ -46,6 +46,7 @@ pub mod stat;
 mod tree_distance;
 mod tree_files;
 mod unheld;
+pub mod witness;
 pub mod worktree;
 
 #[cfg(test)]

@@ -173,6 +173,14 @@ pub fn move_aside(worktree: &Worktree, to: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// Gives what was moved aside another name, beside the old one.
+///
+/// # Errors
+/// [`Error::PathTaken`] if there is something of that name.
+pub fn give_up(path: &Path, to: &Path) -> Result<()> {
+    disk::rename_new(path, to)
+}
+
 /// Removes git's own entry of the worktree, whatever state it is in: half made, locked, half removed.
 ///
 /// Errors: [`Error::NotOurWorktree`] if it is no entry directly below `worktrees`, or leads to another worktree.

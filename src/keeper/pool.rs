@@ -59,6 +59,7 @@ pub fn make_ready(record: &Path) -> ExitCode {
     let record = Record(record.to_owned());
     let made = || -> life::Result<Option<String>> {
         process::stand_back();
+        process::end_with_parent();
         let house = House::load()?;
         let agent = record::load(&record)?.filter(|agent| agent.conclusion.is_none());
         Ok(match agent.map(|agent| life::pool::make(&house, &agent)).transpose()? {

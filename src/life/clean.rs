@@ -9,6 +9,7 @@ use crate::a2a::names::{self, Named};
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{board, cleaned, mail, reap};
 use crate::git::remove::{self, BranchFate};
+use crate::git::witness::Witness;
 use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::{Agent, Removal};
 use crate::model::entry::{Entry, HeadAt};
@@ -16,11 +17,18 @@ use crate::model::ids::{AgentId, Party, Session};
 use crate::model::project_file::TornDown;
 use crate::model::text::{Shown, whole};
 use crate::rules::clean::{Plan, Why, plan};
-use crate::tools::{file, lock, process};
+use crate::tools::{clock, file, lock, process};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Ignored files and directories up to this size, in bytes, are saved as well. Larger ones are what a build makes.
 const IGNORED_MAX: u64 = 10 << 20;
+
+/// So begin the names of files in the trash that nobody wants any more.
+const GONE: &str = "gone-";
+/// How long to wait for somebody else who deletes such files: as long as it takes.
+const DELETING: Duration = Duration::from_hours(1);
 
 /// Why an agent stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +213,8 @@ pub struct Cleaned {
     pub torn_down: Option<TornDown>,
     /// What else is to be known.
     pub notes: Vec<String>,
+    /// Nothing odd is in the way of deleting its files: that can be left to somebody else.
+    later: bool,
 }
 
 /// How to clean.
@@ -313,7 +323,7 @@ pub fn clean(house: &House, named: &Named, how: How) -> Result<Cleaned> {
         }
         Plan::Finish => Cleaned::default(),
     };
-    cleaned.notes.extend(give_back(house, named, &pen.agent)?);
+    cleaned.notes.extend(give_back(house, named, &pen.agent, cleaned.later)?);
     Ok(cleaned)
 }
 
@@ -321,7 +331,7 @@ pub fn clean(house: &House, named: &Named, how: How) -> Result<Cleaned> {
 pub(super) fn finish(house: &House, named: &Named, pen: &mut Pen) -> Result<()> {
     // It was run before the worktree was moved.
     take_away(house, named, pen, How { squashed: false, teardown: false })?;
-    give_back(house, named, &pen.agent).map(drop)
+    give_back(house, named, &pen.agent, false).map(drop)
 }
 
 fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cleaned> {
@@ -333,6 +343,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cl
         return Ok(cleaned);
     };
     let mut last = None;
+    let mut before = None;
     let trash = match &pen.agent.removal {
         // Moved by a call that was cut off: that is the worktree, whatever lies in its place by now.
         Some(Removal::Cleaning { trash, .. }) if file::is_dir(trash)? => trash.clone(),
@@ -340,14 +351,17 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cl
             removable(&there, &pen.agent)?;
             let in_place = file::is_dir(&there.worktree.path)?;
             if in_place {
+                // What cannot be looked at is no proof, and saving it says what is wrong with it.
+                before = Witness::take(&there.worktree.path).ok();
                 last = save(&there, &pen.agent, &named.record)?;
                 note(pen, last.as_ref())?;
-                cleaned.freed = git::worktree::size(&there.worktree.path)?;
+                cleaned.freed = before.as_ref().map_or(0, |seen| seen.bytes);
                 if let Some(wanted) = teardown::wanted(&pen.agent).filter(|_| how.teardown) {
                     git::worktree::linked(&there.worktree)?;
                     cleaned.torn_down = Some(teardown::run(house, pen, &named.record, &wanted)?);
                     removable(&there, &pen.agent)?;
                     // What comes back is what the agent left, and not what its teardown made of that: that is saved, and not put on record.
+                    before = Witness::take(&there.worktree.path).ok();
                     last = save(&there, &pen.agent, &named.record)?;
                 }
             }
@@ -363,7 +377,11 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cl
     };
     let guard = house.alone_in(&pen.agent.spec.project)?;
     // Git's entry is taken away after this; where that has begun before, all is saved, and cannot be looked at any more.
-    if file::is_dir(&trash)? && git::worktree::is_known(&there.worktree)? {
+    let aside = file::is_dir(&trash)? && git::worktree::is_known(&there.worktree)?;
+    let after = before.as_ref().filter(|_| aside).and_then(|_| Witness::take(&trash).ok());
+    cleaned.later = after.as_ref().is_some_and(|after| after.plain);
+    // Whoever had a file of it open may have written meanwhile.
+    if aside && !after.zip(before).is_some_and(|(after, before)| after.proves(&before)) {
         let worktree = Worktree { path: trash, ..there.worktree.clone() };
         let aside = There { worktree, env: there.env.clone(), base: there.base.clone() };
         let again = save(&aside, &pen.agent, &named.record)?;
@@ -468,7 +486,8 @@ fn is_its_name(house: &House, named: &Named) -> Result<bool> {
 }
 
 /// Gives back the name, the session and the files of an agent whose worktree is away. Returns what is left of it, in words.
-fn give_back(house: &House, named: &Named, agent: &Agent) -> Result<Vec<String>> {
+/// With `later` its files are given up, and not yet deleted.
+fn give_back(house: &House, named: &Named, agent: &Agent, later: bool) -> Result<Vec<String>> {
     let places = &house.settings.places;
     cleaned::add(places, &named.project, named.id)?;
     give_ports_back(house, &agent.spec)?;
@@ -491,30 +510,71 @@ fn give_back(house: &House, named: &Named, agent: &Agent) -> Result<Vec<String>>
         }
         names::free(places, &named.session)?;
     }
-    notes.extend(trash_of(house, named.id)?);
+    notes.extend(trash_of(house, named.id, later)?);
     Ok(notes)
 }
 
-/// Deletes the files of an agent whose worktree is away and saved. Returns what could not be deleted, in words.
-fn trash_of(house: &House, id: AgentId) -> Result<Vec<String>> {
+/// Deletes the files of an agent whose worktree is away and saved, or with `later` gives them a name by which anybody may. Returns what
+/// could not be deleted, in words.
+fn trash_of(house: &House, id: AgentId, later: bool) -> Result<Vec<String>> {
     let first = house.settings.places.trash(id);
     let mut notes = Vec::new();
     for name in file::names(first.parent().unwrap_or(&first))?.unwrap_or_default() {
         let path = first.with_file_name(&name);
-        if name.to_string_lossy().starts_with(&id.to_string())
-            && let Err(error) = remove::tree(&path)
-        {
+        if !name.to_string_lossy().starts_with(&id.to_string()) {
+            continue;
+        }
+        let given_up = first.with_file_name(format!("{GONE}{}", clock::new_id()));
+        if later && remove::give_up(&path, &given_up).is_ok() {
+            continue;
+        }
+        if let Err(error) = remove::tree(&path) {
             notes.push(format!("its files could not be deleted: {error}"));
         }
     }
     Ok(notes)
 }
 
+/// Whether there are files that nobody wants any more, and nobody has deleted yet.
+pub fn is_anything_gone(house: &House) -> Result<bool> {
+    Ok(!gone(house)?.is_empty())
+}
+
+/// Deletes the files that nobody wants any more, and those that are given up meanwhile.
+///
+/// # Errors
+/// With the first that could not be deleted, after the others are.
+pub fn delete_gone(house: &House) -> Result<()> {
+    let places = &house.settings.places;
+    let _alone = lock::exclusive(&places.trash_lock(), DELETING)?;
+    let mut kept = BTreeMap::new();
+    loop {
+        let mut gone = gone(house)?;
+        gone.retain(|path| !kept.contains_key(path));
+        if gone.is_empty() {
+            break;
+        }
+        for path in gone {
+            if let Err(error) = remove::tree(&path) {
+                kept.insert(path, error);
+            }
+        }
+    }
+    file::remove_empty_dir(&places.trashes())?;
+    kept.into_values().next().map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn gone(house: &House) -> Result<Vec<PathBuf>> {
+    let trash = house.settings.places.trashes();
+    let names = file::names(&trash)?.unwrap_or_default();
+    Ok(names.iter().filter(|n| n.to_string_lossy().starts_with(GONE)).map(|n| trash.join(n)).collect())
+}
+
 /// Deletes what is left of removals that were cut off behind their last entry. What cannot be deleted is said of the agent
 /// whose removal it was, not here.
 pub fn empty_trash(house: &House) -> Result<()> {
     let places = &house.settings.places;
-    if file::names(&places.data.join("trash"))?.unwrap_or_default().is_empty() {
+    if file::names(&places.trashes())?.unwrap_or_default().is_empty() {
         return Ok(());
     }
     for cleaned in cleaned::all(places)? {
@@ -522,7 +582,7 @@ pub fn empty_trash(house: &House) -> Result<()> {
             && let Ok(Some(agent)) = cleaned.agent()
             && matches!(agent.removal, Some(Removal::Cleaned { .. }))
         {
-            trash_of(house, cleaned.id)?;
+            trash_of(house, cleaned.id, false)?;
         }
     }
     Ok(())

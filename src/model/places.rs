@@ -190,7 +190,17 @@ impl Places {
 
     /// Where worktrees lie between their removal from their place and their deletion: on the same file system.
     pub fn trash(&self, id: AgentId) -> PathBuf {
-        self.data.join("trash").join(id.to_string())
+        self.trashes().join(id.to_string())
+    }
+
+    /// All of them.
+    pub fn trashes(&self) -> PathBuf {
+        self.data.join("trash")
+    }
+
+    /// Held by whoever deletes what nobody wants any more.
+    pub fn trash_lock(&self) -> PathBuf {
+        self.state.join("trash.lock")
     }
 
     /// The links to the records of agents that were cleaned, by id: what `undo` can bring back.

@@ -12,7 +12,7 @@ use crate::model::agent::{Agent, Removal, State};
 use crate::model::ids::Moment;
 use crate::model::report::{BranchReport, CleanReport, CleansReport, ForgottenReport, NotKept, VERSION};
 use crate::model::request::Clean;
-use crate::tools::{clock, file};
+use crate::tools::{clock, crash, file, program};
 use std::time::Duration;
 
 /// How long rescue refs of cleaned agents are kept at least, if nobody says otherwise.
@@ -36,6 +36,7 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     }
     if !request.dry_run {
         clean::empty_trash(house)?;
+        delete_gone(house)?;
         // What is asked for is done; these are of no agent's.
         if let Err(error) = life::pool::clear(house) {
             tracing::warn!(%error, "what is kept ready could not be looked through");
@@ -43,6 +44,25 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
     }
     let forgotten = if request.rescue { forget(house, request)? } else { Vec::new() };
     Ok(CleansReport { v: VERSION, dry_run: request.dry_run, cleaned, forgotten })
+}
+
+/// Leaves the deleting of files to a process of its own: what was asked for is done, and nobody has to wait for the disk.
+fn delete_gone(house: &House) -> Result<()> {
+    if !clean::is_anything_gone(house)? {
+        return Ok(());
+    }
+    let mut environment = house.settings.environment.plain();
+    for (name, value) in crash::handed_on() {
+        environment.set(name, value);
+    }
+    let left = program::leave_behind(&house.settings.program, &["__delete"], environment.iter());
+    match left {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "nobody can be left behind to delete files");
+            Ok(clean::delete_gone(house)?)
+        }
+    }
 }
 
 fn chosen(house: &House, request: &Clean) -> Result<Vec<(String, Result<Named>)>> {

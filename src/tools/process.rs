@@ -152,12 +152,16 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
 }
 
-/// Makes this process, and what it starts, one that runs when nobody else wants to, and that ends when its parent does: in a session
-/// of its own, because the kernel shares processors out among sessions first.
+/// Makes this process end when its parent does.
+pub fn end_with_parent() {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
+}
+
+/// Makes this process, and what it starts, one that runs when nobody else wants to: in a session of its own, because the kernel
+/// shares processors out among sessions first.
 pub fn stand_back() {
     // Whatever of it the system refuses, the work is the same.
     rustix::process::setsid().ok();
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).ok();
     rustix::process::setpriority_process(None, LAST).ok();
     fs::write("/proc/self/autogroup", LAST.to_string()).ok();
 }

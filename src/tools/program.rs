@@ -97,6 +97,21 @@ fn how_it_ended(code: Option<i32>, signal: Option<i32>) -> String {
     }
 }
 
+/// Starts a program that goes on when we end, with no input and no output; nobody waits for it.
+///
+/// # Errors
+/// If it could not be started.
+pub fn leave_behind<'e>(
+    program: &Path,
+    args: &[&str],
+    environment: impl IntoIterator<Item = (&'e OsStr, &'e OsStr)>,
+) -> Result<(), Error> {
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(environment).current_dir("/");
+    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    started.map(drop).map_err(|source| Error::Io { program: program.to_owned(), source })
+}
+
 /// What a program that ended has left.
 #[derive(Debug, Clone)]
 pub struct Output {

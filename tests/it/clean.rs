@@ -143,7 +143,7 @@ fn only_what_has_ended_and_was_meant_is_cleaned() {
     house.ok(["kill", "busy"]);
     house.ok(["clean"]);
     assert_eq!(listed(&house), [""; 0]);
-    assert_eq!(house.processes(), []);
+    eventually("no process is left", || house.processes().is_empty().then_some(()));
 }
 
 #[test]
@@ -441,4 +441,23 @@ fn an_undo_that_was_cut_off_takes_another_name_if_its_branch_was_taken_and_leave
     names.sort();
     assert_eq!(names, ["a-2", "probe"]);
     assert_eq!(house.git(&["rev-parse", "ai_orch/a"]), house.git(&["rev-parse", "main"]), "the user's stays");
+}
+
+#[test]
+fn files_are_deleted_behind_its_back_and_by_the_next_clean_if_that_was_cut_off() {
+    let house = House::new();
+    let trash = house.path("home/.local/share/ai_orch/trash");
+    let empty = || (!trash.exists()).then_some(());
+    left(&house, "a");
+    house.ok(["clean", "a"]);
+    eventually("the files are deleted", empty);
+    // Whoever was at that died in the middle.
+    fs::create_dir_all(trash.join("gone-1/deep/er")).unwrap();
+    fs::write(trash.join("gone-1/deep/er/file"), "x").unwrap();
+    fs::set_permissions(trash.join("gone-1/deep"), std::os::unix::fs::PermissionsExt::from_mode(0o000))
+        .unwrap();
+    house.ok(["clean"]);
+    eventually("what was left is deleted", empty);
+    house.ok(["undo", "a"]);
+    assert_eq!(fs::read_to_string(worktree(&house, "a").join("work.txt")).unwrap(), "work\n");
 }

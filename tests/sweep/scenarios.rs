@@ -86,7 +86,7 @@ const MERGE: Scenario = Scenario {
 };
 
 /// All of them.
-pub const ALL: [Scenario; 28] = [
+pub const ALL: [Scenario; 29] = [
     Scenario { name: "run", role: "run", syscalls: true, ..BASE },
     Scenario { name: "run-first", role: "run", bystander: false, ..BASE },
     Scenario { name: "keeper", role: "keeper", ..BASE },
@@ -144,6 +144,14 @@ pub const ALL: [Scenario; 28] = [
         stage: finished,
         verb: |_| words(&["clean", VICTIM]),
         syscalls: true,
+        needs: &["clean"],
+        ..BASE
+    },
+    Scenario {
+        name: "delete",
+        role: "delete",
+        stage: finished,
+        verb: |_| words(&["clean", VICTIM]),
         needs: &["clean"],
         ..BASE
     },
