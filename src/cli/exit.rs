@@ -51,6 +51,7 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "message_too_large" => USAGE,
         "no_agent"
         | "no_pull_request"
+        | "protected"
         | "ambiguous"
         | "not_you"
         | "not_for_agents"

@@ -169,6 +169,8 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_EDITOR", "true")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // A file in the repository that says of commits what they do not say of themselves.
+            .env("GIT_GRAFT_FILE", "/dev/null")
             .env("GIT_LITERAL_PATHSPECS", "1")
             // A partial clone fetches what it misses, by a program that its configuration names.
             .env("GIT_NO_LAZY_FETCH", "1")

@@ -73,17 +73,32 @@ impl Remotes {
         Ok(Self { all, push_default, settings })
     }
 
-    /// How `remote` is reached.
+    /// How `remote` is reached, where it is pushed to: what is there is looked at in the same place.
     pub fn reach(&self, remote: &Remote) -> Reach {
-        const OF_REMOTE: [&str; 6] =
-            ["url", "pushurl", "proxy", "proxyauthmethod", "receivepack", "uploadpack"];
+        const OF_REMOTE: [&str; 4] = ["proxy", "proxyauthmethod", "receivepack", "uploadpack"];
         let prefix = format!("remote.{}.", remote.name);
         let own = self.settings.iter().filter_map(|(key, value)| {
             let variable = key.strip_prefix(&prefix)?;
             let wanted = OF_REMOTE.contains(&variable);
             wanted.then(|| (format!("remote.{THERE}.{variable}"), value.clone()))
         });
-        self.with(own.collect())
+        let mut own: Vec<_> = own.collect();
+        let url = remote.push_url.as_ref().unwrap_or(&remote.url);
+        own.push((format!("remote.{THERE}.url"), url.clone()));
+        if let Some(url) = &remote.push_url {
+            // What is written for pushing is turned to nothing else by git.
+            own.push((format!("remote.{THERE}.pushurl"), url.clone()));
+        }
+        self.with(own)
+    }
+
+    /// Whether `remote` is several places at once.
+    pub fn is_several(&self, remote: &Remote) -> bool {
+        let count = |variable: &str| {
+            let key = format!("remote.{}.{variable}", remote.name);
+            self.settings.iter().filter(|(known, _)| *known == key).count()
+        };
+        if remote.push_url.is_some() { count("pushurl") > 1 } else { count("url") > 1 }
     }
 
     /// How another repository at `url` is reached.
@@ -147,7 +162,28 @@ pub fn look(env: &GitEnv, common_dir: &Path, reach: &Reach, branches: &[&str]) -
     Ok(there)
 }
 
-/// Has the branch `branch` of the remote be `commit`, if it still is `over`; `None`: if it is not there. No hook runs.
+/// What is at the remote where something is pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing.
+    Nothing,
+    /// Something that the commit contains: git sees to that once more.
+    Contained(CommitId),
+    /// This, which goes.
+    This(CommitId),
+}
+
+impl Over {
+    /// What is there.
+    pub const fn commit(&self) -> Option<&CommitId> {
+        match self {
+            Self::Nothing => None,
+            Self::Contained(commit) | Self::This(commit) => Some(commit),
+        }
+    }
+}
+
+/// Has the branch `branch` of the remote be `commit`, if it still is as `over` says. No hook runs.
 ///
 /// # Errors
 /// If git could not be run. That the remote does not take it is an answer.
@@ -157,14 +193,19 @@ pub fn push(
     reach: &Reach,
     commit: &CommitId,
     branch: &str,
-    over: Option<&CommitId>,
+    over: &Over,
 ) -> Result<Option<NotPushed>> {
     let dir = dir(env, common_dir, reach)?;
-    let expected = over.map_or("", CommitId::as_str);
+    let lease = |expected: &str| Some(format!("--force-with-lease=refs/heads/{branch}:{expected}"));
+    let lease = match over {
+        Over::Nothing => lease(""),
+        Over::Contained(_) => None,
+        Over::This(commit) => lease(commit.as_str()),
+    };
     let pushed = command(&dir, reach)
         .args(["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed"])
         .arg("--recurse-submodules=no")
-        .arg(format!("--force-with-lease=refs/heads/{branch}:{expected}"))
+        .args(lease)
         .args([THERE, &format!("{}:refs/heads/{branch}", commit.as_str())])
         .run()?;
     if pushed.status.success() {
@@ -240,8 +281,14 @@ pub fn tip(env: &GitEnv, common_dir: &Path, branch: &str) -> Result<Option<Commi
     refs::read(env, common_dir, &format!("refs/heads/{branch}"))
 }
 
-/// Whether `commit` contains `other`. One that is not here is contained in none.
-pub fn contains(env: &GitEnv, common_dir: &Path, commit: &CommitId, other: &CommitId) -> Result<bool> {
+/// Whether `commit` contains `other`, by what the commits say and by no file beside them. One that is not here is contained in none.
+pub fn contains(
+    env: &GitEnv,
+    common_dir: &Path,
+    reach: &Reach,
+    commit: &CommitId,
+    other: &CommitId,
+) -> Result<bool> {
     let words = ["merge-base", "--is-ancestor", other.as_str(), commit.as_str()];
-    Ok(Git::without_work_tree(env, common_dir).args(words).run()?.status.code() == Some(0))
+    Ok(dir(env, common_dir, reach)?.git().args(words).run()?.status.code() == Some(0))
 }

@@ -24,10 +24,8 @@ impl Keeper {
             First::There(commit) => commit,
             First::Push(pushing) => {
                 let Pushing { commit, branch, over } = pushing.clone();
-                let [commit_id, over] =
-                    [Some(&commit), over.as_ref()].map(|id| id.map(|id| id.as_str().to_owned()));
-                let commit_id = commit_id.unwrap_or_default();
-                self.pen.write(Entry::Delivering { n, branch, commit: commit_id, over })?;
+                let over = over.commit().map(|over| over.as_str().to_owned());
+                self.pen.write(Entry::Delivering { n, branch, commit: commit.as_str().to_owned(), over })?;
                 let job = job.clone();
                 let Some(pushed) = self.breakable(move |_| job.push(&pushing)).await else { return Ok(()) };
                 if let Some(refused) = pushed? {

@@ -299,7 +299,7 @@ fn begin(
         })?;
         file::replace(&record.git_config(), &json(&settings()?)?)?;
         if let Some(way) = &order.deliver {
-            file::replace(&record.reach(), &json(&way.reach)?)?;
+            file::replace(&record.reach(), &way.roads)?;
         }
         joined(asked)
     })?;

@@ -1,16 +1,17 @@
 //! Bringing a result to where it was asked for: pushed, and in a pull request. Each step looks first, so it can be done twice.
 
+use super::pull::Roads;
 use super::{House, Result, work, worktree};
-use crate::git::reach::{self, NotPushed, Reach};
+use crate::git::reach::{self, NotPushed, Over};
 use crate::git::{self, CommitId, GitEnv};
 use crate::github::{self, Gh};
 use crate::model::agent::Agent;
 use crate::model::delivery::{Delivery, Home, Opening, PullRequest};
 use crate::model::entry::{Ending, Entry};
 use crate::model::places::Record;
-use crate::rules::delivery::{self, ByHand, Push, Seen};
-use crate::rules::forge;
+use crate::rules::delivery::{self, ByHand, Push, Seen, Stage, Whose};
 use crate::rules::pull_text::{self, Facts, PullText};
+use crate::rules::{forge, naming};
 use crate::settings::environment::Environment;
 use crate::tools::file;
 
@@ -24,7 +25,8 @@ pub struct Job {
     agent: Agent,
     record: Record,
     delivery: Delivery,
-    reach: Reach,
+    /// `None`: what is on record of them is not as it was.
+    roads: Option<Roads>,
     env: GitEnv,
     gh: Gh,
     n: u32,
@@ -48,8 +50,8 @@ pub struct Pushing {
     pub commit: CommitId,
     /// The branch of the remote.
     pub branch: String,
-    /// What that is now; `None`: it is not there.
-    pub over: Option<CommitId>,
+    /// What is there now.
+    pub over: Over,
 }
 
 impl Job {
@@ -65,12 +67,10 @@ impl Job {
         n: u32,
     ) -> Result<Option<Self>> {
         let Some(delivery) = agent.spec.deliver.clone() else { return Ok(None) };
-        let path = record.reach();
-        let reach = match file::read(&path)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
-            // Then no remote is reached, and that is said.
-            None => Reach::default(),
-        };
+        let bytes = file::read(&record.reach())?.unwrap_or_default();
+        // What is not as it was put there says where to push, and by which program.
+        let sealed = naming::checksum(&bytes) == delivery.seal;
+        let roads = if sealed { serde_json::from_slice(&bytes).ok() } else { None };
         Ok(Some(Self {
             env: house.git_of(environment)?,
             gh: house.gh(environment),
@@ -78,7 +78,7 @@ impl Job {
             agent: agent.clone(),
             record: record.clone(),
             delivery,
-            reach,
+            roads,
             n,
         }))
     }
@@ -89,44 +89,73 @@ impl Job {
     /// If the repository could not be looked at. That a remote does not answer is an end.
     pub fn first(&self) -> Result<First> {
         let common_dir = &self.agent.spec.common_dir;
-        let Some(commit) = reach::tip(&self.env, common_dir, &self.agent.spec.branch)? else {
-            return Ok(First::Ended(self.undelivered("the branch of the agent is gone", None, false, None)));
+        let refused = |why: &str| Ok(First::Ended(self.undelivered(why, None, Stage::Refused, None)));
+        let Some(roads) = &self.roads else {
+            return refused("the record of how the remote is reached is not as it was made");
         };
+        let Some(commit) = reach::tip(&self.env, common_dir, &self.agent.spec.branch)? else {
+            return refused("the branch of the agent is gone");
+        };
+        if let Some(why) = self.elsewhere(&commit)? {
+            return refused(&why);
+        }
         if self.agent.delivered.pushed.is_none() && commit.as_str() == self.agent.spec.base {
             let (n, pull) = (self.n, self.agent.spec.pull.clone());
             return Ok(First::Ended(Entry::Delivered { n, pull, nothing: true, note: None }));
         }
         let branch = self.branch();
-        let opening = self.delivery.open.as_ref();
-        let into = opening.and_then(|opening| opening.into.as_deref());
-        let there = match reach::look(&self.env, common_dir, &self.reach, &[branch]) {
+        let there = match reach::look(&self.env, common_dir, &roads.to, &[branch]) {
             Ok(there) => there,
             Err(git::Error::Remote { why }) => {
-                return Ok(First::Ended(self.undelivered(&why, None, false, None)));
+                return Ok(First::Ended(self.undelivered(&why, None, Stage::Kept, None)));
             }
             Err(error) => return Err(error.into()),
         };
         let head = there.heads.get(branch);
         let contained = match head {
-            Some(head) => reach::contains(&self.env, common_dir, &commit, head)?,
+            Some(head) => reach::contains(&self.env, common_dir, &roads.to, &commit, head)?,
             None => false,
         };
-        let begun_at = self.agent.spec.pull.as_ref().map(|_| self.agent.spec.base.as_str());
+        let known = &self.agent.delivered;
+        let ours = |head: &CommitId| {
+            [&known.pushed, &known.sent].into_iter().flatten().any(|known| known == head.as_str())
+        };
+        let opening = self.delivery.open.as_ref();
+        let own = self.delivery.branch.is_none() && self.agent.spec.place.has_own_branch();
         let seen = Seen {
             branch,
             there: head.map(CommitId::as_str),
-            known: self.agent.delivered.pushed.as_deref().or(begun_at),
+            ours: head.is_some_and(ours),
             contained,
+            whose: if own { Whose::Agents } else { Whose::Others },
             commit: commit.as_str(),
             default: there.default.as_deref(),
-            into,
+            into: opening.and_then(|opening| opening.into.as_deref()),
             opens: opening.is_some(),
         };
-        Ok(match delivery::push(&seen) {
-            Push::Done => First::There(commit),
-            Push::Over(_) => First::Push(Pushing { commit, branch: branch.to_owned(), over: head.cloned() }),
-            Push::Refused(why) => First::Ended(self.undelivered(&why, None, false, None)),
-        })
+        let over = match (delivery::push(&seen), head.cloned()) {
+            (Push::Done, _) => return Ok(First::There(commit)),
+            (Push::Refused(why), _) => return refused(&why),
+            (Push::New, _) | (Push::OnTop | Push::InPlace, None) => Over::Nothing,
+            (Push::OnTop, Some(head)) => Over::Contained(head),
+            (Push::InPlace, Some(head)) => Over::This(head),
+        };
+        Ok(First::Push(Pushing { commit, branch: branch.to_owned(), over }))
+    }
+
+    /// Why what is on the agent's branch is not all that it did; `None`: it is.
+    fn elsewhere(&self, tip: &CommitId) -> Result<Option<String>> {
+        let left = self.agent.commits.iter().rev().find(|committed| committed.n == self.n);
+        if let Some(why) = left.and_then(|committed| committed.skipped.clone()) {
+            return Ok(Some(format!("its work is not all on its branch: {why}")));
+        }
+        let Some(worktree) = worktree(&self.agent) else { return Ok(None) };
+        let head = git::worktree::head(&self.env, &worktree)?;
+        Ok((head.commit() != Some(tip)).then(|| {
+            let at =
+                head.branch().map_or_else(|| "no branch".to_owned(), |branch| format!("the branch {branch}"));
+            format!("the agent left its worktree on {at}, and its work is there")
+        }))
     }
 
     /// Pushes; how it ended, if it was not taken.
@@ -136,8 +165,17 @@ impl Job {
     pub fn push(&self, pushing: &Pushing) -> Result<Option<Entry>> {
         let Pushing { commit, branch, over } = pushing;
         let common_dir = &self.agent.spec.common_dir;
-        let refused = reach::push(&self.env, common_dir, &self.reach, commit, branch, over.as_ref())?;
-        Ok(refused.map(|NotPushed(why)| self.undelivered(&why, None, false, None)))
+        let Some(roads) = &self.roads else { return Ok(None) };
+        let Some(NotPushed(why)) = reach::push(&self.env, common_dir, &roads.to, commit, branch, over)?
+        else {
+            return Ok(None);
+        };
+        // A push of a keeper that died in the middle of it may have arrived in this very moment.
+        let there = reach::look(&self.env, common_dir, &roads.to, &[branch]);
+        if there.is_ok_and(|there| there.heads.get(branch) == Some(commit)) {
+            return Ok(None);
+        }
+        Ok(Some(self.undelivered(&why, None, Stage::Kept, None)))
     }
 
     /// Sees to the pull request, once the branch is at the remote; how that ended.
@@ -147,7 +185,7 @@ impl Job {
     pub fn pull_request(&self) -> Result<Entry> {
         let text = match self.text() {
             Ok(text) => text,
-            Err(why) => return Ok(self.undelivered(&why, None, true, None)),
+            Err(why) => return Ok(self.undelivered(&why, None, Stage::Pushed, None)),
         };
         file::replace(&self.record.pull_text(), text.body.as_bytes())?;
         let done = match (&self.delivery.open, &self.agent.spec.pull) {
@@ -162,7 +200,7 @@ impl Job {
             Err(error) => {
                 let home = self.delivery.open.as_ref().map(|opening| &opening.at);
                 let login = home.filter(|_| matches!(error, github::Error::NoLogin { .. }));
-                self.undelivered(&error.to_string(), Some(&text), true, login)
+                self.undelivered(&error.to_string(), Some(&text), Stage::Pushed, login)
             }
         })
     }
@@ -170,11 +208,15 @@ impl Job {
     fn open(&self, opening: &Opening, text: &PullText) -> github::Result<(PullRequest, Option<String>)> {
         let branch = self.branch();
         if let Some(pull) = self.gh.find(opening, branch)? {
+            // Opened by us before, or by somebody else: then its text is theirs.
+            self.label(&pull)?;
             return Ok((pull, None));
         }
         let asked = opening.into.as_deref();
         let has = |name: &str| {
-            let there = reach::look(&self.env, &self.agent.spec.common_dir, &self.reach, &[name]);
+            let Some(roads) = &self.roads else { return true };
+            let reach = roads.into.as_ref().unwrap_or(&roads.to);
+            let there = reach::look(&self.env, &self.agent.spec.common_dir, reach, &[name]);
             // If it does not answer now, the host says what it thinks of the branch.
             there.map_or(true, |there| there.heads.contains_key(name))
         };
@@ -236,7 +278,7 @@ impl Job {
         done.next().map(|ended| ended.answer.clone()).unwrap_or_default()
     }
 
-    fn undelivered(&self, why: &str, text: Option<&PullText>, pushed: bool, login: Option<&Home>) -> Entry {
+    fn undelivered(&self, why: &str, text: Option<&PullText>, stage: Stage, login: Option<&Home>) -> Entry {
         let body = self.record.pull_text();
         let by_hand = ByHand {
             session: &self.agent.spec.session,
@@ -245,7 +287,7 @@ impl Job {
             pull: self.agent.spec.pull.as_ref(),
             title: text.map_or(&self.agent.spec.title, |text| &text.title),
             body: &body,
-            pushed,
+            stage,
             login,
         };
         Entry::NotDelivered { n: self.n, undelivered: delivery::undelivered(why, &by_hand) }

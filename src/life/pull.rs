@@ -5,9 +5,11 @@ use super::{House, Result};
 use crate::git::reach::{self, Reach, Remotes};
 use crate::git::{CommitId, Repository};
 use crate::model::delivery::{Delivery, Home, Opening, PullRequest};
+use crate::model::glob::Glob;
 use crate::model::text::Shown;
-use crate::rules::{delivery, forge};
+use crate::rules::{delivery, forge, glob, naming};
 use crate::settings::environment::Environment;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Why a pull request is none to begin at, or to end in.
@@ -50,6 +52,15 @@ pub enum Error {
         /// The branch.
         branch: String,
     },
+    /// It is several places.
+    #[error("the remote {0} is several places, and a result is delivered to one")]
+    Several(String),
+    /// The result would be pushed to a branch that no agent may move.
+    #[error("the result would be pushed to {} of the remote, which is protected", Shown(.branch))]
+    Protected {
+        /// The branch.
+        branch: String,
+    },
     /// HEAD is on no branch.
     #[error("the checkout is on no branch, and a pull request is from one")]
     Detached,
@@ -60,7 +71,12 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotNamed(_) => "usage",
-            Self::NoRemote | Self::WhichRemote(_) | Self::NoHost(_) | Self::NoRemoteTo(_) => "no_remote",
+            Self::NoRemote
+            | Self::WhichRemote(_)
+            | Self::NoHost(_)
+            | Self::NoRemoteTo(_)
+            | Self::Several(_) => "no_remote",
+            Self::Protected { .. } => "protected",
             Self::NotOpen { .. } | Self::NoBranch { .. } => "no_pull_request",
             Self::IntoItself { .. } | Self::Detached => "no_branch_of_its_own",
         }
@@ -75,6 +91,10 @@ impl Error {
             Self::WhichRemote(names) => {
                 let name = names.first().map_or("NAME", String::as_str);
                 format!("say which: git config remote.pushDefault '{}'", Shown(name))
+            }
+            Self::Several(_) => "leave it out, and push the branch when it is done".to_owned(),
+            Self::Protected { .. } => {
+                "with --pr add --no-push; or take it out of protected_branches in config.toml".to_owned()
             }
             Self::NoHost(_) => "leave --open-pr out, and push the branch when it is done".to_owned(),
             Self::NotOpen { commit, .. } => {
@@ -106,8 +126,26 @@ pub struct Pulled {
 pub struct Way {
     /// For the journal.
     pub delivery: Delivery,
-    /// For a private file.
-    pub reach: Reach,
+    /// [`Roads`] as JSON, for a private file.
+    pub roads: Vec<u8>,
+}
+
+/// How the repositories are reached that a result goes to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Roads {
+    /// The one that it is pushed to.
+    pub to: Reach,
+    /// The one that the pull request is in, if that is another one.
+    #[serde(default)]
+    pub into: Option<Reach>,
+}
+
+impl Way {
+    fn new(delivery: Delivery, roads: &Roads) -> Result<Self> {
+        let roads = serde_json::to_vec(roads).map_err(crate::a2a::Error::Json)?;
+        let seal = naming::checksum(&roads);
+        Ok(Self { delivery: Delivery { seal, ..delivery }, roads })
+    }
 }
 
 /// The pull request that `said` names, with its head among the objects of the repository around `dir`.
@@ -138,17 +176,19 @@ pub fn begin_at(house: &House, dir: &Path, said: &str, environment: &Environment
     let from = found.from.ok_or(Error::NoBranch { number })?;
     // A fork is reached as its origin is, unless it is a remote itself.
     let own = remotes.all.iter().find(|r| r.push_home().is_some_and(|home| forge::is_same(&home, &from)));
-    let (name, reach) = if let Some(own) = own {
+    let (name, to) = if let Some(own) = own {
+        one_place(&remotes, own)?;
         (own.name.clone(), remotes.reach(own))
     } else {
         let url = forge::sibling(&remote.url, &from).ok_or_else(|| Error::NoRemoteTo(from.clone()))?;
         (format!("https://{from}"), remotes.reach_url(&url))
     };
-    let delivery = Delivery { remote: name, branch: Some(found.branch), open: None, labels: Vec::new() };
+    let branch = Some(found.branch);
+    let delivery = Delivery { remote: name, branch, open: None, labels: Vec::new(), seal: String::new() };
     let base_name = format!("pull request {number}");
     let ground =
         Ground::Repository { repository: Box::new(repository), commit, base_name, on: On::NewBranch };
-    Ok(Pulled { ground, pull: found.pull, back: Way { delivery, reach } })
+    Ok(Pulled { ground, pull: found.pull, back: Way::new(delivery, &Roads { to, into: None })? })
 }
 
 /// The way of a result from `ground` into a pull request that is opened for it.
@@ -159,11 +199,12 @@ pub fn to_open(ground: &Ground, draft: bool) -> Result<Way> {
     let remotes = Remotes::of(repository)?;
     let default = remotes.push_default.as_deref();
     let remote = forge::to_push(&remotes.all, default).ok_or_else(|| which(&remotes))?;
+    one_place(&remotes, remote)?;
     let base = forge::base(&remotes.all, default).unwrap_or(remote);
     let home = |remote: &forge::Remote| remote.home().ok_or_else(|| Error::NoHost(remote.name.clone()));
     let (at, own) = (home(base)?, remote.push_home().ok_or_else(|| Error::NoHost(remote.name.clone()))?);
     let into = match on {
-        On::NewBranch => delivery::base_branch(base_name, &remote.name).map(str::to_owned),
+        On::NewBranch => delivery::base_branch(base_name, &[&remote.name, &base.name]).map(str::to_owned),
         On::Branch(branch) | On::Checkout(Some(branch)) => {
             let default = reach::default_branch(repository, &remote.name)?;
             if default.as_deref() == Some(branch) || matches!(branch.as_str(), "main" | "master") {
@@ -175,8 +216,28 @@ pub fn to_open(ground: &Ground, draft: bool) -> Result<Way> {
     };
     let from = (!forge::is_same(&at, &own)).then_some(own.owner);
     let open = Some(Opening { at, from, into, draft });
-    let delivery = Delivery { remote: remote.name.clone(), branch: None, open, labels: Vec::new() };
-    Ok(Way { delivery, reach: remotes.reach(remote) })
+    let name = remote.name.clone();
+    let delivery = Delivery { remote: name, branch: None, open, labels: Vec::new(), seal: String::new() };
+    let into = (base.name != remote.name).then(|| remotes.reach(base));
+    Way::new(delivery, &Roads { to: remotes.reach(remote), into })
+}
+
+/// Fails if nobody could tell afterwards whether a remote has what was pushed to it.
+fn one_place(remotes: &Remotes, remote: &forge::Remote) -> Result<()> {
+    if remotes.is_several(remote) { Err(Error::Several(remote.name.clone()).into()) } else { Ok(()) }
+}
+
+/// Fails if the branch of the remote that a result would be pushed to is protected.
+pub fn require_unprotected(delivery: &Delivery, ground: &Ground, protected: &[Glob]) -> Result<()> {
+    let own = match ground {
+        Ground::Repository { on: On::Branch(branch) | On::Checkout(Some(branch)), .. } => Some(branch),
+        _ => None,
+    };
+    let Some(branch) = delivery.branch.as_ref().or(own) else { return Ok(()) };
+    if protected.iter().any(|glob| glob::matches(glob, branch)) {
+        return Err(Error::Protected { branch: branch.clone() }.into());
+    }
+    Ok(())
 }
 
 fn which(remotes: &Remotes) -> Error {

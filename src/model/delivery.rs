@@ -60,6 +60,9 @@ pub struct Delivery {
     /// The labels that the pull request gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// The SHA-256 of the private file that tells how the remote is reached.
+    #[serde(default)]
+    pub seal: String,
 }
 
 /// How far that has gone.
@@ -67,6 +70,8 @@ pub struct Delivery {
 pub struct Delivered {
     /// The commit that was pushed last.
     pub pushed: Option<String>,
+    /// The commit that was about to be pushed last: it may have arrived.
+    pub sent: Option<String>,
     /// The pull request that it is in.
     pub pull: Option<PullRequest>,
     /// How it ended last.

@@ -231,6 +231,9 @@ fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, 
             "leave one of them out",
         ));
     }
+    if let Some(way) = &way {
+        pull::require_unprotected(&way.delivery, &ground, &house.settings.protected_branches)?;
+    }
     let labels = request.labels.iter().map(|label| label.trim().to_owned()).collect();
     let way = way.map(|way| Way { delivery: Delivery { labels, ..way.delivery }, ..way });
     if request.open_pr.is_some() {
@@ -242,7 +245,19 @@ fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, 
 /// Fails if no pull request could be written by the user's template: at its end is too late for that.
 fn template(house: &House) -> Result<()> {
     let template = house.settings.pull_template().map_err(life::Error::from)?;
-    let facts = Facts { title: "title".to_owned(), ..Facts::default() };
+    let word = || "x".to_owned();
+    let facts = Facts {
+        title: word(),
+        task: word(),
+        answer: word(),
+        agent: word(),
+        branch: word(),
+        base: word(),
+        clis: vec![word()],
+        commits: vec![word()],
+        validation: word(),
+        ..Facts::default()
+    };
     pull_text::render(&template, &facts).map(drop).map_err(|why| {
         let file = house.settings.places.pull_template();
         Error::usage(format!("the template {}: {why}", Shown(&file.to_string_lossy())), "mend or remove it")

@@ -15,10 +15,12 @@ pub struct Seen<'a> {
     pub branch: &'a str,
     /// What the remote has there; `None`: no such branch.
     pub there: Option<&'a str>,
-    /// What we pushed there last, or what the agent began at.
-    pub known: Option<&'a str>,
+    /// Whether that is what we pushed there, or were about to.
+    pub ours: bool,
     /// Whether what is there is contained in what is pushed.
     pub contained: bool,
+    /// Whose branch it is there.
+    pub whose: Whose,
     /// The commit that is pushed.
     pub commit: &'a str,
     /// The default branch of the remote, if it told.
@@ -29,13 +31,26 @@ pub struct Seen<'a> {
     pub opens: bool,
 }
 
+/// Whose branch is pushed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// It was made for the agent: nobody else has anything there.
+    Agents,
+    /// It was there before, and others have commits on it: nothing of it is ever dropped.
+    Others,
+}
+
 /// Whether it is pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Push {
     /// It is there.
     Done,
-    /// Over what is there; `None`: where nothing may be.
-    Over(Option<String>),
+    /// Where nothing may be.
+    New,
+    /// On top of what is there.
+    OnTop,
+    /// In place of what is there, which is ours.
+    InPlace,
     /// It is not, and why.
     Refused(String),
 }
@@ -48,16 +63,20 @@ pub fn push(seen: &Seen<'_>) -> Push {
             "{branch} is the branch that the pull request would be merged into, and nothing is pushed to that"
         ));
     }
-    match seen.there {
-        Some(there) if there == seen.commit => Push::Done,
-        None => Push::Over(None),
-        Some(there) if seen.known == Some(there) || seen.contained => Push::Over(Some(there.to_owned())),
-        Some(there) => {
-            let there = there.get(..12).unwrap_or(there);
-            Push::Refused(format!(
-                "the branch {branch} of the remote has {there}, which the agent has not seen"
-            ))
+    let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
+    match (seen.there, seen.whose) {
+        (Some(there), _) if there == seen.commit => Push::Done,
+        (None, _) => Push::New,
+        (Some(_), Whose::Others) if seen.contained => Push::OnTop,
+        (Some(_), Whose::Agents) if seen.ours && seen.contained => Push::OnTop,
+        (Some(_), Whose::Agents) if seen.ours => Push::InPlace,
+        (Some(_), Whose::Agents) => {
+            Push::Refused(format!("the remote has a branch {branch} already, which is somebody else's"))
         }
+        (Some(there), Whose::Others) => Push::Refused(format!(
+            "{branch} of the remote is at {}, and what the agent has is not on top of that",
+            short(there)
+        )),
     }
 }
 
@@ -73,11 +92,11 @@ pub fn into(asked: Option<&str>, has: impl Fn(&str) -> bool) -> (Option<String>,
     }
 }
 
-/// The name that the base of an agent would have as a branch of `remote`: its own, without the remote's in front of it.
-pub fn base_branch<'b>(base_name: &'b str, remote: &str) -> Option<&'b str> {
+/// The name that the base of an agent would have as a branch of one of `remotes`: its own, without the remote's in front of it.
+pub fn base_branch<'b>(base_name: &'b str, remotes: &[&str]) -> Option<&'b str> {
     let name = base_name.strip_prefix("refs/heads/").unwrap_or(base_name);
     let name = name.strip_prefix("refs/remotes/").unwrap_or(name);
-    let own = name.strip_prefix(remote).and_then(|rest| rest.strip_prefix('/'));
+    let own = remotes.iter().find_map(|remote| name.strip_prefix(remote)?.strip_prefix('/'));
     let name = own.unwrap_or(name);
     let plain = |c: char| !c.is_whitespace() && !"~^:?*[\\@{".contains(c);
     // `HEAD`, `HEAD~2` or an id are no branches, and neither is what we call a pull request.
@@ -179,21 +198,37 @@ pub struct ByHand<'a> {
     pub title: &'a str,
     /// The file that holds the text of one that is opened.
     pub body: &'a Path,
-    /// Whether it is pushed.
-    pub pushed: bool,
+    /// How far it came.
+    pub stage: Stage,
     /// `gh` wants a login first.
     pub login: Option<&'a Home>,
 }
 
+/// How far a result came that is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It must not be pushed as it is.
+    Refused,
+    /// It is not pushed.
+    Kept,
+    /// It is pushed, and in no pull request.
+    Pushed,
+}
+
 /// An undelivered result with what to type: each command alone does one step, the last one has us try again.
 pub fn undelivered(why: impl Into<String>, by_hand: &ByHand<'_>) -> Undelivered {
-    let ByHand { session, branch, delivery, pull, title, body, pushed, login } = *by_hand;
+    let ByHand { session, branch, delivery, pull, title, body, stage, login } = *by_hand;
     let there = delivery.branch.as_deref().unwrap_or(branch);
     let mut commands = Vec::new();
     if let Some(home) = login {
         commands.push(words(&["gh", "auth", "login", "--hostname", &home.host]));
     }
-    if !pushed {
+    if stage == Stage::Refused {
+        commands.push(words(&["git", "fetch", &delivery.remote, there]));
+        commands.push(format!("ai_orch resume {session}"));
+        return Undelivered { why: why.into(), commands };
+    }
+    if stage == Stage::Kept {
         commands.push(words(&[
             "git",
             "push",
@@ -259,32 +294,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_at_the_remote_is_replaced_only_if_it_is_known() {
-        let [a, b, c] = ["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"];
+    fn what_is_at_the_remote_is_replaced_only_if_it_is_ours() {
+        let [a, c] = ["aaaaaaaaaaaaaaaa", "cccccccccccccccc"];
         let seen = Seen {
             branch: "x",
             there: None,
-            known: None,
+            ours: false,
             contained: false,
+            whose: Whose::Agents,
             commit: c,
             default: Some("main"),
             into: None,
             opens: false,
         };
-        let over = |id: &str| Push::Over(Some(id.to_owned()));
+        let there = Seen { there: Some(a), ..seen };
+        let others = Seen { whose: Whose::Others, ..there };
         for (seen, wanted) in [
-            (seen, Some(Push::Over(None))),
+            (seen, Some(Push::New)),
             (Seen { there: Some(c), ..seen }, Some(Push::Done)),
-            (Seen { there: Some(a), ..seen }, None),
-            (Seen { there: Some(a), known: Some(a), ..seen }, Some(over(a))),
-            (Seen { there: Some(a), known: Some(b), ..seen }, None),
-            (Seen { there: Some(a), known: Some(b), contained: true, ..seen }, Some(over(a))),
-            // Onto the default branch only where that is what the user's own pull request is from.
-            (Seen { branch: "main", there: Some(a), known: Some(a), ..seen }, Some(over(a))),
-            (Seen { branch: "main", there: Some(a), known: Some(a), opens: true, ..seen }, None),
+            (there, None),
+            (Seen { contained: true, ..there }, None),
+            (Seen { ours: true, ..there }, Some(Push::InPlace)),
+            (Seen { ours: true, contained: true, ..there }, Some(Push::OnTop)),
+            (others, None),
+            (Seen { contained: true, ..others }, Some(Push::OnTop)),
+            // What we pushed there may be on top of what others did, and does not make that ours.
+            (Seen { ours: true, ..others }, None),
+            (Seen { branch: "main", contained: true, opens: true, ..others }, None),
             (Seen { branch: "dev", into: Some("dev"), opens: true, ..seen }, None),
-            (Seen { branch: "dev", into: Some("main"), opens: true, ..seen }, Some(Push::Over(None))),
-            (Seen { branch: "main", default: None, opens: true, ..seen }, Some(Push::Over(None))),
+            (Seen { branch: "dev", into: Some("main"), opens: true, ..seen }, Some(Push::New)),
+            (Seen { branch: "main", default: None, opens: true, ..seen }, Some(Push::New)),
         ] {
             match (push(&seen), wanted) {
                 (Push::Refused(_), None) => {}
@@ -299,6 +338,7 @@ mod tests {
             ("main", Some("main")),
             ("origin/dev", Some("dev")),
             ("refs/remotes/origin/dev", Some("dev")),
+            ("upstream/rel/1", Some("rel/1")),
             ("refs/heads/origin", Some("origin")),
             ("release/1.0", Some("release/1.0")),
             ("HEAD", None),
@@ -306,7 +346,7 @@ mod tests {
             ("main with its changes", None),
             ("", None),
         ] {
-            assert_eq!(base_branch(base, "origin"), branch, "{base}");
+            assert_eq!(base_branch(base, &["origin", "upstream"]), branch, "{base}");
         }
     }
 
@@ -350,6 +390,7 @@ mod tests {
             branch: None,
             open: Some(opening),
             labels: vec!["good first issue".into()],
+            seal: String::new(),
         };
         let by_hand = ByHand {
             session: &session,
@@ -358,9 +399,11 @@ mod tests {
             pull: None,
             title: "It's -- $(fixed)",
             body: Path::new("/s/b o/dy"),
-            pushed: false,
+            stage: Stage::Kept,
             login: Some(&at),
         };
+        let refused = super::undelivered("no", &ByHand { stage: Stage::Refused, login: None, ..by_hand });
+        assert_eq!(refused.commands, ["git fetch origin ai_orch/fix", "ai_orch resume fix"]);
         let undelivered = super::undelivered("no", &by_hand);
         assert_eq!(
             undelivered.commands,

@@ -147,9 +147,14 @@ fn after_rescue(agent: &Agent, n: u32) -> Step {
 /// The attempt whose result is there and only was not delivered, if that is what the agent was asked to go on with: nobody works on
 /// it again.
 pub fn undelivered(agent: &Agent) -> Option<&Attempt> {
-    let before = agent.earlier.last().filter(|_| agent.task_round != agent.round)?;
-    let failure = before.conclusion.as_ref()?.failure.as_ref()?;
-    agent.last_attempt().filter(|_| failure.class == Class::Delivery && agent.round_attempts().is_empty())
+    let asked = agent.spec.deliver.is_some() && agent.task_round != agent.round;
+    let before = agent.earlier.last().filter(|_| asked && agent.round_attempts().is_empty())?;
+    let end = before.conclusion.as_ref()?;
+    let last = agent.last_attempt()?;
+    let refused = end.failure.as_ref().is_some_and(|failure| failure.class == Class::Delivery);
+    // Killed when all was done but that.
+    let killed = end.state == Final::Killed && before.round_from < agent.attempts.len();
+    (refused || (killed && matches!(verdict(agent, last), Verdict::Good))).then_some(last)
 }
 
 /// What follows on a result that is good.
@@ -551,8 +556,13 @@ mod tests {
     #[test]
     fn a_good_result_is_delivered_and_what_was_not_is_delivered_again_without_work() {
         let mut a = agent(&["x", "y"]);
-        a.spec.deliver =
-            Some(Delivery { remote: "origin".into(), branch: None, open: None, labels: Vec::new() });
+        a.spec.deliver = Some(Delivery {
+            remote: "origin".into(),
+            branch: None,
+            open: None,
+            labels: vec![],
+            seal: String::new(),
+        });
         let end = |round, why: Option<&str>| {
             let undelivered = why.map(|why| Undelivered { why: why.to_owned(), commands: Vec::new() });
             Some(DeliveryEnd { round, undelivered, nothing: false, note: None })

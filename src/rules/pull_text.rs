@@ -154,7 +154,7 @@ mod tests {
         - Check the token
         - Ask @<0>bob
 
-        Checked with `cargo test`, which succeeded.
+        Its validation succeeded.
 
         Made by gemini, claude with [ai_orch](https://github.com/ai-orch/ai_orch), as the agent `fix-the-login-bug`.
         ");

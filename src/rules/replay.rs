@@ -71,8 +71,7 @@ pub fn apply(agent: &mut Agent, record: &Record) {
     agent.updated = record.at;
     agent.newer |= record.v > entry::VERSION;
     match &record.entry {
-        // What is on its way may have arrived, or not: it is looked for before anything is pushed again.
-        Entry::Created { .. } | Entry::Fenced { .. } | Entry::Delivering { .. } => {}
+        Entry::Created { .. } | Entry::Fenced { .. } => {}
         Entry::NotCreated { failure } => agent.not_created = Some(failure.clone()),
         Entry::WorktreeMade { path, admin_dir } => {
             agent.worktree = Some((path.clone(), admin_dir.clone()));
@@ -157,6 +156,8 @@ pub fn apply(agent: &mut Agent, record: &Record) {
                 output: output.clone(),
             });
         }
+        // It may have arrived, or not: it is looked for before anything is pushed again.
+        Entry::Delivering { commit, .. } => agent.delivered.sent = Some(commit.clone()),
         Entry::Pushed { n: _, commit } => agent.delivered.pushed = Some(commit.clone()),
         Entry::Delivered { n: _, pull, nothing, note } => {
             if pull.is_some() {

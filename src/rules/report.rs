@@ -157,7 +157,13 @@ fn delivery(agent: &Agent) -> Option<DeliveryReport> {
         branch: asked.branch.clone().unwrap_or_else(|| agent.spec.branch.clone()),
         pushed: known.pushed.clone(),
         pull: known.pull.clone().or_else(|| agent.spec.pull.clone()),
-        note: end.and_then(|end| end.note.clone()),
+        note: match end {
+            Some(end) => end.note.clone(),
+            None if known.sent != known.pushed && agent.conclusion.is_some() => {
+                Some("it may have been pushed all the same: look at the remote".to_owned())
+            }
+            None => None,
+        },
         undelivered,
     })
 }

@@ -40,9 +40,13 @@ fn a_pull_request_is_opened_with_title_text_and_labels() {
     );
     assert_eq!((field("labels").as_str(), field("title").as_str()), ("bug\ngood first issue\n", task));
     let body = field("body");
-    for part in
-        ["I made it, @\u{200b}alice.", &format!("> {task}"), "`test -e new.txt`", "by sh with", "`one`"]
-    {
+    for part in [
+        "I made it, @\u{200b}alice.",
+        &format!("> {task}"),
+        "Its validation succeeded",
+        "by sh with",
+        "`one`",
+    ] {
         assert!(body.contains(part), "{part} is not in {body}");
     }
     // Nothing of the user's has changed on the way, not even what is known of the remote.
@@ -192,7 +196,9 @@ fn what_somebody_else_pushed_meanwhile_stays() {
         (Some("failed"), Some("delivery"))
     );
     let why = agent["delivery"]["undelivered"]["why"].as_str().unwrap();
-    assert!(why.contains("has not seen"), "{why}");
+    assert!(why.contains("not on top of that"), "{why}");
+    let next = agent["delivery"]["undelivered"]["commands"].to_string();
+    assert!(next.contains("git fetch origin shared") && !next.contains("push"), "{next}");
     assert_eq!(forge.git(&["show", "shared:later.txt"]), "x");
     // Nothing is lost: it is on its branch, and comes into the pull request once it is on top of what is there.
     assert_eq!(house.git(&["show", "ai_orch/one:new.txt"]), "new");
@@ -205,6 +211,128 @@ fn what_somebody_else_pushed_meanwhile_stays() {
         (forge.git(&["show", "shared:new.txt"]), forge.git(&["show", "shared:later.txt"])),
         ("new".into(), "x".into())
     );
+}
+
+#[test]
+fn what_others_have_in_a_pull_request_is_never_dropped() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    forge.open("acme", "topic", "theirs.txt");
+    let tip = forge.tip("topic");
+    let dropped = run(&house, &["--pr", "1", "git reset -q --hard HEAD~1; echo x > x.txt"]);
+    assert_eq!((dropped.code, forge.tip("topic")), (6, tip.clone()), "{dropped}");
+    // Nor behind what we have pushed there ourselves.
+    let two = |words: &[&str]| {
+        house.orch([&["run", "--json", "--agent-cli", "sh", "--name", "two"], words].concat()).run()
+    };
+    assert_eq!(two(&["--pr", "1", "echo 2 > two.txt"]).code, 0);
+    house.ok(["resume", "two", "git reset -q --hard HEAD~2; echo 3 > three.txt"]);
+    assert_eq!(house.orch(["wait", "two"]).run().code, 6);
+    assert_eq!(
+        (forge.git(&["show", "topic:two.txt"]), forge.git(&["show", "topic:theirs.txt"])),
+        ("2".into(), "theirs".into())
+    );
+    // What says of commits what they do not say of themselves is not believed.
+    let graft = format!(
+        "echo 4 > four.txt; git add .; git commit -qm four; i=$(git rev-parse --git-common-dir)/info; mkdir -p \"$i\"; \
+         echo \"$(git rev-parse HEAD HEAD~1 | tr '\\n' ' ')$(git -C '{}' rev-parse topic)\" > \"$i/grafts\"; \
+         git merge-base --is-ancestor \"$(git -C '{}' rev-parse topic)\" HEAD",
+        forge.path("remote.git").display(),
+        forge.path("remote.git").display()
+    );
+    house.ok(["resume", "two", &graft]);
+    assert_eq!(house.orch(["wait", "two"]).run().code, 6);
+    assert_eq!(forge.git(&["show", "topic:two.txt"]), "2");
+}
+
+#[test]
+fn our_own_branch_may_be_written_anew_and_nobody_elses_by_that_name() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    house.git(&["push", "-q", "origin", "main:ai_orch/taken"]);
+    let taken = house
+        .orch(["run", "--json", "--agent-cli", "sh", "--name", "taken", "--open-pr", "echo x > x.txt"])
+        .run();
+    assert!(taken.code == 6 && taken.stdout.contains("somebody else's"), "{taken}");
+    assert_eq!(forge.tip("ai_orch/taken"), house.git(&["rev-parse", "main"]));
+    assert_eq!(run(&house, &["--open-pr", WORK]).code, 0);
+    house.ok(["resume", "one", "git commit -q --amend -m anew"]);
+    assert_eq!(house.orch(["wait", "one"]).run().code, 0);
+    assert_eq!(forge.git(&["log", "-1", "--format=%s", "ai_orch/one"]), "anew");
+    assert_eq!(forge.pulls(), 1);
+}
+
+#[test]
+fn where_it_is_pushed_it_is_looked_for() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    let fork = house.path("fork.git");
+    house.git(&["clone", "-q", "--bare", forge.path("remote.git").to_str().unwrap(), fork.to_str().unwrap()]);
+    let url = "https://github.com/bob/widgets.git";
+    house.git(&["config", "--global", &format!("url.{}.insteadOf", fork.display()), url]);
+    house.git(&["config", "remote.origin.pushurl", url]);
+    // The stand-in does not see the fork's branches: what counts here is what was pushed.
+    for (task, n) in [(WORK, 1), ("echo 2 > two.txt", 2)] {
+        if n == 1 {
+            assert_eq!(run(&house, &["--open-pr", task]).code, 6);
+        } else {
+            house.ok(["resume", "one", task]);
+            assert_eq!(house.orch(["wait", "one"]).run().code, 6);
+        }
+        let delivery = house.show("one")["agent"]["delivery"].clone();
+        assert!(
+            delivery["undelivered"]["why"].as_str().unwrap().contains("open the pull request"),
+            "{delivery:#}"
+        );
+        assert_eq!(
+            house.git_in(&fork, &["rev-parse", "ai_orch/one"]),
+            house.git(&["rev-parse", "ai_orch/one"])
+        );
+    }
+    house.git(&["config", "--add", "remote.origin.pushurl", "https://github.com/acme/widgets.git"]);
+    let several = house.orch(["run", "--agent-cli", "sh", "--open-pr", WORK]).run();
+    assert!(several.code == 2 && several.stderr.contains("several places"), "{several}");
+}
+
+#[test]
+fn what_is_not_on_its_branch_is_not_delivered_and_that_is_no_success() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    let left =
+        run(&house, &["--open-pr", "git checkout -qb other; echo x > x.txt; git add .; git commit -qm x"]);
+    assert_eq!(left.code, 6, "{left}");
+    let why = left.json()["agent"]["delivery"]["undelivered"]["why"].to_string();
+    assert!(why.contains("other"), "{why}");
+    assert_eq!((forge.pulls(), forge.tip("ai_orch/one")), (0, String::new()));
+}
+
+/// The record can be written by whoever runs as the user; what says where to push, and by which program, is sealed.
+#[test]
+fn what_is_on_record_of_the_remote_is_believed_only_as_it_was_made() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    let ran = house.path("ran");
+    let task = format!(
+        "echo x > x.txt; r=$(find \"$HOME/.local/state/ai_orch\" -name reach); sed -i 's#https://github.com/acme/widgets.git#ext::touch {}#' \"$r\"; grep -q ext \"$r\"",
+        ran.display()
+    );
+    let done = run(&house, &["--open-pr", &task]);
+    assert!(done.code == 6 && done.stdout.contains("not as it was made"), "{done}");
+    assert!(!ran.exists() && forge.pulls() == 0);
+}
+
+#[test]
+fn protected_branches_of_the_remote_are_not_pushed_to() {
+    let house = House::new();
+    let forge = Forge::new(&house);
+    forge.open("acme", "release/1", "t.txt");
+    let refused = house.orch(["run", "--agent-cli", "sh", "--pr", "1", "true"]).run();
+    assert!(refused.code == 8 && refused.stderr.contains("protected"), "{refused}");
+    house.git(&["branch", "release/2"]);
+    let refused =
+        house.orch(["run", "--agent-cli", "sh", "--branch", "release/2", "--open-pr", "true"]).run();
+    assert!(refused.code == 8 && refused.stderr.contains("protected"), "{refused}");
+    assert_eq!(run(&house, &["--pr", "1", "--no-push", "true"]).code, 0);
 }
 
 #[test]
@@ -459,6 +587,13 @@ fn killed_in_the_middle_of_a_push_it_is_delivered_once() {
     house.start(["--agent-cli", "sh", "--name", "two", "--open-pr", WORK]);
     eventually("it is being pushed", || began.exists().then_some(()));
     house.ok(["kill", "two"]);
-    assert_eq!(house.show("two")["agent"]["state"], "killed");
+    let agent = house.show("two")["agent"].clone();
+    assert_eq!(agent["state"], "killed");
+    assert!(agent["delivery"]["note"].as_str().unwrap().contains("may have been pushed"), "{agent:#}");
     fs::write(&go, "").unwrap();
+    // What was done is delivered by whoever goes on, and nobody works on it again.
+    house.ok(["resume", "two"]);
+    assert_eq!(house.orch(["wait", "two"]).run().code, 0);
+    assert_eq!(house.show("two")["agent"]["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!((forge.pulls(), forge.tip("ai_orch/two")), (2, house.git(&["rev-parse", "ai_orch/two"])));
 }
