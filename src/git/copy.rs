@@ -48,6 +48,8 @@ pub(super) struct Copy<'a> {
     pub(super) trouble: AtomicBool,
     /// The file system of the worktree does not share blocks with that of the source.
     pub(super) unshared: AtomicBool,
+    /// Called before each part of the files.
+    pub(super) before_part: &'a (dyn Fn() + Sync),
 }
 
 impl Copy<'_> {
@@ -96,6 +98,7 @@ impl Copy<'_> {
         let mut hands = Hands { copy: self, way: Way::default(), buffer: vec![0; SMALL + 1] };
         let mut copied = Vec::new();
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            (self.before_part)();
             crash::point(|| "git room: copy a part of the files of a worktree");
             for at in part.clone() {
                 let Some(file) = files.get(at) else { break };

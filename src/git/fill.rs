@@ -105,6 +105,7 @@ fn prepare(
         size_of: &size_of,
         trouble: AtomicBool::new(false),
         unshared: AtomicBool::new(false),
+        before_part: &|| {},
     };
     // Two wait for different things even where one processor is idle, and cost no more than one.
     let threads = process::idle_processors().max(2);

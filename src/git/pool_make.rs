@@ -25,7 +25,6 @@ use std::sync::atomic::AtomicBool;
 const BLOCK: u64 = 4096;
 
 /// What to make trees of.
-#[derive(Debug)]
 pub struct Order<'a> {
     /// A worktree of the repository: settings are those that hold there.
     pub worktree: &'a Worktree,
@@ -35,6 +34,8 @@ pub struct Order<'a> {
     pub sources: &'a [PathBuf],
     /// What the user allows.
     pub limits: Limits,
+    /// Called before each piece of work: waits for others whose work comes first.
+    pub give_way: &'a (dyn Fn() + Sync),
 }
 
 /// What came of it.
@@ -255,6 +256,7 @@ impl Making<'_> {
             size_of: &size_of,
             trouble: AtomicBool::new(false),
             unshared: AtomicBool::new(false),
+            before_part: self.order.give_way,
         };
         // Nobody waits for it, and others have better things to do with a second processor.
         let copied = copy.run(&files.wanted, 1);

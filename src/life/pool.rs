@@ -10,7 +10,11 @@ use crate::model::ids::{AgentId, Project};
 use crate::model::place::Place;
 use crate::tools::{file, lock};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long one piece of work is put off for others at most.
+const GIVE_WAY: Duration = Duration::from_secs(30);
 
 /// Fills the worktree of `agent` with one that is ready, if there is one for it.
 pub(super) fn take(
@@ -45,7 +49,11 @@ pub fn make(house: &House, agent: &Agent) -> Result<Outcome> {
         return Ok(Outcome::None("there is no commit".to_owned()));
     };
     let sources = work::sources(agent);
-    let order = Order { worktree: &worktree, commit: &commit, sources: &sources, limits };
+    // Whoever fills a worktree that an agent waits for comes first.
+    let filling = house.settings.places.filling();
+    let give_way = || drop(lock::exclusive(&filling, GIVE_WAY));
+    let order =
+        Order { worktree: &worktree, commit: &commit, sources: &sources, limits, give_way: &give_way };
     let pool = house.settings.places.pool(project);
     file::make_dirs(&pool)?;
     // What this one took, and did not use, it needs no more.

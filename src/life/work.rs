@@ -12,7 +12,7 @@ use crate::model::places::Record;
 use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
 use crate::rules::{naming, reservations};
-use crate::tools::file;
+use crate::tools::{file, lock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Option<Fi
         return Err(git::Error::NotOurWorktree { path: agent.spec.worktree.clone(), what }.into());
     };
     let env = house.git()?;
+    // If this cannot be said, somebody else may be a little in the way.
+    let _first = lock::try_shared(&house.settings.places.filling()).ok().flatten();
     let filled = match pool::take(house, agent, &env, &worktree, stop)? {
         Taken::Filled(filled) => filled,
         Taken::No(why) => git::fill::fill(&env, &worktree, &sources(agent), stop)?.without(why),

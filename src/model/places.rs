@@ -198,6 +198,11 @@ impl Places {
         self.data.join("trash")
     }
 
+    /// Held, together with others, by whoever fills a worktree that an agent waits for: what nobody waits for is put off meanwhile.
+    pub fn filling(&self) -> PathBuf {
+        self.state.join("filling.lock")
+    }
+
     /// Held by whoever deletes what nobody wants any more.
     pub fn trash_lock(&self) -> PathBuf {
         self.state.join("trash.lock")

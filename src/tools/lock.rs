@@ -188,6 +188,17 @@ pub fn share_dir(path: &Path) -> Result<Lock> {
     Ok(Lock { file })
 }
 
+/// Takes the lock `path` together with others who take it so; `None` if somebody has it alone at this moment. Whoever takes it alone
+/// waits until all of these have given it back.
+pub fn try_shared(path: &Path) -> Result<Option<Lock>> {
+    let file = file::open_rw(path)?;
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => Ok(Some(Lock { file })),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(source) => Err(Error::System { path: path.to_owned(), source }),
+    }
+}
+
 /// Whether anybody holds the lock `path`; `None` if there is no such file. Never makes the file, and lets go at once.
 pub fn probe(path: &Path) -> Result<Option<Held>> {
     let Some(file) = file::open(path)? else { return Ok(None) };

@@ -32,7 +32,7 @@ fn make_within(house: &House, limits: Limits) -> Outcome {
     let repository = house.repository();
     let worktree = Worktree::checkout(&repository, None);
     let (commit, sources) = (house.tip("HEAD"), [house.repo()]);
-    let order = Order { worktree: &worktree, commit: &commit, sources: &sources, limits };
+    let order = Order { worktree: &worktree, commit: &commit, sources: &sources, limits, give_way: &|| {} };
     make(&house.env(), &pool(house), &order, &|_| false).unwrap()
 }
 
@@ -508,7 +508,13 @@ fn works_in_a_process_of_its_own() {
         assert!(matches!(taken, Taken::Filled(_)), "{taken:?}");
     } else {
         let (commit, sources) = (CommitId::parse(commit).unwrap(), [base.join("repo")]);
-        let order = Order { worktree: &worktree, commit: &commit, sources: &sources, limits: some(1) };
+        let order = Order {
+            worktree: &worktree,
+            commit: &commit,
+            sources: &sources,
+            limits: some(1),
+            give_way: &|| {},
+        };
         assert_eq!(make(&env, &pool, &order, &|_| false).unwrap(), Outcome::Made(1));
     }
 }
