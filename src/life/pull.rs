@@ -117,8 +117,8 @@ pub struct Pulled {
     pub ground: Ground,
     /// It.
     pub pull: PullRequest,
-    /// How the result comes back into it.
-    pub back: Way,
+    /// How the result comes back into it, if it is to.
+    pub back: Option<Way>,
 }
 
 /// Where a result goes, and how that is reached.
@@ -148,8 +148,14 @@ impl Way {
     }
 }
 
-/// The pull request that `said` names, with its head among the objects of the repository around `dir`.
-pub fn begin_at(house: &House, dir: &Path, said: &str, environment: &Environment) -> Result<Pulled> {
+/// The pull request that `said` names, with its head among the objects of the repository around `dir`; with `pushes`, and the way back.
+pub fn begin_at(
+    house: &House,
+    dir: &Path,
+    said: &str,
+    environment: &Environment,
+    pushes: bool,
+) -> Result<Pulled> {
     let named = forge::pull_request(said).ok_or_else(|| Error::NotNamed(said.to_owned()))?;
     let repository = Repository::require(&house.git()?, dir)?;
     let remotes = Remotes::of(&repository)?;
@@ -173,22 +179,35 @@ pub fn begin_at(house: &House, dir: &Path, said: &str, environment: &Environment
     };
     let commit = CommitId::parse(&found.commit).ok_or_else(unreadable)?;
     reach::fetch_pull(&repository, &remotes, remote, number, &commit)?;
-    let from = found.from.ok_or(Error::NoBranch { number })?;
+    let (pull, from, branch) = (found.pull, found.from, found.branch);
+    let back = if pushes { Some(back(&remotes, remote, number, from, branch)?) } else { None };
+    let base_name = format!("pull request {number}");
+    let ground =
+        Ground::Repository { repository: Box::new(repository), commit, base_name, on: On::NewBranch };
+    Ok(Pulled { ground, pull, back })
+}
+
+/// The way of a result back into the pull request `number` of `remote`, which is from the branch `branch` of `from`.
+fn back(
+    remotes: &Remotes,
+    remote: &forge::Remote,
+    number: u64,
+    from: Option<Home>,
+    branch: String,
+) -> Result<Way> {
+    let from = from.ok_or(Error::NoBranch { number })?;
     // A fork is reached as its origin is, unless it is a remote itself.
     let own = remotes.all.iter().find(|r| r.push_home().is_some_and(|home| forge::is_same(&home, &from)));
     let (name, to) = if let Some(own) = own {
-        one_place(&remotes, own)?;
+        one_place(remotes, own)?;
         (own.name.clone(), remotes.reach(own))
     } else {
         let url = forge::sibling(&remote.url, &from).ok_or_else(|| Error::NoRemoteTo(from.clone()))?;
         (format!("https://{from}"), remotes.reach_url(&url))
     };
-    let branch = Some(found.branch);
+    let branch = Some(branch);
     let delivery = Delivery { remote: name, branch, open: None, labels: Vec::new(), seal: String::new() };
-    let base_name = format!("pull request {number}");
-    let ground =
-        Ground::Repository { repository: Box::new(repository), commit, base_name, on: On::NewBranch };
-    Ok(Pulled { ground, pull: found.pull, back: Way::new(delivery, &Roads { to, into: None })? })
+    Way::new(delivery, &Roads { to, into: None })
 }
 
 /// The way of a result from `ground` into a pull request that is opened for it.

@@ -217,9 +217,9 @@ fn ground(house: &House, request: &Run) -> Result<(Ground, Option<PullRequest>, 
     }
     let dir = &house.settings.working_dir;
     let (ground, pull, way) = if let Wanted::PullRequest(said) = wanted {
-        let Pulled { ground, pull, back } = pull::begin_at(house, dir, said, &house.settings.environment)?;
-        // Then the result stays here.
-        (ground, Some(pull), Some(back).filter(|_| !request.guards.no_push))
+        let (environment, pushes) = (&house.settings.environment, !request.guards.no_push);
+        let Pulled { ground, pull, back } = pull::begin_at(house, dir, said, environment, pushes)?;
+        (ground, Some(pull), back)
     } else {
         let ground = ground::find(house, dir, &wanted, request.with_changes)?;
         let way = request.open_pr.map(|open| pull::to_open(&ground, open.draft)).transpose()?;
