@@ -8,13 +8,19 @@ use std::fs;
 
 /// A call that starts the victim, and opens a pull request for what it does.
 pub fn run(stage: &Stage) -> Vec<String> {
-    with_pull_request(scenarios::run(stage, "faulty,worker", VICTIM))
+    with(scenarios::run(stage, "faulty,worker", VICTIM), "--open-pr")
 }
 
-/// The same call, with a pull request for the result.
-pub fn with_pull_request(mut words: Vec<String>) -> Vec<String> {
-    words.insert(1, "--open-pr".to_owned());
+/// The same call with another option.
+pub fn with(mut words: Vec<String>, option: &str) -> Vec<String> {
+    words.insert(1, option.to_owned());
     words
+}
+
+/// Whether `main` of the remote is where it was when the world was made.
+fn is_first(stage: &Stage) -> bool {
+    let tip = |dir: &std::path::Path, name: &str| stage.house.git_in(dir, &["rev-parse", name]);
+    tip(&stage.house.path("forge/remote.git"), "main") == tip(&stage.house.repo(), "refs/remotes/origin/main")
 }
 
 /// How many results were delivered.
@@ -49,6 +55,14 @@ pub fn check(stage: &Stage, findings: &mut Findings) {
             });
         }
     }
+    // Nobody but us pushes, and we only our own branches.
+    let mut git = stage.house.command("git");
+    git.arg("--git-dir").arg(forge.join("remote.git")).args(["for-each-ref", "--format=%(refname)"]);
+    let refs = String::from_utf8_lossy(&git.output().unwrap().stdout).into_owned();
+    let foreign = |name: &&str| !name.starts_with("refs/heads/ai_orch/") && *name != "refs/heads/main";
+    let foreign: Vec<&str> = refs.lines().filter(foreign).collect();
+    findings.demand(foreign.is_empty(), || format!("pushed, and not by us: {foreign:?}"));
+    findings.demand(there("main", "main") && is_first(stage), || "main of the remote was moved".to_owned());
     let mut heads = BTreeSet::new();
     for pull in fs::read_dir(forge.join("prs")).into_iter().flatten().flatten() {
         let head = fs::read_to_string(pull.path().join("head")).unwrap();

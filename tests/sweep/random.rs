@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The chains that agents are started with.
-const CHAINS: [&str; 6] = ["worker", "slow", "faulty,worker", "committer", "daemons", "faulty,slow"];
+const CHAINS: [&str; 7] = ["worker", "slow", "faulty,worker", "committer", "daemons", "faulty,slow", "mover"];
 /// How large the disk is that is filled.
 const ROOM: &str = "size=8m,mode=0755";
 
@@ -69,7 +69,7 @@ fn plan(seed: u64) -> Vec<Action> {
 
 fn start(dice: &mut Dice, i: usize) -> Action {
     let chain = CHAINS[dice.below(CHAINS.len())];
-    let delivers = dice.below(4) == 0;
+    let delivers = dice.below(4) == 0 && chain != "mover";
     Action::Start { name: format!("{}-{i}", chain.replace(',', "-")), chain, delivers }
 }
 
@@ -129,7 +129,11 @@ fn round(seed: u64, tally: &Tally) -> Vec<String> {
         match action {
             Action::Start { name, chain, delivers } => {
                 let words = crate::scenarios::run(&stage, chain, &name);
-                let words = if delivers { crate::delivery::with_pull_request(words) } else { words };
+                let words = match (delivers, chain) {
+                    (true, _) => crate::delivery::with(words, "--open-pr"),
+                    (false, "mover") => crate::delivery::with(words, "--no-push"),
+                    (false, _) => words,
+                };
                 started.push((name, stage.house.orch(words).spawn()));
             }
             Action::KillProcess(at) => {

@@ -188,6 +188,7 @@ fn furnish(house: &House) {
     fs::write(repo.join("README.md"), "stashed\n").unwrap();
     git(&["stash", "push", "-q"]);
     git(&["branch", "keep-me"]);
+    git(&["branch", "release/1"]);
     git(&["worktree", "add", "-q", "-b", "foreign", house.path("foreign").to_str().unwrap()]);
     git(&["config", "user.nickname", "somebody"]);
     // What results are merged into, and pushed to.
@@ -223,6 +224,9 @@ fn agents(house: &House) {
         "committer",
         &format!("{AT_WORK}{WORK}git add -A && git commit -qm mine\necho later >later.txt\n{ENDED}"),
     );
+    // Does what it may not do.
+    let tries = "git branch -f release/1 HEAD; git update-ref refs/heads/main HEAD; git push -q origin HEAD:main; git push -q -f origin HEAD:keep-me\n";
+    add("mover", &format!("{AT_WORK}{WORK}git add -A && git commit -qm mine\n{tries}{ENDED}"));
     // Asks for another agent first.
     add("parent", &format!("{AT_WORK}{}{WORK}{ENDED}", crate::family::ASKS));
     // Leaves a daemon of its own session and without our environment behind.
