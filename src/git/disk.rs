@@ -111,6 +111,9 @@ pub(super) fn link_target(path: &Path) -> Result<Vec<u8>> {
     fs::read_link(path).map(|target| target.into_os_string().into_vec()).map_err(error(path))
 }
 
+/// Behind the name of a file that is being copied by [`copy_whole`].
+pub(super) const PART: &str = ".ai_orch-part";
+
 /// Copies a file with its mode, or a link, to where nothing is; the directories above are made. A file that is cut off is not left.
 pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
     crash::point(|| format!("git room: take {} along", crash::short(from)));
@@ -121,9 +124,10 @@ pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
         let target = fs::read_link(from).map_err(error(from))?;
         return std::os::unix::fs::symlink(target, to).map_err(error(to));
     }
-    // Under another name first: half a file would be taken for the whole by whoever does it again.
+    // Under another name first: half a file would be taken for the whole by whoever does it again. Always the same one, so that it is
+    // known for what it is, and written over.
     let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
+    name.push(PART);
     let part = to.with_file_name(name);
     let copied = fs::copy(from, &part).map_err(error(from)).and_then(|_| rename(&part, to));
     if copied.is_err() {

@@ -9,6 +9,7 @@
 //! and the `.git` file in the worktree, which an agent can write, is not.
 
 mod anatomy;
+pub mod brought;
 pub mod census;
 pub mod changes;
 mod command;
@@ -52,6 +53,7 @@ pub mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use brought::Brought;
 pub use command::{GitEnv, Version};
 pub use look::{BranchProblem, Commit, DiffStat, Head, Patch, Repository};
 pub use private::ConfigSnapshot;
