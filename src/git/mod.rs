@@ -43,6 +43,7 @@ pub mod rescue;
 mod rescue_bytes;
 mod rescue_index;
 pub mod restore;
+pub mod scratch;
 pub mod stat;
 mod tree_distance;
 mod tree_files;

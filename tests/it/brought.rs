@@ -123,11 +123,11 @@ fn a_copy_that_was_cut_off_is_known_for_one() {
     let (mut halves, mut parts) = (0, 0);
     for n in at[0] - 8..at[1] + 4 {
         let name = format!("cut-{n}");
-        house
+        let _died = house
             .orch(["run", "--detach", "--agent-cli", "sh", "--name", &name, "--copy", "*.key", "echo x > x"])
             .env("AI_ORCH_CRASH", format!("keeper:{n}"))
             .run();
-        house.orch(["wait", &name]).run();
+        let _interrupted = house.orch(["wait", &name]).run();
         let worktree = PathBuf::from(house.show(&name)["agent"]["worktree"].as_str().unwrap());
         let is = |path: &str| worktree.join(path).exists();
         parts += usize::from(is("one.key.ai_orch-part"));
