@@ -20,7 +20,12 @@ pub(super) fn clean(house: &House, asked: args::Clean, json: bool, screen: &mut 
         rescue: asked.rescue,
     };
     let report = ops::clean::clean(house, &request)?;
-    let code = exit::of_errors(report.cleaned.iter().map(|r| r.error.as_ref()));
+    // Broken off at the last one, whatever came before.
+    let last = report.cleaned.last().and_then(|r| r.error.as_ref()).map(|e| exit::of_error(&e.code));
+    let code = match last {
+        Some(code @ (exit::LEFT | exit::TERMINATED)) => code,
+        _ => exit::of_errors(report.cleaned.iter().map(|r| r.error.as_ref())),
+    };
     if json {
         screen.json(&report);
         return Ok(code);

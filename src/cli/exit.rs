@@ -103,8 +103,10 @@ pub(super) fn of_error(code: &str) -> u8 {
         | "too_late"
         | "only_agents"
         | "not_trusted" => REFUSED,
+        "interrupted" => LEFT,
+        "terminated" => TERMINATED,
         "budget_spent" | "over_budget" => BUDGET,
-        "not_started" | "broken_off" | "teardown_failed" | "difftool_failed" => FAILED,
+        "not_started" | "broken_off" | "teardown_failed" | "difftool_failed" | "program_stopped" => FAILED,
         "still_starting" | "merge_at_work" | "raced" | "locked" | "program_timed_out" | "not_killed"
         | "still_running" => TIME,
         // What must be mended on the machine, or on disk.

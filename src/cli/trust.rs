@@ -9,6 +9,7 @@ use crate::ops::Result;
 use crate::ops::trust::{Deed, trust};
 use crate::rules::project_file::asks;
 use crate::rules::wording::Tone;
+use crate::tools::terminal;
 use std::io;
 
 pub(super) fn trusted(house: &House, asked: &args::Trust, json: bool, screen: &mut Screen) -> Result<u8> {
@@ -23,9 +24,13 @@ pub(super) fn trusted(house: &House, asked: &args::Trust, json: bool, screen: &m
         return Ok(exit::OK);
     }
     if deed == Deed::Revoke {
-        match report.revoked {
-            0 => screen.line("Nothing was allowed here."),
-            _ => screen.toned(Tone::Good, "Nothing is allowed here any more; ai_orch run asks again."),
+        if report.revoked == 0 {
+            screen.line("Nothing was allowed here.");
+        } else {
+            screen.toned(Tone::Good, "Nothing is allowed here any more; ai_orch run asks again.");
+            screen.line(
+                "The teardowns of agents that are there already are still run; without them: ai_orch clean --no-teardown SESSION",
+            );
         }
         return Ok(exit::OK);
     }
@@ -65,6 +70,8 @@ fn show(screen: &mut Screen, report: &TrustReport) {
 pub(super) fn ask(screen: &mut Screen, report: &TrustReport) -> bool {
     show(screen, report);
     screen.line("The commands run as you, and are not kept from anything that you can do.");
+    // Only who has seen the question can answer it.
+    terminal::forget_typed(io::stdin());
     screen.bytes(format!("Allow this until {FILE} changes? [y/N] ").as_bytes());
     let mut typed = String::new();
     match io::stdin().read_line(&mut typed) {

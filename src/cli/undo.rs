@@ -37,7 +37,8 @@ pub(super) fn undo(house: &House, asked: &args::Undo, json: bool, screen: &mut S
         let session = &report.session;
         if report.restored {
             let place = report.worktree.to_string_lossy();
-            let text = format!("{session} is back: branch {} in {}", Shown(&report.branch), Shown(&place));
+            let head = report.head.clone().unwrap_or_else(|| format!("branch {}", report.branch));
+            let text = format!("{session} is back: {} in {}", Shown(&head), Shown(&place));
             screen.toned(Tone::Good, &text);
             for note in &report.notes {
                 print::note(note);

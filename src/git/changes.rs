@@ -8,6 +8,7 @@
 //! * A submodule that was filled: its commit is recorded as git does; what is inside is reported, never looked at.
 //! * Pipes, sockets, devices and unreadable files are reported in [`Left::unsaved`].
 
+use super::brought::Brought;
 use super::command::{GitEnv, answer, path, records};
 use super::eyes::Eyes;
 use super::look::{DiffStat, Head};
@@ -385,6 +386,17 @@ impl Listing {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out what was brought into the worktree, as far as the index does not know it.
+    pub(super) fn leave_out(&mut self, brought: &Brought) {
+        let (ours, theirs): (BTreeSet<_>, Vec<_>) = {
+            let untracked = std::mem::take(&mut self.untracked).into_iter();
+            let (ours, theirs): (Vec<_>, Vec<_>) = untracked.partition(|path| brought.has(path));
+            (ours.into_iter().collect(), theirs)
+        };
+        self.untracked = theirs;
+        self.files.retain(|path| !ours.contains(path));
     }
 
     /// Takes in the files of nested repositories with commits too; what stays out is their history.

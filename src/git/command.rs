@@ -3,6 +3,7 @@
 use super::{CommitId, Error, Result};
 use crate::tools::lock::Lock;
 use crate::tools::program::{self, Output, Program};
+use crate::tools::signals::Hold;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -281,8 +282,8 @@ impl Git {
     }
 
     /// Runs it in our terminal, for as long as the person there wants.
-    pub(super) fn run_in_terminal(self) -> Result<program::End> {
-        Ok(self.program.run_in_terminal()?)
+    pub(super) fn run_in_terminal(self, hold: &Hold) -> Result<program::End> {
+        Ok(self.program.run_in_terminal(hold)?)
     }
 
     /// Runs it; an exit code other than 0 is an error, and so is an answer that is too long to be kept whole.

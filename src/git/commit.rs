@@ -4,6 +4,7 @@
 //! runs. Commits are unsigned, run no hook, and are on disk (fsync) when they are reported.
 
 use super::anatomy::tree_of;
+use super::brought::Brought;
 use super::changes::{Left, Listing, Operation, operation};
 use super::command::{Git, GitEnv};
 use super::look::{Head, checked_out_at};
@@ -79,7 +80,7 @@ impl std::fmt::Display for Obstacle {
     }
 }
 
-/// Commits everything in `worktree` that is not ignored to wherever its HEAD is.
+/// Commits everything in `worktree` that is not ignored, and was not `brought` there, to wherever its HEAD is.
 ///
 /// The agent must have ended. `config` is the snapshot from before it began, `message` the whole message. Committed
 /// work is safe when this returns; HEAD only moves if it still is where it was at the start.
@@ -87,6 +88,7 @@ pub fn commit_all(
     env: &GitEnv,
     worktree: &Worktree,
     config: &ConfigSnapshot,
+    brought: &Brought,
     message: &str,
 ) -> Result<Saved> {
     let eyes = eyes(env, worktree)?;
@@ -97,6 +99,7 @@ pub fn commit_all(
         let outcome = Outcome::NotCommitted(Obstacle::InProgress(operation));
         return Ok(Saved { head, outcome, left: listing.left(&private) });
     }
+    listing.leave_out(brought);
     listing.apply(&private)?;
     let left = listing.left(&private);
     let saved = |outcome| Saved { head: head.clone(), outcome, left: left.clone() };

@@ -10,7 +10,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Turns an I/O error into ours, with the path that it is about.
 pub(super) fn error(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -111,6 +110,9 @@ pub(super) fn link_target(path: &Path) -> Result<Vec<u8>> {
     fs::read_link(path).map(|target| target.into_os_string().into_vec()).map_err(error(path))
 }
 
+/// Behind the name of a file that is being copied by [`copy_whole`].
+pub(super) const PART: &str = ".ai_orch-part";
+
 /// Copies a file with its mode, or a link, to where nothing is; the directories above are made. A file that is cut off is not left.
 pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
     crash::point(|| format!("git room: take {} along", crash::short(from)));
@@ -121,9 +123,10 @@ pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<()> {
         let target = fs::read_link(from).map_err(error(from))?;
         return std::os::unix::fs::symlink(target, to).map_err(error(to));
     }
-    // Under another name first: half a file would be taken for the whole by whoever does it again.
+    // Under another name first: half a file would be taken for the whole by whoever does it again. Always the same one, so that it is
+    // known for what it is, and written over.
     let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
+    name.push(PART);
     let part = to.with_file_name(name);
     let copied = fs::copy(from, &part).map_err(error(from)).and_then(|_| rename(&part, to));
     if copied.is_err() {
@@ -273,34 +276,14 @@ pub(super) fn read_proc(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(error(path))
 }
 
-/// A directory of ours that is gone when this is dropped.
-#[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
-
-impl Scratch {
-    /// A fresh directory in `parent`, readable by us alone.
-    pub(super) fn new(parent: &Path) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = parent.join(format!("git-{}-{n}", std::process::id()));
-            match make_dir(&path) {
-                // Left by a process of the same number that was killed.
-                Err(Error::Disk { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| Self(path)),
-            }
-        }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
+/// Like [`rename`], for a directory of a moment.
+pub(super) fn rename_quietly(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(error(to))
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        crash::point(|| "git room: remove a scratch directory");
-        // Nothing of value is in it, and there is nobody to tell.
-        let _best_effort = fs::remove_dir_all(&self.0);
-    }
+/// Removes a directory of a moment.
+pub(super) fn remove_scratch(path: &Path) {
+    crash::point(|| "git room: remove a scratch directory");
+    // Nothing of value is in it, and there is nobody to tell.
+    let _best_effort = fs::remove_dir_all(path);
 }

@@ -1,7 +1,8 @@
 //! What an agent did, commit by commit and file by file, committed or not. Runs nothing that a repository configures.
 
+use super::brought::Brought;
 use super::eyes_git2::{failed, tree};
-use super::stat::all_there_is;
+use super::stat::{all_there_is, is_brought};
 use super::worktree::{Worktree, eyes, open};
 use super::{Commit, CommitId, GitEnv, Result};
 use git2::{Delta, Diff, DiffFindOptions, DiffFormat, Repository};
@@ -52,10 +53,16 @@ pub fn commits(env: &GitEnv, worktree: &Worktree, base: &CommitId, limit: usize)
     }
 }
 
-/// How what is in `worktree` now differs from `base`, with at most `cap` bytes of patch.
-pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
+/// How what is in `worktree` now, but for what was `brought` there, differs from `base`, with at most `cap` bytes of patch.
+pub fn difference(
+    env: &GitEnv,
+    worktree: &Worktree,
+    base: &CommitId,
+    brought: &Brought,
+    cap: usize,
+) -> Result<Difference> {
     if let Some(repository) = open(worktree)? {
-        by_git2(&repository, worktree, base, cap)
+        by_git2(&repository, worktree, base, brought, cap)
     } else {
         let eyes = eyes(env, worktree)?;
         let Some(tip) = eyes.head()?.commit().cloned() else { return Ok(Difference::default()) };
@@ -69,7 +76,13 @@ pub fn difference(env: &GitEnv, worktree: &Worktree, base: &CommitId, cap: usize
     }
 }
 
-fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: usize) -> Result<Difference> {
+fn by_git2(
+    repository: &Repository,
+    worktree: &Worktree,
+    base: &CommitId,
+    brought: &Brought,
+    cap: usize,
+) -> Result<Difference> {
     let doing = "compare a worktree";
     repository.set_workdir(&worktree.path, false).map_err(failed(doing))?;
     let mut options = all_there_is();
@@ -81,8 +94,11 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: u
     let mut diff =
         repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(failed(doing))?;
     diff.find_similar(Some(DiffFindOptions::new().renames(true))).map_err(failed(doing))?;
-    let mut difference = Difference { files: files(&diff)?, ..Difference::default() };
-    let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+    let mut difference = Difference { files: files(&diff, brought)?, ..Difference::default() };
+    let printed = diff.print(DiffFormat::Patch, |delta, _, line| {
+        if is_brought(&delta, brought) {
+            return true;
+        }
         if difference.patch.len() > cap {
             difference.truncated = true;
             return false;
@@ -100,9 +116,9 @@ fn by_git2(repository: &Repository, worktree: &Worktree, base: &CommitId, cap: u
     Ok(difference)
 }
 
-fn files(diff: &Diff<'_>) -> Result<Vec<FileDiff>> {
+fn files(diff: &Diff<'_>, brought: &Brought) -> Result<Vec<FileDiff>> {
     let mut files = Vec::new();
-    for (index, delta) in diff.deltas().enumerate() {
+    for (index, delta) in diff.deltas().enumerate().filter(|(_, delta)| !is_brought(delta, brought)) {
         let status = match delta.status() {
             Delta::Added | Delta::Untracked | Delta::Copied => "added",
             Delta::Deleted => "deleted",

@@ -12,18 +12,17 @@ pub const FILE: &str = ".worktreeinclude";
 /// How many bytes are taken along at most: more is built, and not copied.
 const LARGEST: u64 = 1 << 30;
 
-/// What was taken along.
+/// What is to be taken along.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// Files and links, relative to the root.
+pub struct Chosen {
+    /// Files and links that the worktree does not have, relative to the root.
     pub files: Vec<PathBuf>,
-    /// Those that were not, because they are too much together.
+    /// Those that are not, because they are too much together.
     pub too_much: Vec<PathBuf>,
 }
 
-/// Copies into `worktree` what the checkout's [`FILE`] names, as far as git ignores it, and what `patterns` name, ignored or not.
-/// Doing it again is harmless.
-pub fn take(checkout: &Repository, worktree: &Worktree, patterns: &[String]) -> Result<Taken> {
+/// What the checkout's [`FILE`] names, as far as git ignores it, and what `patterns` name, ignored or not, but for what the `worktree` has.
+pub fn choose(checkout: &Repository, worktree: &Worktree, patterns: &[String]) -> Result<Chosen> {
     let mut files = Vec::new();
     if disk::look(&checkout.work_dir().join(FILE))?.is_some_and(|meta| meta.is_file()) {
         let named = matching(checkout, &[format!("--exclude-from={FILE}")])?;
@@ -35,7 +34,7 @@ pub fn take(checkout: &Repository, worktree: &Worktree, patterns: &[String]) -> 
     }
     files.sort();
     files.dedup();
-    let mut taken = Taken::default();
+    let mut chosen = Chosen::default();
     let mut bytes = 0_u64;
     for relative in files {
         let (from, to) = (checkout.work_dir().join(&relative), worktree.path.join(&relative));
@@ -52,13 +51,24 @@ pub fn take(checkout: &Repository, worktree: &Worktree, patterns: &[String]) -> 
         }
         bytes = bytes.saturating_add(meta.len());
         if bytes > LARGEST {
-            taken.too_much.push(relative);
+            chosen.too_much.push(relative);
             continue;
         }
-        disk::copy_whole(&from, &to)?;
-        taken.files.push(relative);
+        chosen.files.push(relative);
     }
-    Ok(taken)
+    Ok(chosen)
+}
+
+/// Copies `files`, which [`choose`] chose, from the checkout into `worktree`. Nothing there is overwritten, and what the checkout does not
+/// have any more is left out.
+pub fn copy(checkout: &Repository, worktree: &Worktree, files: &[PathBuf]) -> Result<()> {
+    for relative in files {
+        let (from, to) = (checkout.work_dir().join(relative), worktree.path.join(relative));
+        if disk::look(&from)?.is_some() && disk::look(&to)?.is_none() {
+            disk::copy_whole(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The untracked files of the checkout that match.

@@ -7,8 +7,9 @@
 use super::command::Git;
 use super::{GitEnv, Repository, Result, Worktree, changes, disk};
 use crate::model::project_file::{Links, NotLinked};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Links each of `paths` (relative, without `..`) into `worktree`, and says of each whether it is linked. Doing it again finds it done.
 pub fn make(env: &GitEnv, checkout: &Repository, worktree: &Worktree, paths: &[String]) -> Result<Links> {
@@ -20,6 +21,25 @@ pub fn make(env: &GitEnv, checkout: &Repository, worktree: &Worktree, paths: &[S
         }
     }
     Ok(links)
+}
+
+/// Those of `paths` at which there is now in `worktree` the link that [`make`] made, or would make, to `checkout`.
+pub fn made(checkout: &Path, worktree: &Worktree, paths: &[String]) -> Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    for relative in paths.iter().map(|path| Path::new(path).components().collect::<PathBuf>()) {
+        if !changes::behind_link(&worktree.path, &relative)?
+            && is_link_to(&worktree.path.join(&relative), &checkout.join(&relative))?
+        {
+            made.push(relative);
+        }
+    }
+    Ok(made)
+}
+
+fn is_link_to(link: &Path, target: &Path) -> Result<bool> {
+    let is_link = disk::look(link)?.is_some_and(|meta| meta.is_symlink());
+    Ok(is_link
+        && Path::new(OsStr::from_bytes(&disk::link_target(link)?)).components().eq(target.components()))
 }
 
 /// Makes one link; or says why not.
@@ -43,12 +63,8 @@ fn link(env: &GitEnv, checkout: &Repository, worktree: &Worktree, relative: &Pat
     if changes::behind_link(&worktree.path, relative)? {
         return no("the way to it leads through a link in the worktree");
     }
-    let there = disk::look(&to)?;
-    let is_ours = match &there {
-        None => false,
-        Some(meta) => meta.is_symlink() && disk::link_target(&to)? == from.as_os_str().as_bytes(),
-    };
-    if there.is_some() && !is_ours {
+    let is_ours = is_link_to(&to, &from)?;
+    if disk::look(&to)?.is_some() && !is_ours {
         return no("the worktree has something of that name");
     }
     // Asked of a path where no directory is, git answers as it will for the link.

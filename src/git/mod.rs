@@ -9,6 +9,7 @@
 //! and the `.git` file in the worktree, which an agent can write, is not.
 
 mod anatomy;
+pub mod brought;
 pub mod census;
 pub mod changes;
 mod command;
@@ -42,6 +43,7 @@ pub mod rescue;
 mod rescue_bytes;
 mod rescue_index;
 pub mod restore;
+pub mod scratch;
 pub mod stat;
 mod tree_distance;
 mod tree_files;
@@ -52,6 +54,7 @@ pub mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use brought::Brought;
 pub use command::{GitEnv, Version};
 pub use look::{BranchProblem, Commit, DiffStat, Head, Patch, Repository};
 pub use private::ConfigSnapshot;

@@ -6,7 +6,8 @@
 //! ran, its index is a copy, its objects are the repository's own, and no other configuration file is read.
 
 use super::command::{Git, GitEnv, answer, records};
-use super::disk::{self, Scratch};
+use super::disk;
+use super::scratch::Scratch;
 use super::{Repository, Result, Worktree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

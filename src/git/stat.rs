@@ -4,6 +4,7 @@
 //! where libgit2 cannot open the repository. Either way a file that a filter rewrites (LFS) counts as changed once its
 //! time differs from the index's.
 
+use super::brought::Brought;
 use super::changes::Listing;
 use super::command::GitEnv;
 use super::eyes_git::numstat;
@@ -13,7 +14,7 @@ use super::private::{ConfigSnapshot, PrivateDir};
 use super::worktree::{Worktree, head, open};
 use super::{CommitId, Result};
 use crate::tools::clock;
-use git2::{DiffFlags, DiffOptions, Patch, Repository};
+use git2::{Delta, DiffDelta, DiffFlags, DiffOptions, Patch, Repository};
 use std::time::Duration;
 
 /// Files larger than this count as changed but their lines are not counted.
@@ -28,11 +29,18 @@ pub struct LiveStat {
     pub complete: bool,
 }
 
-/// How what is in `worktree` now, committed or not, differs from `base`. Lines are counted for at most `within`.
-pub fn stat(env: &GitEnv, worktree: &Worktree, base: &CommitId, within: Duration) -> Result<LiveStat> {
+/// How what is in `worktree` now, committed or not, differs from `base`, but for what was `brought` there. Lines are counted for at
+/// most `within`.
+pub fn stat(
+    env: &GitEnv,
+    worktree: &Worktree,
+    base: &CommitId,
+    brought: &Brought,
+    within: Duration,
+) -> Result<LiveStat> {
     match open(worktree)? {
-        Some(repository) => by_git2(&repository, worktree, base, within),
-        None => by_git(env, worktree, base),
+        Some(repository) => by_git2(&repository, worktree, base, brought, within),
+        None => by_git(env, worktree, base, brought),
     }
 }
 
@@ -48,10 +56,16 @@ pub(super) fn all_there_is() -> DiffOptions {
     options
 }
 
+/// Whether a difference is none of the agent's: what was brought into its worktree, and is in no index.
+pub(super) fn is_brought(delta: &DiffDelta<'_>, brought: &Brought) -> bool {
+    delta.status() == Delta::Untracked && delta.new_file().path().is_some_and(|path| brought.has(path))
+}
+
 fn by_git2(
     repository: &Repository,
     worktree: &Worktree,
     base: &CommitId,
+    brought: &Brought,
     within: Duration,
 ) -> Result<LiveStat> {
     let deadline = clock::tick() + within;
@@ -63,7 +77,10 @@ fn by_git2(
     let diff =
         repository.diff_tree_to_workdir_with_index(Some(&base), Some(&mut options)).map_err(failed(doing))?;
     let mut live = LiveStat { complete: true, ..LiveStat::default() };
-    for index in 0..diff.deltas().len() {
+    for (index, delta) in diff.deltas().enumerate() {
+        if is_brought(&delta, brought) {
+            continue;
+        }
         live.diff.files += 1;
         if clock::tick() >= deadline {
             live.complete = false;
@@ -81,10 +98,16 @@ fn by_git2(
     Ok(live)
 }
 
-pub(super) fn by_git(env: &GitEnv, worktree: &Worktree, base: &CommitId) -> Result<LiveStat> {
+pub(super) fn by_git(
+    env: &GitEnv,
+    worktree: &Worktree,
+    base: &CommitId,
+    brought: &Brought,
+) -> Result<LiveStat> {
     let private = PrivateDir::new(env, worktree, &ConfigSnapshot::bare(base.as_str().len() == 64))?;
     let at = head(env, worktree)?;
-    let listing = Listing::read(&private, worktree, at.commit())?;
+    let mut listing = Listing::read(&private, worktree, at.commit())?;
+    listing.leave_out(brought);
     private.refresh(true)?;
     listing.mark_untracked(&private)?;
     let words =

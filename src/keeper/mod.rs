@@ -152,6 +152,7 @@ impl Keeper {
         }
         // Our git commands carry the agent's mark as well: one that outlives us is found and ended like the agent.
         house.settings.environment.set(AGENT, pen.agent.spec.id.to_string());
+        house.sweep_scratch();
         let catalogue = house.catalogue()?;
         // Whatever an agent leaves behind, however it tries, becomes a child of ours.
         rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1)).map_err(|e| {

@@ -85,6 +85,14 @@ pub enum Error {
         /// The last line of its output.
         last: String,
     },
+    /// A signal came for us while its teardown ran. Nothing of that runs any more.
+    #[error("broken off at {session}: its teardown is ended, with everything that it started")]
+    BrokenOff {
+        /// The agent.
+        session: Session,
+        /// By TERM; else by Ctrl-C, or because the terminal is gone.
+        terminated: bool,
+    },
     /// Processes of it go on.
     #[error("{session} has ended, but process {pid} of it still runs")]
     StillRunning {
@@ -146,6 +154,8 @@ impl Error {
             Self::NoRepository { .. } => "repository_gone",
             Self::CannotSave { .. } | Self::Submodule { .. } => "cannot_save",
             Self::Teardown { .. } => "teardown_failed",
+            Self::BrokenOff { terminated: false, .. } => "interrupted",
+            Self::BrokenOff { terminated: true, .. } => "terminated",
             Self::Locked { .. } => "worktree_locked",
             Self::Moved { .. } => "worktree_moved",
             Self::Occupied { .. } => "worktree_occupied",
@@ -165,6 +175,11 @@ impl Error {
             Self::Teardown { session, .. } => format!(
                 "what it printed: ai_orch show {session}; clean again, or without it: ai_orch clean --no-teardown {session}"
             ),
+            Self::BrokenOff { session, .. } => {
+                format!(
+                    "it is as it was; clean it again, which runs its teardown again: ai_orch clean {session}"
+                )
+            }
             Self::NoRepository { worktree, .. } => {
                 format!(
                     "move away what you need of {}, remove it, and clean again",
@@ -349,7 +364,7 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cl
         Some(Removal::Cleaning { trash, .. }) if file::is_dir(trash)? => trash.clone(),
         _ => {
             removable(&there, &pen.agent)?;
-            let in_place = file::is_dir(&there.worktree.path)?;
+            let mut in_place = file::is_dir(&there.worktree.path)?;
             if in_place {
                 // What cannot be looked at is no proof, and saving it says what is wrong with it.
                 before = Witness::take(&there.worktree.path).ok();
@@ -359,10 +374,14 @@ fn take_away(house: &House, named: &Named, pen: &mut Pen, how: How) -> Result<Cl
                 if let Some(wanted) = teardown::wanted(&pen.agent).filter(|_| how.teardown) {
                     git::worktree::linked(&there.worktree)?;
                     cleaned.torn_down = Some(teardown::run(house, pen, &named.record, &wanted)?);
-                    removable(&there, &pen.agent)?;
-                    // What comes back is what the agent left, and not what its teardown made of that: that is saved, and not put on record.
-                    before = Witness::take(&there.worktree.path).ok();
-                    last = save(&there, &pen.agent, &named.record)?;
+                    in_place = file::is_dir(&there.worktree.path)?;
+                    if in_place {
+                        removable(&there, &pen.agent)?;
+                        // What comes back is what the agent left, and not what its teardown made of that: that is saved, and not put on
+                        // record.
+                        before = Witness::take(&there.worktree.path).ok();
+                        last = save(&there, &pen.agent, &named.record)?;
+                    }
                 }
             }
             let trash = free_trash(house, pen.agent.spec.id)?;

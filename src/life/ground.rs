@@ -2,7 +2,7 @@
 
 use super::{House, Result};
 use crate::a2a::{names, record};
-use crate::git::{self, BranchProblem, CommitId, Head, Repository, Worktree};
+use crate::git::{self, BranchProblem, Brought, CommitId, Head, Repository, Worktree};
 use crate::model::agent::Agent;
 use crate::model::entry::{Entry, Spec};
 use crate::model::ids::{AgentId, Session};
@@ -258,7 +258,7 @@ fn clean(house: &House, repository: &Repository, commit: &CommitId) -> Result<()
     if let Some(operation) = git::changes::underway(&env, &worktree)? {
         return Err(not_clean(format!("git is in the middle of {operation}")).into());
     }
-    match git::stat::stat(&env, &worktree, commit, Duration::ZERO)?.diff.files {
+    match git::stat::stat(&env, &worktree, commit, &Brought::nothing(), Duration::ZERO)?.diff.files {
         0 => Ok(()),
         1 => Err(not_clean("1 file is not as it was committed".to_owned()).into()),
         files => Err(not_clean(format!("{files} files are not as they were committed")).into()),

@@ -234,6 +234,13 @@ impl House {
         program::find_in_path(name, &program::path_beside(path, &self.settings.places.state))
     }
 
+    /// Removes the private directories of processes that were killed. They may hold what nobody else is to see.
+    pub fn sweep_scratch(&self) {
+        if let Err(error) = git::scratch::sweep(&self.scratch()) {
+            tracing::warn!(%error, "what killed processes left could not be removed");
+        }
+    }
+
     fn scratch(&self) -> PathBuf {
         self.settings.places.state.join("scratch")
     }

@@ -14,6 +14,7 @@ use crate::model::entry::Entry;
 use crate::model::places::Record;
 use crate::model::project_file::{Teardown, TornDown};
 use crate::tools::program::{self, Program};
+use crate::tools::signals::{Hold, Sign};
 use crate::tools::{clock, file, process};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ fn mark(agent: &Agent) -> String {
 /// agent was started with.
 ///
 /// # Errors
-/// [`Error::Teardown`] if it did not succeed.
+/// [`Error::Teardown`] if it did not succeed; [`Error::BrokenOff`] if a signal came for us meanwhile: then nothing of it runs any more.
 pub(super) fn run(house: &House, pen: &mut Pen, record: &Record, teardown: &Teardown) -> Result<TornDown> {
     let spec = pen.agent.spec.clone();
     // What it leaves behind, however it tries, becomes a child of ours.
@@ -59,6 +60,8 @@ pub(super) fn run(house: &House, pen: &mut Pen, record: &Record, teardown: &Tear
         source: e.into(),
     })?;
     let children = process::descendants()?;
+    // A signal ends the teardown first, and then us: nobody would know of what goes on without us.
+    let hold = Hold::begin()?;
     pen.write(Entry::TearingDown)?;
     let limit = Duration::from_millis(teardown.limit_ms);
     // One pipe for both: what was printed first is read first.
@@ -67,6 +70,7 @@ pub(super) fn run(house: &House, pen: &mut Pen, record: &Record, teardown: &Tear
         .args(["__exec", "-", "/bin/sh", "-c", &script])
         .stdin("go\n")
         .leads_a_session()
+        .until(&hold)
         .cwd(&spec.worktree)
         .limit(limit)
         .output_cap(OUTPUT)
@@ -90,17 +94,31 @@ pub(super) fn run(house: &House, pen: &mut Pen, record: &Record, teardown: &Tear
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     // Children that we have from whoever became us are none of its.
     end(&mark(&pen.agent), children.is_empty())?;
+    let broken_off = || {
+        let terminated = hold.next()? == Sign::Terminate;
+        Some(Error::BrokenOff { session: spec.session.clone(), terminated })
+    };
     let (ok, exit, output) = match ended {
         Ok(output) => (output.status.success(), output.status.code(), output.stdout),
         Err(program::Error::TimedOut { mut stdout, .. }) => {
             stdout.extend(format!("\nended after {} s, its limit\n", limit.as_secs()).bytes());
             (false, None, stdout)
         }
+        Err(program::Error::Stopped { stdout, .. }) => {
+            // That it ended is not on record, so whoever cleans next runs it again.
+            file::replace(&record.teardown(), &stdout)?;
+            let terminated = false;
+            let session = spec.session.clone();
+            return Err(broken_off().unwrap_or(Error::BrokenOff { session, terminated }).into());
+        }
         Err(error) => return Err(git::Error::from(error).into()),
     };
     file::replace(&record.teardown(), &output)?;
     let how = TornDown { ok, exit, ms, output: tail(&output) };
     pen.write(Entry::TornDown { how: how.clone() })?;
+    if let Some(error) = broken_off() {
+        return Err(error.into());
+    }
     if how.ok {
         return Ok(how);
     }

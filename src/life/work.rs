@@ -4,7 +4,7 @@ use super::{House, Result, ground, pool, worktree};
 use crate::a2a::reservations::Reservations;
 use crate::git::changes::NestedKind;
 use crate::git::pool::Taken;
-use crate::git::{self, CommitId, ConfigSnapshot, GitEnv};
+use crate::git::{self, Brought, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::entry::{Changes, Entry, Filled};
 use crate::model::ids::Party;
@@ -77,12 +77,38 @@ fn take_along(house: &House, agent: &Agent, worktree: &git::Worktree) -> Result<
     if checkout.common_dir() != spec.common_dir {
         return Ok(());
     }
-    let taken = git::include::take(&checkout, worktree, &spec.copy)?;
-    tracing::info!(files = taken.files.len(), "taken along from the checkout");
-    if !taken.too_much.is_empty() {
-        tracing::warn!(files = ?taken.too_much, "not taken along: more than 1 GiB");
+    let chosen = git::include::choose(&checkout, worktree, &spec.copy)?;
+    if !chosen.files.is_empty() {
+        // On record before they are there, with those of a call that was cut off.
+        let path = house.settings.places.record(&spec.project, spec.id).brought();
+        let mut brought = copied(&path)?;
+        brought.add(chosen.files.iter().cloned());
+        file::replace(&path, &brought.to_bytes())?;
+        git::include::copy(&checkout, worktree, &chosen.files)?;
+    }
+    tracing::info!(files = chosen.files.len(), "taken along from the checkout");
+    if !chosen.too_much.is_empty() {
+        tracing::warn!(files = ?chosen.too_much, "not taken along: more than 1 GiB");
     }
     Ok(())
+}
+
+fn copied(path: &Path) -> Result<Brought> {
+    Ok(file::read(path)?.map_or_else(Brought::nothing, |bytes| Brought::from_bytes(&bytes)))
+}
+
+/// What we brought into the worktree of `agent`, and is none of its work: copies from the checkout, and links to it.
+pub fn brought(house: &House, agent: &Agent, worktree: &git::Worktree) -> Result<Brought> {
+    let spec = &agent.spec;
+    if !spec.place.has_own_worktree() {
+        return Ok(Brought::nothing());
+    }
+    let mut brought = copied(&house.settings.places.record(&spec.project, spec.id).brought())?;
+    if let Some(from) = &spec.from_file {
+        // The link itself tells: one that an agent has put something else in place of is the agent's.
+        brought.add(git::links::made(&spec.checkout, worktree, &from.symlink)?);
+    }
+    Ok(brought)
 }
 
 /// Fails if something else is where the worktree of `agent` was: nobody may be started there.
@@ -95,16 +121,16 @@ pub fn changes(house: &House, agent: &Agent) -> Result<Option<Changes>> {
     let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {
         return Ok(None);
     };
-    look(&house.git()?, &worktree, &base).map(Some)
+    look(&house.git()?, &worktree, &base, &brought(house, agent, &worktree)?).map(Some)
 }
 
-fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId) -> Result<Changes> {
+fn look(env: &GitEnv, worktree: &git::Worktree, base: &CommitId, brought: &Brought) -> Result<Changes> {
     let head = git::worktree::head(env, worktree)?;
     let tip = head.commit().cloned();
-    let live = git::stat::stat(env, worktree, base, COUNT_LIMIT)?;
+    let live = git::stat::stat(env, worktree, base, brought, COUNT_LIMIT)?;
     let commits = git::history::commits(env, worktree, base, COMMITS)?.len();
     let uncommitted = match &tip {
-        Some(tip) => git::stat::stat(env, worktree, tip, Duration::ZERO)?.diff.files > 0,
+        Some(tip) => git::stat::stat(env, worktree, tip, brought, Duration::ZERO)?.diff.files > 0,
         None => live.diff.files > 0,
     };
     let elsewhere = (!worktree.is_at(&head)).then(|| head.branch().unwrap_or("(no branch)").to_owned());
@@ -135,7 +161,8 @@ pub fn found(house: &House, agent: &Agent) -> Found {
     let Ok(env) = house.git() else { return found };
     let commits = git::history::commits(&env, &worktree, &base, NAMED).unwrap_or_default();
     found.commits = commits.iter().map(|c| format!("commit {} {}", c.id.short(), c.subject)).collect();
-    if let Ok(difference) = git::history::difference(&env, &worktree, &base, 0) {
+    let Ok(brought) = brought(house, agent, &worktree) else { return found };
+    if let Ok(difference) = git::history::difference(&env, &worktree, &base, &brought, 0) {
         let named = difference.files.iter().take(NAMED);
         found.files = named.map(|f| format!("{} {}", f.status, f.path.to_string_lossy())).collect();
     }
@@ -198,7 +225,8 @@ fn crossed(house: &House, agent: &Agent) -> Result<Vec<Crossed>> {
     let (Some(worktree), Some(base)) = (worktree(agent), CommitId::parse(&agent.spec.base)) else {
         return Ok(Vec::new());
     };
-    let difference = git::history::difference(&house.git()?, &worktree, &base, 0)?;
+    let brought = brought(house, agent, &worktree)?;
+    let difference = git::history::difference(&house.git()?, &worktree, &base, &brought, 0)?;
     Ok(reservations::crossed(&theirs, &difference.paths()))
 }
 
@@ -226,7 +254,8 @@ pub fn commit(house: &House, agent: &Agent, record: &Record) -> Result<Committed
     let config = git_config(record)?;
     let subject = naming::subject_for(&agent.spec.title);
     let message = format!("{subject}\n\nLeft uncommitted by {}, committed by ai_orch.\n", agent.cli());
-    let save = || git::commit::commit_all(&env, &worktree, &config, &message);
+    let brought = brought(house, agent, &worktree)?;
+    let save = || git::commit::commit_all(&env, &worktree, &config, &brought, &message);
     let saved = match save() {
         Ok(saved) => saved,
         Err(error) => {

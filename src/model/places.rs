@@ -380,6 +380,11 @@ impl Record {
         self.0.join("git-config")
     }
 
+    /// The paths of what was copied into the worktree from the checkout, each with a NUL behind it.
+    pub fn brought(&self) -> PathBuf {
+        self.0.join("brought")
+    }
+
     /// How the remote is reached that the result is delivered to, as that was before any agent ran here. It may hold passwords.
     pub fn reach(&self) -> PathBuf {
         self.0.join("reach")

@@ -548,6 +548,9 @@ pub struct UndoReport {
     pub notes: Vec<String>,
     /// Its branch.
     pub branch: String,
+    /// Where the HEAD of its worktree is, if it was not on that branch: `branch NAME`, or `commit ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// Its worktree.
     #[serde(with = "path")]
     #[schemars(with = "path::Form")]

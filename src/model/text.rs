@@ -52,9 +52,48 @@ fn harmless(c: char) -> Option<char> {
     }
 }
 
-/// `text` made harmless, with every character in it to be seen: of a command a shell sees the returns too, which [`Shown`] drops.
+/// `text` made harmless, with every character in it to be seen: of a command a shell sees the returns too, which [`Shown`] drops, and what
+/// is nothing or a plain space to the eye, which is shown as `\u{…}`.
 pub fn whole(text: &str) -> String {
-    Shown(&text.replace('\r', "\u{240d}")).to_string()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\r' => shown.push('\u{240d}'),
+            c if is_unseen(c) || (harmless(c) == Some('\u{fffd}') && c != '\u{fffd}') => {
+                shown.extend(c.escape_unicode());
+            }
+            // Writing to a string cannot fail.
+            c => write!(shown, "{}", Shown(c.encode_utf8(&mut [0; 4]))).unwrap_or_default(),
+        }
+    }
+    shown
+}
+
+/// Whether `c` is a character like others to a terminal, and looks like none, or like a space.
+const fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{a0}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{1680}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2000}'..='\u{200f}'
+            | '\u{202f}'
+            | '\u{205f}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3000}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{1d159}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// `text` made harmless and cut to at most `columns` terminal columns, with `…` where it was cut.
@@ -162,6 +201,14 @@ mod tests {
         ] {
             assert_eq!(Shown(raw).to_string(), shown, "{raw:?}");
         }
+    }
+
+    #[test]
+    fn of_a_command_every_character_is_seen() {
+        for c in "\u{200b}\u{200c}\u{200d}\u{200f}\u{2060}\u{ad}\u{3164}\u{115f}\u{2800}\u{fe00}\u{fe0f}\u{e0100}\u{e01ef}\u{a0}\u{202e}\u{feff}\u{85}".chars() {
+            assert_eq!(whole(&format!("rm{c}x")), format!("rm\\u{{{:x}}}x", u32::from(c)), "{c:?}");
+        }
+        assert_eq!(whole("a\tb\rc\nd \x1b é 漢"), "a    b␍c⏎d ␛ é 漢");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `clean`: ended agents lose worktree, session and name, and their branch if nothing is lost by that. Saved first.
 
-use super::{Result, guard};
+use super::{Error, Result, guard};
 use crate::a2a::mail::Mail;
 use crate::a2a::names::{self, Named};
 use crate::a2a::{cleaned, look, record};
@@ -32,9 +32,15 @@ pub fn clean(house: &House, request: &Clean) -> Result<CleansReport> {
             };
             Ok(done?)
         });
+        let left = matches!(&done, Err(Error::Life(life::Error::Clean(clean::Error::BrokenOff { .. }))));
         cleaned.push(told(name, done, request.dry_run));
+        // Whoever wants it to end wants all of it to.
+        if left {
+            return Ok(CleansReport { v: VERSION, dry_run: false, cleaned, forgotten: Vec::new() });
+        }
     }
     if !request.dry_run {
+        house.sweep_scratch();
         clean::empty_trash(house)?;
         delete_gone(house)?;
         // What is asked for is done; these are of no agent's.

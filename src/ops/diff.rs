@@ -68,8 +68,9 @@ fn find(house: &House, name: &str) -> Result<Changed> {
 /// # Errors
 /// If the tool could not be started, or failed.
 pub fn open_tool(house: &House, name: &str, tool: Option<&str>) -> Result<bool> {
-    let Changed { worktree, base, .. } = find(house, name)?;
-    let opened = git::difftool::open(&house.git()?, &worktree, &base, tool);
+    let Changed { agent, worktree, base, .. } = find(house, name)?;
+    let brought = life::work::brought(house, &agent, &worktree)?;
+    let opened = git::difftool::open(&house.git()?, &worktree, &base, &brought, tool);
     Ok(opened.map_err(life::Error::from)?)
 }
 
@@ -78,7 +79,8 @@ pub fn diff(house: &House, name: &str) -> Result<Diff> {
     let Changed { named, agent, worktree, base } = find(house, name)?;
     let spec = &agent.spec;
     let env = house.git()?;
-    let difference = git::history::difference(&env, &worktree, &base, PATCH_MAX)?;
+    let brought = life::work::brought(house, &agent, &worktree)?;
+    let difference = git::history::difference(&env, &worktree, &base, &brought, PATCH_MAX)?;
     let commits = git::history::commits(&env, &worktree, &base, 1000)?;
     let changes = life::work::changes(house, &agent)?.unwrap_or_default();
     let mut notes = Vec::new();

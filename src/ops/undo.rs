@@ -2,10 +2,12 @@
 
 use super::{Error, Result, guard};
 use crate::a2a::cleaned::{self, Cleaned};
-use crate::a2a::names;
-use crate::life::{House, undo};
+use crate::a2a::{names, record};
+use crate::git;
+use crate::life::{self, House, undo};
 use crate::model::agent::{Agent, Removal};
 use crate::model::ids::{AgentId, Moment};
+use crate::model::places::Record;
 use crate::model::report::{UndoListReport, UndoReport, UndoableReport, VERSION};
 use crate::rules::nearest::nearest;
 
@@ -46,6 +48,7 @@ pub fn undo(house: &House, name: Option<&str>) -> Result<UndoReport> {
     let (id, record) = choose(house, name)?;
     let restored = undo::undo(house, id, &record)?;
     let spec = restored.spec;
+    let head = if restored.was_there { None } else { elsewhere(house, &record) };
     Ok(UndoReport {
         v: VERSION,
         session: restored.session,
@@ -53,8 +56,21 @@ pub fn undo(house: &House, name: Option<&str>) -> Result<UndoReport> {
         restored: !restored.was_there,
         notes: restored.note.into_iter().collect(),
         branch: spec.branch,
+        head,
         worktree: spec.worktree,
     })
+}
+
+/// Where the HEAD of a worktree that came back is, if that is not on the agent's branch.
+fn elsewhere(house: &House, record: &Record) -> Option<String> {
+    let agent = record::load(record).ok()??;
+    let worktree = life::worktree(&agent)?;
+    let head = git::worktree::head(&house.git().ok()?, &worktree).ok()?;
+    if worktree.is_at(&head) {
+        return None;
+    }
+    let branch = head.branch().map(|branch| format!("branch {branch}"));
+    branch.or_else(|| head.commit().map(|commit| format!("commit {}", commit.short())))
 }
 
 fn choose(house: &House, name: Option<&str>) -> Result<(AgentId, crate::model::places::Record)> {

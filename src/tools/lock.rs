@@ -199,6 +199,19 @@ pub fn try_shared(path: &Path) -> Result<Option<Lock>> {
     }
 }
 
+/// Whether anybody holds a lock on the directory `path` itself; `None` if there is none.
+pub fn is_dir_held(path: &Path) -> Result<Option<bool>> {
+    if !file::is_dir(path)? {
+        return Ok(None);
+    }
+    let file = file::open_dir(path)?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(()) => Ok(Some(false)),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Some(true)),
+        Err(source) => Err(Error::System { path: path.to_owned(), source }),
+    }
+}
+
 /// Whether anybody holds the lock `path`; `None` if there is no such file. Never makes the file, and lets go at once.
 pub fn probe(path: &Path) -> Result<Option<Held>> {
     let Some(file) = file::open(path)? else { return Ok(None) };

@@ -12,6 +12,7 @@ pub mod port;
 pub mod process;
 pub mod program;
 pub mod runtime;
+pub mod signals;
 pub mod spool;
 pub mod terminal;
 pub mod thread;

@@ -1,20 +1,28 @@
 //! TCP ports of this machine.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
-/// Whether nobody listens on `port` of 127.0.0.1, or of all addresses: found out by listening there for a moment.
+/// Whether nobody listens on `port` of 127.0.0.1, of ::1 where there is IPv6, or of all addresses: found out by listening there for a
+/// moment.
 ///
 /// # Errors
 /// If that could not be found out.
 pub fn is_free(port: u16) -> io::Result<bool> {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        Ok(listener) => {
-            drop(listener);
-            Ok(true)
-        }
-        Err(e) if matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => Ok(false),
-        Err(e) => Err(e),
+    Ok(is_free_at(Ipv4Addr::LOCALHOST.into(), port)?.unwrap_or(false)
+        && is_free_at(Ipv6Addr::LOCALHOST.into(), port)?.unwrap_or(true))
+}
+
+/// `None`: this machine has no such address.
+fn is_free_at(address: IpAddr, port: u16) -> io::Result<Option<bool>> {
+    match TcpListener::bind((address, port)) {
+        Ok(_listener) => Ok(Some(true)),
+        Err(e) => match e.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Ok(Some(false)),
+            io::ErrorKind::AddrNotAvailable => Ok(None),
+            _ if e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => Ok(None),
+            _ => Err(e),
+        },
     }
 }
 
@@ -24,8 +32,21 @@ mod tests {
 
     #[test]
     fn a_port_is_free_until_somebody_listens_there() {
-        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
-            let listener = TcpListener::bind((address, 0)).unwrap();
+        let addresses: [IpAddr; 4] = [
+            Ipv4Addr::LOCALHOST.into(),
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv6Addr::LOCALHOST.into(),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ];
+        for address in addresses {
+            let listener = match TcpListener::bind((address, 0)) {
+                Ok(listener) => listener,
+                Err(error) if address.is_ipv6() => {
+                    eprintln!("SKIPPED, for there is no IPv6 here: {error}");
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
             let port = listener.local_addr().unwrap().port();
             assert!(!is_free(port).unwrap(), "{address}");
             drop(listener);

@@ -7,7 +7,8 @@
 #![expect(clippy::disallowed_methods, reason = "the one file that runs helper programs")]
 
 use super::lock::Lock;
-use super::{crash, process, runtime};
+use super::signals::{Hold, Sign};
+use super::{crash, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
@@ -20,7 +21,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Why a helper program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,14 @@ pub enum Error {
         /// What it had written on standard output until then, up to the cap.
         stdout: Vec<u8>,
     },
+    /// A signal came for us while it ran, and it was killed with its process group.
+    #[error("{} was ended by a signal to ai_orch", .program.display())]
+    Stopped {
+        /// What was run.
+        program: PathBuf,
+        /// What it had written on standard output until then, up to the cap.
+        stdout: Vec<u8>,
+    },
     /// The program ended and said that it failed.
     #[error("{} {} failed{}: {}", .program.display(), .args.join(" "), how_it_ended(*.code, *.signal), .stderr.trim())]
     Failed {
@@ -74,6 +82,7 @@ impl Error {
             Self::NotFound { .. } => "program_not_found",
             Self::Io { .. } => "program_io",
             Self::TimedOut { .. } => "program_timed_out",
+            Self::Stopped { .. } => "program_stopped",
             Self::Failed { .. } => "program_failed",
         }
     }
@@ -163,6 +172,7 @@ pub struct Program {
     stdin: Option<Vec<u8>>,
     holds: Option<io::Result<File>>,
     leads: bool,
+    until: Option<io::Result<OwnedFd>>,
     limit: Duration,
     cap: usize,
 }
@@ -178,6 +188,7 @@ impl Program {
             stdin: None,
             holds: None,
             leads: false,
+            until: None,
             limit: Duration::from_secs(30),
             cap: 64 << 20,
         }
@@ -247,6 +258,13 @@ impl Program {
         self
     }
 
+    /// Has it killed with its process group when a signal is told to `hold`, who can ask which one it was.
+    #[must_use]
+    pub fn until(mut self, hold: &Hold) -> Self {
+        self.until = Some(hold.ready().try_clone());
+        self
+    }
+
     /// How long it may take, from start to exit.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -283,7 +301,7 @@ impl Program {
         let mut child = Group(self.command.spawn().map_err(|source| self.did_not_start(source))?);
         let watched = self.watch(&mut child.0, deadline);
         match watched {
-            Ok((true, stdout, stderr)) => {
+            Ok((Watched::Ended, stdout, stderr)) => {
                 child.end_helpers();
                 // The pidfd said that it ended, so this only collects the status.
                 let status = child.0.wait().map_err(|source| self.io(source))?;
@@ -298,7 +316,11 @@ impl Program {
                     program: self.path,
                 })
             }
-            Ok((false, stdout, _)) => {
+            Ok((Watched::Stopped, stdout, _)) => {
+                drop(child);
+                Err(Error::Stopped { program: self.path, stdout: stdout.bytes })
+            }
+            Ok((Watched::TooLong, stdout, _)) => {
                 drop(child);
                 let (args, stdout) = (self.shown_args(), stdout.bytes);
                 Err(Error::TimedOut { args, program: self.path, limit: self.limit, stdout })
@@ -311,24 +333,20 @@ impl Program {
     }
 
     /// Runs it to its end in our own terminal, with our own standard input and output, for a person who works with it: without a time
-    /// limit. Ctrl-C is for the program, and does not end us.
-    pub fn run_in_terminal(mut self) -> Result<End, Error> {
-        let runtime = runtime::runtime().map_err(|e| self.io(io::Error::other(e)))?;
-        let _within = runtime.enter();
-        for kind in [SignalKind::interrupt(), SignalKind::quit()] {
-            // From the first one on a signal of this kind ends us no more; a program that we start has it as ever.
-            drop(signal(kind).map_err(|source| self.io(source))?);
-        }
+    /// limit. Ctrl-C is for the program, and does not end us; TERM and HUP, as `hold` tells them, end it with all that it started.
+    pub fn run_in_terminal(mut self, hold: &Hold) -> Result<End, Error> {
         if let Some(dir) = &self.cwd {
             self.command.current_dir(dir);
         }
         crash::point(|| format!("before {}", self.called()));
-        let status = self.command.status().map_err(|source| self.did_not_start(source))?;
+        let mut child = self.command.spawn().map_err(|source| self.did_not_start(source))?;
+        let status = accompany(&mut child, hold).map_err(|source| self.io(source))?;
         Ok(End { code: status.code(), signal: status.signal() })
     }
 
-    /// Feeds and drains `child` until it ends, or until the deadline: whether it has ended, and what it wrote.
-    fn watch(&mut self, child: &mut Child, deadline: Instant) -> io::Result<(bool, Drain, Drain)> {
+    /// Feeds and drains `child` until it ends, until a signal, or until the deadline: which, and what it wrote.
+    fn watch(&mut self, child: &mut Child, deadline: Instant) -> io::Result<(Watched, Drain, Drain)> {
+        let until = self.until.take().transpose()?;
         let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
         let mut stdin = match (child.stdin.take(), self.stdin.take()) {
             (Some(pipe), Some(bytes)) => Some(Feed::new(pipe, bytes)?),
@@ -342,9 +360,10 @@ impl Program {
                 fds.extend(drain.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
             }
             fds.extend(stdin.as_ref().map(|feed| PollFd::new(&feed.pipe, PollFlags::OUT)));
+            fds.extend(until.as_ref().map(|until| PollFd::new(until, PollFlags::IN)));
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok((false, stdout, stderr));
+                return Ok((Watched::TooLong, stdout, stderr));
             }
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
             match poll(&mut fds, Some(&left)) {
@@ -352,6 +371,7 @@ impl Program {
                 Err(e) => return Err(e.into()),
             }
             let gone = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+            let stop = until.is_some() && fds.last().is_some_and(|fd| !fd.revents().is_empty());
             drop(fds);
             if let Some(feed) = &mut stdin
                 && feed.push()?
@@ -363,7 +383,10 @@ impl Program {
             stdout.pull()?;
             stderr.pull()?;
             if gone {
-                return Ok((true, stdout, stderr));
+                return Ok((Watched::Ended, stdout, stderr));
+            }
+            if stop {
+                return Ok((Watched::Stopped, stdout, stderr));
             }
         }
     }
@@ -393,6 +416,45 @@ impl Program {
     fn shown_args(&self) -> Vec<String> {
         self.command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
+}
+
+/// Waits until `child` has ended. TERM and HUP are its family's as well.
+fn accompany(child: &mut Child, hold: &Hold) -> io::Result<ExitStatus> {
+    let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    loop {
+        let mut fds = [PollFd::new(&ended, PollFlags::IN), PollFd::new(hold.ready(), PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let [gone, told] = fds.map(|fd| !fd.revents().is_empty());
+        if gone {
+            return child.wait();
+        }
+        if told && matches!(hold.next(), Some(Sign::Terminate | Sign::HangUp)) {
+            // Before anybody of it ends: nothing tells then whose the others were.
+            let mut family = match process::identify(Pid::from_child(child).as_raw_nonzero().get()) {
+                Ok(Some(child)) => process::family(&child).map_err(io::Error::other)?,
+                _ => Vec::new(),
+            };
+            let left = || {
+                family.retain(|one| process::is_alive(one).unwrap_or(true));
+                Ok(family.clone())
+            };
+            process::end_all(left, FAMILY_GRACE, HELPERS_LIMIT).map_err(io::Error::other)?;
+        }
+    }
+}
+
+/// How long a program at the terminal, and what it started, get to end by themselves.
+const FAMILY_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a program is not watched any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Ended,
+    Stopped,
+    TooLong,
 }
 
 /// How long the helpers of a program that was killed may take to be gone, killed as well.

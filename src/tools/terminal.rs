@@ -3,8 +3,8 @@
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{
-    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, tcgetattr,
-    tcgetwinsize, tcsetattr,
+    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, QueueSelector, SpecialCodeIndex,
+    Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr,
 };
 use std::fs::File;
 use std::io;
@@ -15,6 +15,12 @@ pub const DEFAULT_COLUMNS: usize = 80;
 /// Whether `fd` is a terminal.
 pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
+}
+
+/// Throws away what was typed at the terminal behind `fd` and not read yet: it was not meant for what comes now.
+pub fn forget_typed(fd: impl AsFd) {
+    // It may be none, or gone; then there is nothing to forget.
+    tcflush(fd, QueueSelector::IFlush).ok();
 }
 
 /// The lines of the terminal behind `fd`; `None` if it is none or does not say.

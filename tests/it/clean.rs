@@ -461,3 +461,24 @@ fn files_are_deleted_behind_its_back_and_by_the_next_clean_if_that_was_cut_off()
     house.ok(["undo", "a"]);
     assert_eq!(fs::read_to_string(worktree(&house, "a").join("work.txt")).unwrap(), "work\n");
 }
+
+#[test]
+fn what_comes_back_is_said_to_be_where_it_is() {
+    let house = House::new();
+    let task =
+        "echo x > x; git add x; git commit -qm x; git checkout -q --detach; git branch -qD ai_orch/one";
+    assert_eq!(house.orch(["run", "--agent-cli", "sh", "--name", "one", task]).run().code, 0);
+    let head = house
+        .git_in(house.show("one")["agent"]["worktree"].as_str().unwrap().as_ref(), &["rev-parse", "HEAD"]);
+    house.ok(["clean", "one"]);
+    let said = house.ok(["undo", "one"]);
+    assert!(
+        said.contains(&format!("one is back: commit {} in ", &head[..10])) && !said.contains("branch"),
+        "{said}"
+    );
+    house.ok(["run", "--agent-cli", "sh", "--name", "two", "echo y > y"]);
+    house.ok(["clean", "two"]);
+    let said = house.ok(["undo", "two", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(report["head"].is_null() && report["branch"] == "ai_orch/two", "{report:#}");
+}

@@ -172,3 +172,81 @@ fn ctrl_c_ends_the_tool_and_leaves_no_copies() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(scratch(&house), 0);
 }
+
+/// A tool of the user's that is open for a long time, and tells `began` when it is.
+fn slow(house: &House) -> PathBuf {
+    let began = house.path("began");
+    std::process::Command::new("mkfifo").arg(&began).status().unwrap();
+    // A program of its own: `$$` of a command that git evaluates is its helper.
+    let path = house.path("tool-slow");
+    fs::write(&path, format!("#!/bin/sh\necho $$ > '{}'\nexec sleep 300\n", began.display())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    house.git(&["config", "--global", "difftool.slow.cmd", &format!("'{}'", path.display())]);
+    began
+}
+
+fn send(signal: &str, pid: &str) {
+    assert!(std::process::Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+}
+
+#[test]
+fn whoever_ends_us_ends_the_tool_and_leaves_no_copies() {
+    let house = House::new();
+    changed(&house);
+    let began = slow(&house);
+    for signal in ["-TERM", "-HUP"] {
+        let call = house.orch(["diff", "one", "--tool=slow"]).spawn();
+        let tool = fs::read_to_string(&began).unwrap();
+        assert_eq!(scratch(&house), 1);
+        send(signal, &call.id().to_string());
+        let output = call.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{signal}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the difftool ended with"), "{output:?}");
+        assert_eq!(scratch(&house), 0, "{signal}");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", tool.trim()));
+        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{signal}: the tool goes on");
+    }
+}
+
+#[test]
+fn what_a_killed_call_leaves_goes_with_the_next_keeper_or_clean() {
+    let house = House::new();
+    changed(&house);
+    let began = slow(&house);
+    for next in [&["clean", "--older-than", "9d"][..], &["run", "--agent-cli", "sh", "--name", "two", "true"]]
+    {
+        let call = house.orch(["diff", "one", "--tool=slow"]).spawn();
+        let tool = fs::read_to_string(&began).unwrap();
+        // What somebody has is left alone.
+        house.ok(next);
+        let _may_not_be_there = house.orch(["clean", "two"]).run();
+        assert_eq!(scratch(&house), 1);
+        send("-KILL", &call.id().to_string());
+        send("-KILL", &tool);
+        call.wait_with_output().unwrap();
+        assert_eq!(scratch(&house), 1);
+        house.ok(next);
+        assert_eq!(scratch(&house), 0, "{next:?}");
+    }
+}
+
+#[test]
+fn attributes_that_an_agent_writes_choose_no_filter_of_the_users() {
+    let house = House::new();
+    let sprung = house.path("sprung");
+    for key in ["smudge", "clean"] {
+        house.git(&[
+            "config",
+            "--global",
+            &format!("filter.mine.{key}"),
+            &format!("touch '{}'; cat", sprung.display()),
+        ]);
+    }
+    changed(&house);
+    let out = tool(&house, "look");
+    fs::create_dir_all(house.repo().join(".git/info")).unwrap();
+    fs::write(house.repo().join(".git/info/attributes"), "* filter=mine\n").unwrap();
+    house.ok(["diff", "one", "--tool=look"]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), GIVEN);
+    assert!(!sprung.exists());
+}

@@ -14,6 +14,7 @@
 )]
 
 mod attack;
+mod brought;
 mod clean;
 mod clocks;
 mod crowd;

@@ -177,3 +177,67 @@ fn where_nothing_was_made_ready_nothing_is_put_away() {
     assert_eq!(clean(&house, &["two"]).0, 0);
     assert_eq!(fs::read_to_string(&out).unwrap(), "x\n");
 }
+
+#[test]
+fn whoever_ends_clean_ends_the_teardown_and_the_next_clean_runs_it_again() {
+    let house = House::new();
+    let (began, go) = (house.path("began"), house.path("go"));
+    // One that does not listen, with one that forgets what it was told, in a session of its own.
+    let text = format!(
+        "teardown = \"env -i setsid sleep 334 & echo $$ >> '{0}'; trap '' TERM; while [ ! -e '{1}' ]; do sleep 0.02; done\"\n",
+        began.display(),
+        go.display()
+    );
+    let worktree = done(&house, &text, "echo left > left.txt");
+    house.ok(["run", "--agent-cli", "sh", "--name", "two", "true"]);
+    let pids =
+        || fs::read_to_string(&began).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    for (n, (signal, code)) in [("-TERM", 143), ("-INT", 130), ("-HUP", 130)].into_iter().enumerate() {
+        let call = house.orch(["clean", "one", "two"]).spawn();
+        eventually("it runs", || (pids().len() > n).then_some(()));
+        assert!(Command::new("kill").args([signal, &call.id().to_string()]).status().unwrap().success());
+        let output = call.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{signal}: {said}");
+        assert!(said.contains("broken off at one") && said.contains("ai_orch clean one"), "{said}");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pids()[n]));
+        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{signal}: it goes on");
+        let found = Command::new("pgrep").args(["-fx", "sleep 334"]).output().unwrap();
+        assert!(found.stdout.is_empty(), "{signal}: what it started goes on");
+        assert!(worktree.join("left.txt").exists());
+        assert_eq!(house.listed("two")["state"], "done", "whoever wants it to end wants all of it to");
+    }
+    fs::write(&go, "").unwrap();
+    let (code, report) = clean(&house, &["one"]);
+    assert_eq!((code, report["torn_down"]["ok"].as_bool()), (0, Some(true)), "{report:#}");
+    assert_eq!(pids().len(), 4);
+    assert!(!worktree.exists());
+    for sleeper in
+        Command::new("pgrep").args(["-fx", "sleep 334"]).output().unwrap().stdout.split(|b| *b == b'\n')
+    {
+        assert!(sleeper.is_empty(), "it is ended with the teardown");
+    }
+}
+
+#[test]
+fn one_that_removes_the_worktree_itself_has_done_that() {
+    let house = House::new();
+    for (name, how) in [
+        ("bare", "rm -rf \"$AI_ORCH_WORKTREE\""),
+        ("git", "cd / && git -C \"$AI_ORCH_CHECKOUT\" worktree remove --force \"$AI_ORCH_WORKTREE\""),
+    ] {
+        file(&house, &format!("teardown = '{how}'\n"));
+        house.ok(["trust"]);
+        let call =
+            house.orch(["run", "--json", "--agent-cli", "sh", "--name", name, "echo left > left.txt"]).run();
+        assert_eq!(call.code, 0, "{call}");
+        let worktree = PathBuf::from(call.json()["agent"]["worktree"].as_str().unwrap());
+        let (code, report) = clean(&house, &[name]);
+        assert_eq!((code, report["cleaned"].as_bool()), (0, Some(true)), "{report:#}");
+        assert!(!worktree.exists() && house.git(&["worktree", "list"]).lines().count() == 1);
+        // It was saved before that.
+        house.ok(["undo", name]);
+        assert_eq!(fs::read_to_string(worktree.join("left.txt")).unwrap(), "left\n");
+        assert_eq!(house.orch(["clean", name, "--no-teardown"]).run().code, 0);
+    }
+}

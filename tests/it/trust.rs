@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 /// Writes the file into the checkout.
 pub fn file(house: &House, text: &str) {
@@ -23,18 +23,48 @@ fn nothing_made(house: &House) {
     assert_eq!(house.git(&["branch", "--list", "ai_orch/*"]), "");
 }
 
-/// What a call prints on a terminal on which `typed` is typed, and its exit code.
-fn typed(house: &House, words: &str, typed: &str) -> (String, i32) {
+/// A call on a terminal, behind `before` in a shell.
+fn terminal(house: &House, before: &str, words: &str) -> Child {
     let mut script = house.command("script");
-    script.args([
-        "-qec",
-        &format!("stty cols 200; '{}' {words}", env!("CARGO_BIN_EXE_ai_orch")),
-        "/dev/null",
-    ]);
-    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+    let call = format!("stty cols 200; {before} '{}' {words}", env!("CARGO_BIN_EXE_ai_orch"));
+    script.args(["-qec", &call, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Reads what a call prints, until that ends with `end` or is all.
+fn read_until(call: &mut Child, said: &mut Vec<u8>, end: &[u8]) {
+    let mut byte = [0];
+    while !said.ends_with(end) && call.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 {
+        said.extend(byte);
+    }
+}
+
+/// What a call prints on a terminal on which `typed` is typed once there is a question, and its exit code.
+fn typed(house: &House, words: &str, typed: &str) -> (String, i32) {
+    let (mut call, mut said) = (terminal(house, "", words), Vec::new());
+    read_until(&mut call, &mut said, b"[y/N] ");
+    // Where nothing was asked there may be nobody who would read it.
+    call.stdin.take().unwrap().write_all(typed.as_bytes()).ok();
+    call.stdout.as_mut().unwrap().read_to_end(&mut said).unwrap();
+    (String::from_utf8(said).unwrap(), call.wait().unwrap().code().unwrap())
+}
+
+#[test]
+fn what_was_typed_before_the_question_does_not_answer_it() {
+    let house = House::new();
+    file(&house, "setup = 'true'\n");
+    let gate = house.path("gate");
+    Command::new("mkfifo").arg(&gate).status().unwrap();
+    let mut call = terminal(&house, &format!("cat '{}';", gate.display()), "run --agent-cli sh true");
+    call.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
+    let mut said = Vec::new();
+    // What is shown of it has arrived.
+    read_until(&mut call, &mut said, b"y\r\n");
+    fs::write(&gate, "").unwrap();
+    read_until(&mut call, &mut said, b"[y/N] ");
+    call.stdin.take().unwrap().write_all(b"n\n").unwrap();
+    call.stdout.as_mut().unwrap().read_to_end(&mut said).unwrap();
+    assert_eq!(call.wait().unwrap().code(), Some(8), "{}", String::from_utf8_lossy(&said));
+    nothing_made(&house);
 }
 
 #[test]
@@ -103,7 +133,7 @@ fn it_is_allowed_once_for_each_content_and_taken_back() {
     for record in records {
         assert_eq!(fs::metadata(record).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    assert!(house.ok(["trust", "--revoke"]).contains("any more"));
+    assert!(house.ok(["trust", "--revoke"]).contains("clean --no-teardown"));
     assert_eq!(run(&house, &["true"]).code, 8);
     assert_eq!(house.orch(["trust", "--revoke", "--json"]).run().json()["revoked"], 0);
     // Another repository is another one.
@@ -188,7 +218,10 @@ fn what_is_run_is_what_was_shown() {
 #[test]
 fn control_characters_are_shown_and_never_sent_to_a_terminal() {
     let house = House::new();
-    file(&house, "setup = \"true \\u001b]0;owned\\u0007 \\u202e # \\rrm -rf x\\nsecond \\u001b[2J\"\n");
+    file(
+        &house,
+        "setup = \"true \\u001b]0;owned\\u0007 \\u202e\\u2060\\u3164 # \\rrm -rf x\\nsecond \\u001b[2J\"\n",
+    );
     let (asked, code) = typed(&house, "run --agent-cli sh true", "n\n");
     assert_eq!(code, 8);
     let (shown, _) = typed(&house, "trust --show", "");
@@ -198,7 +231,7 @@ fn control_characters_are_shown_and_never_sent_to_a_terminal() {
             !said.contains("\x1b]") && !said.contains("\x1b[2J") && !said.contains('\u{202e}'),
             "{said:?}"
         );
-        assert!(said.contains("second"), "{said:?}");
+        assert!(said.contains("second") && said.contains("\\u{202e}\\u{2060}\\u{3164}"), "{said:?}");
     }
     let refused = run(&house, &["true"]);
     assert!(refused.stderr.contains("␍rm -rf x⏎second") && !refused.stderr.contains('\x1b'), "{refused}");

@@ -1,5 +1,6 @@
 //! Saving what an agent left, in all the states it can leave a worktree in.
 
+use super::super::brought::Brought;
 use super::super::changes::{Changes, NestedKind, Operation, changes};
 use super::super::commit::{Obstacle, Outcome, Saved, commit_all};
 use super::super::rescue::save as rescue;
@@ -14,7 +15,7 @@ use std::time::Duration;
 const RESCUE: &str = "refs/ai_orch/rescue/x/1";
 
 fn save(house: &House, tree: &Worktree) -> Saved {
-    commit_all(&house.env(), tree, &house.config(), "left by the agent\n\nbody").unwrap()
+    commit_all(&house.env(), tree, &house.config(), &Brought::nothing(), "left by the agent\n\nbody").unwrap()
 }
 
 fn committed(house: &House, tree: &Worktree) -> CommitId {
@@ -395,7 +396,8 @@ fn other_repository_formats_save_too() {
     for house in houses {
         let tree = house.worktree("x");
         make_a_mess(&tree.path);
-        let live = stat(&house.env(), &tree, &house.tip("main"), Duration::from_secs(5)).unwrap();
+        let live = stat(&house.env(), &tree, &house.tip("main"), &Brought::nothing(), Duration::from_secs(5))
+            .unwrap();
         assert!(live.complete && live.diff.files >= 7, "{live:?}");
         let kept = rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().unwrap();
         assert_eq!(house.tip(RESCUE), kept.commit);
@@ -410,7 +412,7 @@ fn the_live_stat_counts_everything_and_is_bounded() {
     let house = House::new();
     let tree = house.worktree("x");
     let base = house.tip("main");
-    let live = |within| stat(&house.env(), &tree, &base, within).unwrap();
+    let live = |within| stat(&house.env(), &tree, &base, &Brought::nothing(), within).unwrap();
     assert_eq!(live(Duration::from_secs(5)).diff.files, 0);
     std::fs::write(tree.path.join("a.txt"), "one\nTWO\nthree\n").unwrap();
     house.run(&tree.path, &["commit", "-qam", "two"]);
@@ -422,12 +424,13 @@ fn the_live_stat_counts_everything_and_is_bounded() {
     let cut = live(Duration::ZERO);
     assert_eq!((cut.diff.files, cut.diff.insertions, cut.complete), (3, 0, false));
     // The other way gives the same.
-    let other = super::super::stat::by_git(&house.env(), &tree, &base).unwrap();
+    let other = super::super::stat::by_git(&house.env(), &tree, &base, &Brought::nothing()).unwrap();
     assert_eq!(other, now);
     let sparse = House::new();
     sparse.run(&sparse.repo(), &["sparse-checkout", "set", "dir"]);
     let tree = sparse.worktree("s");
-    let live = stat(&sparse.env(), &tree, &sparse.tip("main"), Duration::from_secs(5)).unwrap();
+    let live =
+        stat(&sparse.env(), &tree, &sparse.tip("main"), &Brought::nothing(), Duration::from_secs(5)).unwrap();
     assert_eq!(live.diff.files, 0);
 }
 
@@ -442,7 +445,7 @@ fn a_failing_filter_fails_the_commit_but_not_the_snapshot() {
     std::fs::write(tree.path.join("x.bin"), "bytes\r\n").unwrap();
     std::fs::write(tree.path.join("x.u16"), "odd").unwrap();
     std::fs::remove_file(tree.path.join("dir/b.txt")).unwrap();
-    let error = commit_all(&house.env(), &tree, &house.config(), "m").unwrap_err();
+    let error = commit_all(&house.env(), &tree, &house.config(), &Brought::nothing(), "m").unwrap_err();
     assert_eq!(error.code(), "program_failed");
     assert_eq!(house.tip("ai_orch/x"), house.tip("main"));
     let kept = rescue(&house.env(), &tree, &house.config(), RESCUE, "r", None).unwrap().unwrap();
@@ -488,7 +491,7 @@ fn a_worktree_of_a_bare_repository_and_of_a_partial_clone_save_too() {
         let tree = super::worktree::add(&repository, &house.lock(), &path, "ai_orch/x", &tip).unwrap();
         super::worktree::fill(&house.env(), &tree).unwrap();
         std::fs::write(tree.path.join("new"), "n").unwrap();
-        let saved = commit_all(&house.env(), &tree, &config, "m").unwrap();
+        let saved = commit_all(&house.env(), &tree, &config, &Brought::nothing(), "m").unwrap();
         let Outcome::Committed { commit, .. } = saved.outcome else { panic!("{saved:?}") };
         let stat = repository.diff_stat(&tip, &commit).unwrap();
         assert_eq!((stat.files, stat.insertions, stat.deletions), (1, 1, 0), "{from}");

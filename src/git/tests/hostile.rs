@@ -1,5 +1,6 @@
 //! An agent that tries to have us run its commands. Every trap, if sprung, leaves a file in `sprung`.
 
+use super::super::brought::Brought;
 use super::super::changes::changes;
 use super::super::commit::{Outcome, commit_all, snapshot};
 use super::super::eyes::Eyes;
@@ -89,11 +90,11 @@ fn use_all(house: &House, tree: &Worktree, config: &super::ConfigSnapshot) {
     repository.resolve("HEAD~0").unwrap();
     repository.branch_problem("ai_orch/other").unwrap();
     repository.checked_out_at("main").unwrap();
-    stat(&env, tree, &base, Duration::from_secs(5)).unwrap();
-    super::super::stat::by_git(&env, tree, &base).unwrap();
+    stat(&env, tree, &base, &Brought::nothing(), Duration::from_secs(5)).unwrap();
+    super::super::stat::by_git(&env, tree, &base, &Brought::nothing()).unwrap();
     changes(&env, tree, config, &base).unwrap();
     rescue(&env, tree, config, "refs/ai_orch/rescue/x/1", "r", None).unwrap().unwrap();
-    let saved = commit_all(&env, tree, config, "m").unwrap();
+    let saved = commit_all(&env, tree, config, &Brought::nothing(), "m").unwrap();
     let Outcome::Committed { commit, .. } = saved.outcome else { panic!("{saved:?}") };
     repository.patch(&base, &commit, 1 << 20).unwrap();
     repository.diff_stat(&base, &commit).unwrap();
@@ -126,7 +127,8 @@ fn bring_in(
         merge::make(repository, config, how, &mine, commit, message).unwrap();
     }
     merge::is_squashed(env, common, commit, "HEAD").unwrap();
-    include::take(repository, tree, &["local".to_owned()]).unwrap();
+    let chosen = include::choose(repository, tree, &["local".to_owned()]).unwrap();
+    include::copy(repository, tree, &chosen.files).unwrap();
     super::super::links::make(env, repository, tree, &["local".to_owned()]).unwrap();
     not_held(env, tree, config, 1 << 20).unwrap();
     remove::submodules_with_work(env, tree).unwrap();
@@ -259,8 +261,8 @@ fn a_swapped_common_directory_leads_us_nowhere() {
     for code in [
         changes(&env, &tree, &config, &base).unwrap_err().code(),
         rescue(&env, &tree, &config, "refs/ai_orch/rescue/x/1", "r", None).unwrap_err().code(),
-        commit_all(&env, &tree, &config, "m").unwrap_err().code(),
-        stat(&env, &tree, &base, Duration::from_secs(5)).unwrap_err().code(),
+        commit_all(&env, &tree, &config, &Brought::nothing(), "m").unwrap_err().code(),
+        stat(&env, &tree, &base, &Brought::nothing(), Duration::from_secs(5)).unwrap_err().code(),
         super::super::worktree::verify(&env, &tree).unwrap_err().code(),
     ] {
         assert_eq!(code, "not_our_worktree");
@@ -302,7 +304,7 @@ fn a_filter_whose_command_lies_in_the_worktree_is_left_out() {
     let tree = house.worktree("x");
     std::fs::copy(trap(&house, "in-tree"), tree.path.join("clean.sh")).unwrap();
     change_files(&tree);
-    let saved = commit_all(&house.env(), &tree, &config, "m").unwrap();
+    let saved = commit_all(&house.env(), &tree, &config, &Brought::nothing(), "m").unwrap();
     assert_eq!(saved.left.skipped_filters, ["evil"]);
     assert!(matches!(saved.outcome, Outcome::Committed { .. }));
     assert!(sprung(&house).is_empty());

@@ -1,5 +1,6 @@
 //! Making worktrees: the same as plain git makes, in any number at once, and taken back without a trace.
 
+use super::super::brought::Brought;
 use super::super::worktree::{self, Undone};
 use super::House;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -107,7 +108,9 @@ fn paths_with_odd_bytes_work() {
         worktree::verify(&house.env(), &made).unwrap();
         assert_eq!(std::fs::read_to_string(path.join("dir/b.txt")).unwrap(), "b\n");
         std::fs::write(path.join("new"), "x").unwrap();
-        let saved = super::super::commit::commit_all(&house.env(), &made, &house.config(), "m").unwrap();
+        let saved =
+            super::super::commit::commit_all(&house.env(), &made, &house.config(), &Brought::nothing(), "m")
+                .unwrap();
         assert!(matches!(saved.outcome, super::super::commit::Outcome::Committed { .. }), "{name:?}");
     }
 }
