@@ -7,6 +7,7 @@
 use super::anatomy::{Anatomy, tree_of};
 use super::command::{Git, GitEnv, path, records};
 use super::commit::NOBODY;
+use super::index_hold::{self, IndexHold};
 use super::private::{BareDir, ConfigSnapshot, tree_id};
 use super::{CommitId, Error, Repository, Result, Worktree, changes, disk, locks, refs};
 use crate::model::merge::How;
@@ -232,6 +233,17 @@ pub fn move_branch(
     }
 }
 
+/// One move of a branch that is checked out.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'m> {
+    /// The run of merges that it belongs to, in a word.
+    pub run: &'m str,
+    /// From here.
+    pub from: &'m CommitId,
+    /// To there.
+    pub to: &'m CommitId,
+}
+
 /// What came of moving a branch on that is checked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
@@ -239,104 +251,168 @@ pub enum Moved {
     Done,
     /// Something of the user's is in the way, as told; everything is as it was.
     InTheWay(String),
+    /// Another git is at work in the checkout and does not end; everything is as it was.
+    Busy,
     /// Somebody moved the branch, or the checkout to another one; everything is as they left it.
     Raced,
 }
 
-/// Moves `branch`, which is checked out in `checkout` at `from`, on to `to`, with the files and the index that differ between the two and
+/// Moves `branch`, which is checked out in `checkout`, with the files and the index that differ between the two commits and
 /// no others. What the user has changed elsewhere stays; what would be overwritten, ignored files too, is in the way. With
 /// `again` a move that was cut off is gone on with: files of `to` that are there already count as moved.
 ///
-/// No hook runs, and no setting of the repository has a say.
-pub fn move_checkout(
-    checkout: &Repository,
-    branch: &str,
-    from: &CommitId,
-    to: &CommitId,
-    again: bool,
-) -> Result<Moved> {
-    if again {
-        let lock = checkout.git_dir().join("index.lock");
-        if disk::look(&lock)?.is_some() {
-            locks::settled(&lock, locks::SHORT)?;
-        }
-    }
-    let is_there = || {
-        Ok::<_, Error>(checkout.head()?.branch() == Some(branch) && checkout.head()?.commit() == Some(from))
-    };
-    if !is_there()? {
+/// From the first look to the last write the index is held, so that no commit, stash or switch of the user's takes files
+/// that are moved for theirs. No hook runs, and no setting of the repository has a say.
+///
+/// # Errors
+/// What fails between the first file and the last leaves a move that is cut off.
+pub fn move_checkout(checkout: &Repository, branch: &str, step: Step<'_>, again: bool) -> Result<Moved> {
+    let Step { run, from, to } = step;
+    let Some(hold) = IndexHold::take(checkout, run)? else { return Ok(Moved::Busy) };
+    if !is_at(checkout, branch, from)? {
         return Ok(Moved::Raced);
     }
     if let Some(operation) = changes::underway(&checkout.env, &Worktree::checkout(checkout, None))? {
         return Ok(Moved::InTheWay(format!("git is in the middle of {operation}")));
     }
-    let moved = if again { take_as_moved(checkout, from, to)? } else { HashSet::new() };
-    if let Some(why) = staged(checkout, from, to)? {
-        return Ok(Moved::InTheWay(why));
+    if let Some(path) = staged(&hold, from, to)?.first() {
+        return Ok(Moved::InTheWay(format!("changes of {} are staged", path.display())));
     }
-    if let Some(hidden) = hidden(checkout, from, to, &moved)? {
+    let all = differences(checkout, from, to)?;
+    let moved = if again { take_as_moved(&hold, &all)? } else { HashSet::new() };
+    if let Some(hidden) = hidden(checkout, &all, &moved)? {
         return Ok(Moved::InTheWay(format!(
             "{} would be overwritten, and is in no commit",
             hidden.display()
         )));
     }
-    if let Some(why) = go(checkout, from, to)? {
+    if let Some(why) = go(&hold, &all, from.as_str(), to.as_str())? {
         return Ok(Moved::InTheWay(why));
     }
-    // Whoever switched meanwhile has a file or two of ours in their way, which go again.
-    if !is_there()? || !move_branch(&checkout.env, checkout.common_dir(), branch, from, to)? {
-        return match go(checkout, to, from)? {
-            None => Ok(Moved::Raced),
-            Some(why) => Err(Error::NotOurWorktree { path: checkout.work_dir().to_owned(), what: why }),
-        };
+    hold.install()?;
+    // A branch can be made and switched to without the index: files that are not that branch's go again.
+    if !is_at(checkout, branch, from)?
+        || !move_branch(&checkout.env, checkout.common_dir(), branch, from, to)?
+    {
+        return give_files_back(&hold, &all, from, to).map(|()| Moved::Raced);
+    }
+    if checkout.head()?.commit() == Some(from) {
+        give_files_back(&hold, &all, from, to)?;
     }
     Ok(Moved::Done)
 }
 
-/// Takes a move back that was cut off in the middle: files of `to` become those of `from` again.
-pub fn take_move_back(checkout: &Repository, branch: &str, from: &CommitId, to: &CommitId) -> Result<Moved> {
-    let lock = checkout.git_dir().join("index.lock");
-    if disk::look(&lock)?.is_some() {
-        locks::settled(&lock, locks::SHORT)?;
+/// Moves files and index back that were moved just now.
+fn give_files_back(hold: &IndexHold<'_>, all: &[Difference], from: &CommitId, to: &CommitId) -> Result<()> {
+    if let Some(what) = go(hold, all, to.as_str(), from.as_str())? {
+        return Err(Error::NotOurWorktree { path: hold.checkout().work_dir().to_owned(), what });
     }
-    if checkout.head()?.branch() != Some(branch) || checkout.head()?.commit() != Some(from) {
-        return Ok(Moved::Raced);
+    hold.install()
+}
+
+/// Takes a move back that was cut off in the middle: files of `to` become those of `from` again, in whatever the checkout has checked
+/// out by now. What that has otherwise than `from` was committed since, and stays. Doing it again finds it done.
+pub fn take_move_back(checkout: &Repository, step: Step<'_>) -> Result<Moved> {
+    let Step { run, from, to } = step;
+    let Some(hold) = IndexHold::take(checkout, run)? else { return Ok(Moved::Busy) };
+    let head = checkout.head()?;
+    let since: HashSet<PathBuf> = match head.commit() {
+        Some(now) if now != from => {
+            differences(checkout, from, now)?.into_iter().map(|one| one.path).collect()
+        }
+        _ => HashSet::new(),
+    };
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        differences(checkout, from, to)?.into_iter().partition(|one| since.contains(&one.path));
+    let staged = staged(&hold, from, to)?;
+    if let Some(one) = ours.iter().find(|one| staged.contains(&one.path)) {
+        return Ok(Moved::InTheWay(format!("changes of {} are staged", one.path.display())));
     }
-    take_as_moved(checkout, from, to)?;
-    if let Some(why) = staged(checkout, from, to)? {
-        return Ok(Moved::InTheWay(why));
-    }
-    if let Some(why) = go(checkout, to, from)? {
+    take_as_moved(&hold, &ours)?;
+    let back = if theirs.is_empty() { from.as_str().to_owned() } else { without(checkout, to, &ours)? };
+    if let Some(why) = go(&hold, &ours, to.as_str(), &back)? {
         return Ok(Moved::InTheWay(why));
     }
     // What was half written is gone by now, and its old content not back yet.
     let mut gone = Vec::new();
-    for one in differences(checkout, from, to)?.into_iter().filter(|one| !is_nothing(&one.old)) {
+    for one in ours.into_iter().filter(|one| !is_nothing(&one.old)) {
         if disk::look(&checkout.work_dir().join(&one.path))?.is_none() {
             gone.push(one.path);
         }
     }
     if !gone.is_empty() {
-        let git = checkout.git().with_network().args(["checkout-index", "-u", "-z", "--stdin"]);
+        let git = hold.git().with_network().args(["checkout-index", "-u", "-z", "--stdin"]);
         git.stdin(changes::nul_ended(&gone)).output("write files again")?;
     }
+    hold.install()?;
     Ok(Moved::Done)
 }
 
+/// Gives back what a run that was killed behind its last step still holds of `checkout`. False if a git that it started may be at
+/// work there yet.
+pub fn let_go(checkout: &Repository, run: &str) -> Result<bool> {
+    index_hold::let_go(checkout, run)
+}
+
+/// Whether `checkout` has `branch` checked out, by whatever name.
+pub fn is_on(checkout: &Repository, branch: &str) -> Result<bool> {
+    let head = checkout.head()?;
+    let Some(name) = head.branch() else { return Ok(false) };
+    Ok(name == branch || stands_for(checkout, name)?.strip_prefix("refs/heads/") == Some(branch))
+}
+
+fn is_at(checkout: &Repository, branch: &str, commit: &CommitId) -> Result<bool> {
+    Ok(is_on(checkout, branch)? && checkout.head()?.commit() == Some(commit))
+}
+
+/// The full name of the ref that is written when `branch` is: another one if it is a symbolic ref.
+pub fn stands_for(repository: &Repository, branch: &str) -> Result<String> {
+    let name = format!("refs/heads/{branch}");
+    let out = repository.git().args(["symbolic-ref", "--quiet", &name]).run()?;
+    if !out.status.success() {
+        return Ok(name);
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
+}
+
+/// The tree of `to` in which `back` are as they were before it.
+fn without(checkout: &Repository, to: &CommitId, back: &[Difference]) -> Result<String> {
+    let scratch = disk::Scratch::new(&checkout.env.scratch)?;
+    let index = scratch.path().join("index");
+    let git = || checkout.git().env("GIT_INDEX_FILE", &index);
+    git().args(["read-tree", to.as_str()]).output("read a tree")?;
+    // What goes makes room for what comes.
+    let (go, come): (Vec<_>, Vec<_>) = back.iter().partition(|one| is_nothing(&one.old));
+    let lines = go.into_iter().chain(come).flat_map(|one| one.entry(&one.old_mode, &one.old)).collect();
+    git().args(["update-index", "-z", "--index-info"]).stdin(lines).output("put entries back")?;
+    tree_id(git().arg("write-tree"), "write a tree")
+}
+
 /// Moves files and index by git's own rules for two trees: what differs between them, if it is as it was. Why not, if it is not.
-fn go(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Option<String>> {
-    let git = checkout.git().with_network().limit(checkout.env.long_limit);
-    let out = git.args(["read-tree", "-m", "-u", from.as_str(), to.as_str()]).run()?;
+///
+/// # Errors
+/// If it did not come to its end with some of `all` written: that is a move that is cut off.
+fn go(hold: &IndexHold<'_>, all: &[Difference], from: &str, to: &str) -> Result<Option<String>> {
+    let checkout = hold.checkout();
+    let stamps = || -> Result<Vec<_>> {
+        all.iter().map(|one| disk::stamp(&checkout.work_dir().join(&one.path))).collect()
+    };
+    let before = stamps()?;
+    let git = hold.git().with_network().limit(checkout.env.long_limit);
+    let out = git.args(["read-tree", "-m", "-u", from, to]).run()?;
     if out.status.success() {
         return Ok(None);
+    }
+    if stamps()? != before {
+        return Err(out.failure().into());
     }
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("git did not say why");
     Ok(Some(first.trim_start_matches("error: ").to_owned()))
 }
 
-/// What is staged beside what is moved, in words; a commit of it would be taken for the user's word about all of it.
-fn staged(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Option<String>> {
+/// What is staged beside what is moved; a commit of it would be taken for the user's word about all of it.
+fn staged(hold: &IndexHold<'_>, from: &CommitId, to: &CommitId) -> Result<Vec<PathBuf>> {
     let list = |commit: &CommitId| -> Result<Vec<PathBuf>> {
         let words = [
             "diff-index",
@@ -347,27 +423,30 @@ fn staged(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Optio
             "--no-ext-diff",
             "--ignore-submodules=all",
         ];
-        let out = checkout
-            .git()
-            .output_cap(1 << 28)
-            .args(words)
-            .arg(commit.as_str())
-            .output("see what is staged")?;
-        Ok(records(&out).map(path).collect())
+        let git = hold.git().output_cap(1 << 28).args(words).arg(commit.as_str());
+        Ok(records(&git.output("see what is staged")?).map(path).collect())
     };
-    let (old, new) = (list(from)?, list(to)?);
-    // An entry that is as it was, or as it is to be.
-    let other = old.iter().find(|path| new.contains(path));
-    Ok(other.map(|path| format!("changes of {} are staged", path.display())))
+    let (mut old, new): (_, HashSet<PathBuf>) = (list(from)?, list(to)?.into_iter().collect());
+    // An entry that is as it was, or as it is to be, is not.
+    old.retain(|path| new.contains(path));
+    Ok(old)
 }
 
 /// One file that differs between two commits.
 struct Difference {
     path: PathBuf,
+    old_mode: String,
     mode: String,
     /// Zeros if it is not there.
     old: String,
     new: String,
+}
+
+impl Difference {
+    /// A line for `git update-index --index-info`.
+    fn entry(&self, mode: &str, id: &str) -> Vec<u8> {
+        [format!("{mode} {id}\t").as_bytes(), self.path.as_os_str().as_bytes(), b"\0"].concat()
+    }
 }
 
 fn differences(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<Vec<Difference>> {
@@ -378,8 +457,9 @@ fn differences(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<
         let [info, name] = pair else { return None };
         // :oldmode newmode old new status
         let info = String::from_utf8_lossy(info).into_owned();
-        let mut words = info.split(' ').skip(1).map(str::to_owned);
-        Some(Difference { path: path(name), mode: words.next()?, old: words.next()?, new: words.next()? })
+        let mut words = info.trim_start_matches(':').split(' ').map(str::to_owned);
+        let (old_mode, mode) = (words.next()?, words.next()?);
+        Some(Difference { path: path(name), old_mode, mode, old: words.next()?, new: words.next()? })
     };
     Ok(fields.chunks_exact(2).filter_map(one).collect())
 }
@@ -389,14 +469,8 @@ fn is_nothing(id: &str) -> bool {
 }
 
 /// What is on disk, in no commit, and would be overwritten or deleted: git protects what it does not track only if it is not ignored.
-fn hidden(
-    checkout: &Repository,
-    from: &CommitId,
-    to: &CommitId,
-    moved: &HashSet<PathBuf>,
-) -> Result<Option<PathBuf>> {
+fn hidden(checkout: &Repository, all: &[Difference], moved: &HashSet<PathBuf>) -> Result<Option<PathBuf>> {
     let root = checkout.work_dir();
-    let all = differences(checkout, from, to)?;
     let goes: HashSet<&Path> = all.iter().filter(|d| is_nothing(&d.new)).map(|d| d.path.as_path()).collect();
     for comes in all.iter().filter(|d| is_nothing(&d.old) && !moved.contains(&d.path)) {
         for above in comes.path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
@@ -420,28 +494,27 @@ fn hidden(
     Ok(None)
 }
 
-/// Has the index say of files that are on disk as `to` has them that they are: a move was cut off behind them. Which those are.
-fn take_as_moved(checkout: &Repository, from: &CommitId, to: &CommitId) -> Result<HashSet<PathBuf>> {
+/// Has the index say of files that are on disk as they are to be that they are: a move was cut off behind them. Which those are.
+fn take_as_moved(hold: &IndexHold<'_>, all: &[Difference]) -> Result<HashSet<PathBuf>> {
+    let checkout = hold.checkout();
     let mut entries = Vec::new();
     let mut moved = HashSet::new();
-    for one in differences(checkout, from, to)? {
+    for one in all {
         let now = on_disk(checkout, &one.path)?;
-        if is_half(checkout, &one)? {
+        if is_half(checkout, one)? {
             disk::remove_file(&checkout.work_dir().join(&one.path))?;
             continue;
         }
         if now.map_or(is_nothing(&one.new), |now| now == one.new) {
-            entries.extend_from_slice(format!("{} {}\t", one.mode, one.new).as_bytes());
-            entries.extend_from_slice(one.path.as_os_str().as_bytes());
-            entries.push(0);
-            moved.insert(one.path);
+            entries.extend(one.entry(&one.mode, &one.new));
+            moved.insert(one.path.clone());
         }
     }
     if !entries.is_empty() {
-        let git = checkout.git().args(["update-index", "-z", "--index-info"]).stdin(entries);
+        let git = hold.git().args(["update-index", "-z", "--index-info"]).stdin(entries);
         git.output("note what is moved already")?;
         // Exit code 1 tells that some differ.
-        checkout.git().args(["update-index", "-q", "--refresh"]).run()?;
+        hold.git().args(["update-index", "-q", "--refresh"]).run()?;
     }
     Ok(moved)
 }

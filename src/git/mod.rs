@@ -27,6 +27,7 @@ pub mod history;
 mod ignored;
 pub mod include;
 mod index_bytes;
+mod index_hold;
 pub mod links;
 pub mod locks;
 pub mod look;

@@ -2,13 +2,14 @@
 //!
 //! The target is moved only to a commit that was made on the very tip of it, and passed there.
 
-use super::{House, Result};
+use super::{House, Result, ground};
 use crate::git::merge::{self, Made, Message, Moved};
 use crate::git::{self, CommitId, ConfigSnapshot, Repository, rescue};
+use crate::model::ids::AgentId;
 use crate::model::merge::{Entry, Record, Spec, VERSION, Why};
 use crate::model::places::Places;
 use crate::model::text::Shown;
-use crate::rules::merge::{Run, Step, apply, moving, next, replay};
+use crate::rules::merge::{Begun, Moving, Run, Step, apply, moving, next, replay};
 use crate::tools::lock::{self, Lock};
 use crate::tools::program::{self, Program};
 use crate::tools::{clock, crash, file, journal, process};
@@ -46,6 +47,24 @@ pub enum Error {
     /// The target is not there.
     #[error("there is no branch '{}'", Shown(.0))]
     NoTarget(String),
+    /// The target is the name of something that is no branch.
+    #[error("the branch '{}' stands for {}, which is no branch", Shown(.into), Shown(.is))]
+    NotABranch {
+        /// The target.
+        into: String,
+        /// What it is the name of.
+        is: String,
+    },
+    /// The target is checked out more than once, and only one checkout would be moved with it.
+    #[error("the branch {into} is checked out in {} and in {}", Shown(&.one.to_string_lossy()), Shown(&.other.to_string_lossy()))]
+    Twice {
+        /// The target.
+        into: String,
+        /// Here.
+        one: PathBuf,
+        /// And there.
+        other: PathBuf,
+    },
     /// The target is an agent's to move.
     #[error("the branch {into} is checked out in {}, a worktree of an agent", Shown(&.at.to_string_lossy()))]
     Agents {
@@ -67,6 +86,9 @@ pub enum Error {
         /// What git says.
         why: String,
     },
+    /// Another git holds the checkout.
+    #[error("another git is at work in {}, so nothing was moved there", Shown(&.0.to_string_lossy()))]
+    Busy(PathBuf),
     /// Somebody moves the target all the time.
     #[error("the branch {0} moved on again and again while its merge was tested")]
     Raced(String),
@@ -80,8 +102,10 @@ impl Error {
             Self::CutOff { .. } => "merge_cut_off",
             Self::NothingToContinue => "no_merge",
             Self::NoTarget(_) => "no_such_branch",
-            Self::Agents { .. } | Self::Held(_) => "branch_checked_out",
+            Self::NotABranch { .. } => "not_a_branch",
+            Self::Agents { .. } | Self::Held(_) | Self::Twice { .. } => "branch_checked_out",
             Self::InTheWay { .. } => "not_clean",
+            Self::Busy(_) => "checkout_busy",
             Self::Raced(_) => "raced",
         }
     }
@@ -95,10 +119,20 @@ impl Error {
             }
             Self::NothingToContinue => "begin one: ai_orch merge SESSION".to_owned(),
             Self::NoTarget(_) => "see git branch".to_owned(),
-            Self::Agents { .. } => "give another branch: --into BRANCH".to_owned(),
+            Self::NotABranch { .. } | Self::Agents { .. } => "give another branch: --into BRANCH".to_owned(),
+            Self::Twice { other, .. } => {
+                format!(
+                    "switch one of them to another branch: git -C {} switch --detach",
+                    Shown(&other.to_string_lossy())
+                )
+            }
             Self::Held(_) => "end that first: git rebase --continue, or --abort; git bisect reset".to_owned(),
             Self::InTheWay { .. } => {
                 "commit what is in the way or put it away (git stash), then: ai_orch merge --continue"
+                    .to_owned()
+            }
+            Self::Busy(_) => {
+                "wait for its end, or end it (a git commit with an open editor, for one), then: ai_orch merge --continue"
                     .to_owned()
             }
             Self::Raced(_) => "go on with it: ai_orch merge --continue".to_owned(),
@@ -221,9 +255,12 @@ pub fn work(
     let mut races = 0;
     loop {
         let tip = target(repository, &book.run.spec.into)?;
-        let is_moved = is_moved(repository, &book.run, &tip)?;
-        match next(&book.run, tip.as_str(), is_moved) {
+        let begun = begun(house, repository, &book.run, &tip)?;
+        match next(&book.run, tip.as_str(), begun) {
             Step::Make { item } => {
+                if book.run.items.get(item).is_some_and(|progress| progress.made.is_some()) {
+                    count(&mut races, &book.run)?;
+                }
                 let entry = make(house, repository, &book.run, item, &tip)?;
                 let settled = !matches!(entry, Entry::Made { .. });
                 book.write(&entry)?;
@@ -247,13 +284,12 @@ pub fn work(
                     book.write(&Entry::Moved { item, to })?;
                     news(&book.run, News::Settled { item });
                 } else {
-                    races += 1;
-                    if races == RACES {
-                        return Err(Error::Raced(book.run.spec.into.clone()).into());
-                    }
+                    count(&mut races, &book.run)?;
                 }
             }
+            Step::TakeBack { item, moving } => take_back(house, repository, book, item, &moving)?,
             Step::Note { item, to } => {
+                let_go(house, repository, &book.run)?;
                 book.write(&Entry::Moved { item, to })?;
                 news(&book.run, News::Settled { item });
             }
@@ -262,6 +298,21 @@ pub fn work(
     }
     tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::Ended)
+}
+
+/// One more time that somebody else was faster.
+fn count(races: &mut usize, run: &Run) -> Result<()> {
+    *races += 1;
+    if *races == RACES { Err(Error::Raced(run.spec.into.clone()).into()) } else { Ok(()) }
+}
+
+/// The branch that is moved when `into` is: another one where that is a symbolic ref.
+pub fn named(repository: &Repository, into: &str) -> Result<String> {
+    let is = merge::stands_for(repository, into)?;
+    match is.strip_prefix("refs/heads/") {
+        Some(branch) => Ok(branch.to_owned()),
+        None => Err(Error::NotABranch { into: into.to_owned(), is }.into()),
+    }
 }
 
 /// Where the target is.
@@ -377,69 +428,146 @@ fn move_target(
     };
     let into = book.run.spec.into.clone();
     let at = checkout_of(house, repository, &into)?;
-    let moving = (from.as_str().to_owned(), to.as_str().to_owned());
+    let path = at.as_ref().map(|checkout| checkout.work_dir().to_owned());
+    let moving = Moving { from: from.as_str().to_owned(), to: to.as_str().to_owned(), at: path };
     let again = book.run.items.get(item).is_some_and(|progress| progress.moving.as_ref() == Some(&moving));
     if !again {
-        book.write(&Entry::Moving { item, from: moving.0, to: moving.1 })?;
+        book.write(&Entry::Moving { item, from: moving.from, to: moving.to, checkout: moving.at })?;
     }
     crash::point(|| "before the target is moved");
+    let run = book.run.spec.id.to_string();
     let moved = match &at {
         None => merge::move_branch(&house.git()?, repository.common_dir(), &into, from, &to)?,
-        Some(checkout) => match merge::move_checkout(checkout, &into, from, &to, again)? {
-            Moved::Done => true,
-            Moved::Raced => false,
-            Moved::InTheWay(why) => {
+        Some(checkout) => {
+            let step = merge::Step { run: &run, from, to: &to };
+            let moved = merge::move_checkout(checkout, &into, step, again)?;
+            // What had been cut off before is as half as it was.
+            if moved != Moved::Done && !again {
                 book.write(&Entry::NotMoved { item })?;
-                return Err(Error::InTheWay { checkout: checkout.work_dir().to_owned(), to, why }.into());
             }
-        },
+            require(checkout, &to, moved)?
+        }
     };
     crash::point(|| "after the target is moved");
-    if !moved {
+    if !moved && at.is_none() {
         book.write(&Entry::NotMoved { item })?;
     }
     Ok(moved)
 }
 
+/// Whether it was moved, and not by somebody else.
+///
+/// # Errors
+/// If the checkout could not be moved to `to`.
+fn require(checkout: &Repository, to: &CommitId, moved: Moved) -> Result<bool> {
+    let checkout = || checkout.work_dir().to_owned();
+    match moved {
+        Moved::Done => Ok(true),
+        Moved::Raced => Ok(false),
+        Moved::InTheWay(why) => Err(Error::InTheWay { checkout: checkout(), to: to.clone(), why }.into()),
+        Moved::Busy => Err(Error::Busy(checkout()).into()),
+    }
+}
+
 /// The checkout that has the target checked out, if any has.
 ///
 /// # Errors
-/// If that is the worktree of an agent: nobody moves it under an agent's feet.
+/// If that is the worktree of an agent, or an agent works in it: nobody moves it under an agent's feet. If there are two: only one
+/// of them would be moved.
 pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result<Option<Repository>> {
     if merge::is_held(repository, into)? {
         return Err(Error::Held(into.to_owned()).into());
     }
-    let Some(at) = repository.checked_out_at(into)?.into_iter().next() else { return Ok(None) };
+    let mut all = Vec::new();
+    for at in repository.checked_out_at(into)? {
+        if file::is_dir(&at)? {
+            all.push(at);
+        }
+    }
+    let mut all = all.into_iter();
+    let Some(at) = all.next() else { return Ok(None) };
     let ours = house.settings.places.data.join("worktrees");
     if at.starts_with(&ours) || file::canonical(&ours).is_ok_and(|ours| at.starts_with(ours)) {
         return Err(Error::Agents { into: into.to_owned(), at }.into());
     }
-    Ok(Some(Repository::require(&house.git()?, &at)?))
+    if let Some(other) = all.next() {
+        return Err(Error::Twice { into: into.to_owned(), one: at, other }.into());
+    }
+    let checkout = Repository::require(&house.git()?, &at)?;
+    ground::alone_at(house, checkout.work_dir(), AgentId(Uuid::nil()))?;
+    Ok(Some(checkout))
 }
 
 /// Puts on record that the target was moved by somebody who died before that was said, or takes back what they had moved by half.
 fn settle_move(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
-    let into = book.run.spec.into.clone();
-    let tip = target(repository, &into)?;
-    if let Step::Note { item, to } = next(&book.run, tip.as_str(), is_moved(repository, &book.run, &tip)?) {
-        return book.write(&Entry::Moved { item, to });
+    let Some((item, moving)) = moving(&book.run) else { return Ok(()) };
+    let moving = moving.clone();
+    let tip = target(repository, &book.run.spec.into)?;
+    if begun(house, repository, &book.run, &tip)? == Begun::Whole {
+        let_go(house, repository, &book.run)?;
+        return book.write(&Entry::Moved { item, to: moving.to });
     }
-    let Some(to) = moving(&book.run).and_then(CommitId::parse) else { return Ok(()) };
-    let Some(checkout) = checkout_of(house, repository, &into)? else { return Ok(()) };
-    match merge::take_move_back(&checkout, &into, &tip, &to)? {
-        Moved::Done | Moved::Raced => Ok(()),
-        Moved::InTheWay(why) => {
-            Err(Error::InTheWay { checkout: checkout.work_dir().to_owned(), to: tip, why }.into())
-        }
-    }
+    take_back(house, repository, book, item, &moving)
 }
 
-/// Whether the target has the commit that it was to be moved to when the run was cut off.
-fn is_moved(repository: &Repository, run: &Run, tip: &CommitId) -> Result<bool> {
-    match moving(run).and_then(CommitId::parse) {
-        Some(to) => Ok(merge::holds(repository, tip, &to)?),
-        None => Ok(false),
+/// What is found of the move that was begun last.
+fn begun(house: &House, repository: &Repository, run: &Run, tip: &CommitId) -> Result<Begun> {
+    let Some((_, moving)) = moving(run) else { return Ok(Begun::Open) };
+    if let Some(to) = CommitId::parse(&moving.to)
+        && merge::holds(repository, tip, &to)?
+    {
+        return Ok(Begun::Whole);
     }
+    if moving.at.is_none() {
+        return Ok(Begun::Open);
+    }
+    let is_there = match at(house, repository, moving)? {
+        Some(checkout) => merge::is_on(&checkout, &run.spec.into)?,
+        None => false,
+    };
+    Ok(if is_there { Begun::Open } else { Begun::Astray })
+}
+
+/// The checkout of a move that was begun, if it is still there and of this repository.
+fn at(house: &House, repository: &Repository, moving: &Moving) -> Result<Option<Repository>> {
+    let Some(path) = &moving.at else { return Ok(None) };
+    if !file::is_dir(path)? {
+        return Ok(None);
+    }
+    let found = Repository::discover(&house.git()?, path)?;
+    Ok(found.filter(|found| found.common_dir() == repository.common_dir() && found.work_dir() == path))
+}
+
+/// Has the files of a move that was cut off be what they were.
+fn take_back(
+    house: &House,
+    repository: &Repository,
+    book: &mut Book,
+    item: usize,
+    moving: &Moving,
+) -> Result<()> {
+    let commit = |id: &String| {
+        let answer = || git::Error::Answer { doing: "read the journal of a merge", answer: id.clone() };
+        CommitId::parse(id).ok_or_else(answer)
+    };
+    let (from, to) = (commit(&moving.from)?, commit(&moving.to)?);
+    if let Some(checkout) = at(house, repository, moving)? {
+        let run = book.run.spec.id.to_string();
+        let moved = merge::take_move_back(&checkout, merge::Step { run: &run, from: &from, to: &to })?;
+        require(&checkout, &from, moved)?;
+    }
+    book.write(&Entry::NotMoved { item })
+}
+
+/// Gives back what is held of the checkout of a move that was done by somebody who died behind it.
+fn let_go(house: &House, repository: &Repository, run: &Run) -> Result<()> {
+    let Some((_, moving)) = moving(run) else { return Ok(()) };
+    if let Some(checkout) = at(house, repository, moving)?
+        && !merge::let_go(&checkout, &run.spec.id.to_string())?
+    {
+        return Err(Error::Busy(checkout.work_dir().to_owned()).into());
+    }
+    Ok(())
 }
 
 /// Takes away what a run needed: processes, the place of its tests, the refs that kept what it made.

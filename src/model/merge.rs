@@ -7,6 +7,7 @@ use super::ids::{AgentId, Moment, ProcessId, Project, Session};
 use super::report::ErrorBody;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// The version of the journal that this program writes.
@@ -139,8 +140,12 @@ pub enum Entry {
         from: String,
         /// To there.
         to: String,
+        /// The checkout whose files are moved with it; absent if it is checked out nowhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkout: Option<PathBuf>,
     },
-    /// The target was not moved, because something was in the way or somebody else moved it: nothing of that is half done.
+    /// The target was not moved, because something was in the way or somebody else moved it, or what was moved of it is taken back:
+    /// nothing of that is half done.
     NotMoved {
         /// By which agent's work.
         item: usize,

@@ -73,6 +73,7 @@ fn spec(house: &House, request: &Merge, repository: &Repository) -> Result<Spec>
             })?
         }
     };
+    let into = merge::named(repository, &into)?;
     let from = merge::target(repository, &into)?;
     merge::checkout_of(house, repository, &into)?;
     let mut items: Vec<Item> = Vec::new();

@@ -1,6 +1,7 @@
 //! What comes next in a run of merges, from its journal and where the target is.
 
 use crate::model::merge::{Entry, Fate, Record, Spec, TestReport, Why};
+use std::path::PathBuf;
 
 /// A run, as its journal tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +21,36 @@ pub struct Progress {
     pub made: Option<(String, String)>,
     /// The last test, and of which commit.
     pub tested: Option<(String, TestReport)>,
-    /// From where to where the target was about to be moved last.
-    pub moving: Option<(String, String)>,
+    /// The move of the target that was begun last, and is not known to be over.
+    pub moving: Option<Moving>,
     /// Where the target was moved to.
     pub moved: Option<String>,
     /// The target has it already.
     pub nothing: bool,
     /// Why it is left out.
     pub left_out: Option<Why>,
+}
+
+/// A move of the target that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moving {
+    /// From here.
+    pub from: String,
+    /// To there.
+    pub to: String,
+    /// With the files of this checkout.
+    pub at: Option<PathBuf>,
+}
+
+/// What is found of a move that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// The target has the commit: all of it was done. Somebody may have gone on since.
+    Whole,
+    /// It can be gone on with, if the target is where it was. So it is also if none was begun.
+    Open,
+    /// Its checkout has something else checked out by now.
+    Astray,
 }
 
 impl Progress {
@@ -71,6 +94,13 @@ pub enum Step {
         /// To this commit.
         to: String,
     },
+    /// A move was begun that is of no use any more: files that it has moved become what they were.
+    TakeBack {
+        /// This one.
+        moving: Moving,
+        /// Of this item.
+        item: usize,
+    },
     /// The target is moved, and that is not on record yet.
     Note {
         /// By this item.
@@ -107,7 +137,9 @@ pub fn apply(run: &mut Run, entry: &Entry) {
             let test = TestReport { ok: *ok, exit: *exit, ms: *ms, output: output.clone() };
             p.tested = Some((commit.clone(), test));
         }),
-        Entry::Moving { item, from, to } => at(item, &|p| p.moving = Some((from.clone(), to.clone()))),
+        Entry::Moving { item, from, to, checkout } => at(item, &|p| {
+            p.moving = Some(Moving { from: from.clone(), to: to.clone(), at: checkout.clone() });
+        }),
         Entry::NotMoved { item } => at(item, &|p| p.moving = None),
         Entry::Moved { item, to } => at(item, &|p| p.moved = Some(to.clone())),
         Entry::Nothing { item } => at(item, &|p| p.nothing = true),
@@ -121,21 +153,25 @@ fn current(run: &Run) -> Option<usize> {
     run.items.iter().position(|progress| progress.fate() == Fate::Waits)
 }
 
-/// The commit that the target was to be moved to when the run was cut off, if it was cut off there.
-pub fn moving(run: &Run) -> Option<&str> {
-    let progress = run.items.get(current(run)?)?;
-    progress.moving.as_ref().map(|(_, to)| to.as_str())
+/// The move that was begun when the run was cut off, if it was cut off there, and of which item.
+pub fn moving(run: &Run) -> Option<(usize, &Moving)> {
+    let item = current(run)?;
+    Some((item, run.items.get(item)?.moving.as_ref()?))
 }
 
-/// What comes next while the target is at `tip`. `is_moved` says whether the target has the commit that [`moving`] names.
-pub fn next(run: &Run, tip: &str, is_moved: bool) -> Step {
+/// What comes next while the target is at `tip`. `begun` tells of the move that [`moving`] names.
+pub fn next(run: &Run, tip: &str, begun: Begun) -> Step {
     let Some(item) = current(run) else { return Step::End };
     let (Some(progress), Some(wanted)) = (run.items.get(item), run.spec.items.get(item)) else {
         return Step::End;
     };
-    // Moved by somebody who died before that was said. Somebody may have gone on since.
-    if let Some((_, to)) = progress.moving.as_ref().filter(|_| is_moved) {
-        return Step::Note { item, to: to.clone() };
+    if let Some(moving) = &progress.moving {
+        match begun {
+            // By somebody who died before that was said.
+            Begun::Whole => return Step::Note { item, to: moving.to.clone() },
+            Begun::Open if moving.from == tip => {}
+            Begun::Open | Begun::Astray => return Step::TakeBack { item, moving: moving.clone() },
+        }
     }
     let Some((_, commit)) = progress.made.as_ref().filter(|(onto, _)| onto == tip) else {
         return Step::Make { item };
@@ -189,26 +225,30 @@ mod tests {
         Entry::Tested { item, commit: commit.into(), ok, exit, ms: 1, output: String::new() }
     }
 
+    fn begins(item: usize, from: &str, to: &str) -> Entry {
+        Entry::Moving { item, from: from.into(), to: to.into(), checkout: Some("/repo".into()) }
+    }
+
     #[test]
     fn made_then_tested_then_moved_and_what_does_not_pass_is_left_out() {
         let mut run = run(&[true, true]);
-        assert_eq!(next(&run, "t0", false), Step::Make { item: 0 });
+        assert_eq!(next(&run, "t0", Begun::Open), Step::Make { item: 0 });
         apply(&mut run, &made(0, "t0", "m0"));
-        assert_eq!(next(&run, "t0", false), Step::Test { item: 0, commit: "m0".into() });
+        assert_eq!(next(&run, "t0", Begun::Open), Step::Test { item: 0, commit: "m0".into() });
         apply(&mut run, &tested(0, "m0", false));
         let why = Why::Validation { exit: Some(1) };
-        assert_eq!(next(&run, "t0", false), Step::LeaveOut { item: 0, why: why.clone() });
+        assert_eq!(next(&run, "t0", Begun::Open), Step::LeaveOut { item: 0, why: why.clone() });
         apply(&mut run, &Entry::LeftOut { item: 0, why });
         apply(&mut run, &made(1, "t0", "m1"));
         apply(&mut run, &tested(1, "m1", true));
-        assert_eq!(next(&run, "t0", false), Step::Move { item: 1, to: "m1".into() });
-        apply(&mut run, &Entry::Moving { item: 1, from: "t0".into(), to: "m1".into() });
+        assert_eq!(next(&run, "t0", Begun::Open), Step::Move { item: 1, to: "m1".into() });
+        apply(&mut run, &begins(1, "t0", "m1"));
         // Cut off before it, or behind it.
-        assert_eq!(next(&run, "t0", false), Step::Move { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "m1", true), Step::Note { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "later", true), Step::Note { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "t0", Begun::Open), Step::Move { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "m1", Begun::Whole), Step::Note { item: 1, to: "m1".into() });
+        assert_eq!(next(&run, "later", Begun::Whole), Step::Note { item: 1, to: "m1".into() });
         apply(&mut run, &Entry::Moved { item: 1, to: "m1".into() });
-        assert_eq!(next(&run, "m1", true), Step::End);
+        assert_eq!(next(&run, "m1", Begun::Whole), Step::End);
     }
 
     #[test]
@@ -216,23 +256,43 @@ mod tests {
         let mut run = run(&[true]);
         apply(&mut run, &made(0, "t0", "m0"));
         apply(&mut run, &tested(0, "m0", true));
-        assert_eq!(next(&run, "t1", false), Step::Make { item: 0 });
+        assert_eq!(next(&run, "t1", Begun::Open), Step::Make { item: 0 });
         apply(&mut run, &made(0, "t1", "m1"));
-        assert_eq!(next(&run, "t1", false), Step::Test { item: 0, commit: "m1".into() });
+        assert_eq!(next(&run, "t1", Begun::Open), Step::Test { item: 0, commit: "m1".into() });
+    }
+
+    #[test]
+    fn a_move_that_was_begun_is_taken_back_before_anything_else_is_done() {
+        let mut run = run(&[false]);
+        apply(&mut run, &made(0, "t0", "m0"));
+        apply(&mut run, &begins(0, "t0", "m0"));
+        let (_, moving) = moving(&run).unwrap();
+        let back = Step::TakeBack { item: 0, moving: moving.clone() };
+        assert_eq!(next(&run, "t1", Begun::Open), back, "the target has another tip");
+        assert_eq!(next(&run, "t0", Begun::Astray), back, "the checkout another branch");
+        assert_eq!(next(&run, "t1", Begun::Whole), Step::Note { item: 0, to: "m0".into() });
+        apply(&mut run, &Entry::NotMoved { item: 0 });
+        assert_eq!(next(&run, "t1", Begun::Open), Step::Make { item: 0 });
     }
 
     proptest! {
-        /// Whatever happens to the target and to the tests, nothing is moved that was not made on the very tip and tested there.
+        /// Whatever happens to the target, its checkout and the tests, nothing is moved that was not made on the very tip and tested
+        /// there, and nothing while files of another move may lie about.
         #[test]
-        fn what_is_moved_was_tested(outcomes in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 1..40)) {
+        fn what_is_moved_was_tested(outcomes in prop::collection::vec(any::<(bool, bool, bool, bool)>(), 1..40)) {
             let mut run = run(&[true, false, true]);
             let mut tip = "t".to_owned();
-            for (n, (moves, passes, dies)) in outcomes.into_iter().enumerate() {
+            let mut half: Option<String> = None;
+            for (n, (moves, passes, dies, strays)) in outcomes.into_iter().enumerate() {
                 if moves {
                     tip = format!("{tip}'");
                 }
-                let is_moved = moving(&run).is_some_and(|to| tip.starts_with(to));
-                match next(&run, &tip, is_moved) {
+                let begun = match moving(&run) {
+                    Some((_, moving)) if tip.starts_with(&moving.to) => Begun::Whole,
+                    Some(_) if strays => Begun::Astray,
+                    _ => Begun::Open,
+                };
+                match next(&run, &tip, begun) {
                     Step::Make { item } => apply(&mut run, &made(item, &tip, &format!("{tip}+{item}.{n}"))),
                     Step::Test { item, commit } => apply(&mut run, &tested(item, &commit, passes)),
                     Step::LeaveOut { item, why } => apply(&mut run, &Entry::LeftOut { item, why }),
@@ -242,13 +302,24 @@ mod tests {
                             let (commit, test) = run.items[item].tested.as_ref().unwrap();
                             prop_assert!(*commit == to && test.ok);
                         }
-                        apply(&mut run, &Entry::Moving { item, from: tip.clone(), to: to.clone() });
-                        if !dies {
+                        prop_assert!(half.as_ref().is_none_or(|half| *half == to), "what lies about is taken back first");
+                        apply(&mut run, &begins(item, &tip, &to));
+                        if dies {
+                            half = Some(to);
+                        } else {
+                            half = None;
                             tip.clone_from(&to);
                             apply(&mut run, &Entry::Moved { item, to });
                         }
                     }
-                    Step::Note { item, to } => apply(&mut run, &Entry::Moved { item, to }),
+                    Step::TakeBack { item, moving } => {
+                        prop_assert_eq!(half.take(), Some(moving.to));
+                        apply(&mut run, &Entry::NotMoved { item });
+                    }
+                    Step::Note { item, to } => {
+                        half = None;
+                        apply(&mut run, &Entry::Moved { item, to });
+                    }
                     Step::End => break,
                 }
             }

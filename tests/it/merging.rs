@@ -677,3 +677,270 @@ fn a_rebase_does_not_drop_what_a_merge_commit_changed() {
     assert_eq!(merge(&house, &["one", "--squash"]).code, 0);
     assert_eq!(house.git(&["show", "main:evil"]), "evil");
 }
+
+/// The points at which a merge of one agent, which waits in `house`, is between two lines of its own log.
+fn points(house: &House, from: &str, to: &str) -> Vec<(usize, String)> {
+    let log = house.path("points");
+    assert_eq!(house.orch(["merge", "one"]).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let log = fs::read_to_string(log).unwrap();
+    let lines = log.lines().skip_while(|line| !line.contains(from)).take_while(|line| !line.contains(to));
+    lines.map(|line| (line.split(' ').nth(2).unwrap().parse().unwrap(), line.to_owned())).collect()
+}
+
+/// A house in which the merge of an agent that changed and made files waits, beside a change of the user's.
+fn waiting() -> House {
+    let house = with_other();
+    agent(&house, "one", "echo theirs > README.md; echo n > new.txt");
+    fs::write(house.repo().join("other.txt"), "mine\n").unwrap();
+    house
+}
+
+/// Stops a merge of one agent at `point`, does `meanwhile`, and lets it go on.
+fn stopped_at(house: &House, point: usize, meanwhile: impl FnOnce()) -> std::process::Output {
+    let child = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}:stop")).spawn();
+    let pid = child.id();
+    let stopped = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+    };
+    crate::house::eventually("it is stopped", stopped);
+    meanwhile();
+    assert!(std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status().unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+/// Like [`House::git`], for a command that may be refused.
+fn try_git(house: &House, words: &[&str]) -> bool {
+    house.command("git").args(words).output().unwrap().status.success()
+}
+
+#[test]
+fn nothing_of_the_user_mixes_with_files_that_are_being_moved() {
+    let window = points(&waiting(), "read-tree", "after the target is moved");
+    let mut refused = 0;
+    for (point, line) in &window {
+        for action in ["commit", "stash", "reset", "checkout", "switch"] {
+            let house = waiting();
+            let mut went_in = false;
+            let merged = stopped_at(&house, *point, || {
+                went_in = try_git(
+                    &house,
+                    match action {
+                        "commit" => &["commit", "-qam", "mine"],
+                        "stash" => &["stash", "-q"],
+                        "reset" => &["reset", "-q", "--hard"],
+                        "checkout" => &["checkout", "-qf", "main"],
+                        _ => &["checkout", "-q", "-b", "feat"],
+                    },
+                );
+            });
+            let what = format!("{action} at {line}: {merged:?}");
+            refused += usize::from(!went_in);
+            assert!(merged.status.success(), "{what}");
+            assert_eq!(
+                house.git(&["merge-base", "main", "ai_orch/one"]),
+                tip(&house, "ai_orch/one"),
+                "{what}"
+            );
+            if action == "commit" && went_in {
+                let changed = house.git(&["log", "-1", "--format=", "--name-only", "--grep=^mine$", "main"]);
+                assert_eq!(changed, "other.txt", "{what}");
+            }
+            let status = house.git(&["status", "--porcelain"]);
+            let changed = if action == "switch" || !went_in { " M other.txt" } else { "" };
+            assert_eq!(status, changed, "{what}");
+            tidy(&house, 1);
+        }
+    }
+    assert!(refused > window.len(), "the index was held: {refused}");
+}
+
+/// Kills the merge of an agent that waits in `house` behind a line of its log; `same` is such a house.
+fn killed_behind(house: &House, same: &House, behind: &str) {
+    let (point, _) = points(same, behind, "after the target is moved")[1];
+    let died = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}")).run();
+    assert_eq!(died.code, 137, "{died}");
+    // What the person does whom git told that a lock is in the way.
+    drop(fs::remove_file(house.repo().join(".git/index.lock")));
+}
+
+/// The line behind which the files are moved, and neither index nor branch; and that behind which the index is as well.
+const CUTS: [&str; 2] = ["after bin/git read-tree", "rename to"];
+
+#[test]
+fn what_the_user_commits_while_a_move_is_cut_off_stays_and_what_was_moved_does_not_lie_about() {
+    for cut in CUTS {
+        for way in ["--continue", "--abort"] {
+            for all in [false, true] {
+                let what = format!("{cut} {way} {all}");
+                let house = waiting();
+                killed_behind(&house, &waiting(), cut);
+                if all {
+                    house.git(&["add", "-A"]);
+                    house.git(&["commit", "-qm", "mine"]);
+                } else {
+                    house.git(&["commit", "-qm", "mine", "other.txt"]);
+                }
+                let mine = tip(&house, "main");
+                fs::write(house.repo().join("later.txt"), "later\n").unwrap();
+                let done = merge(&house, &[way]);
+                assert_eq!(done.code, i32::from(way == "--abort"), "{what}: {done}");
+                assert_eq!(house.git(&["status", "--porcelain"]), "?? later.txt", "{what}");
+                assert_eq!(house.git(&["merge-base", "main", &mine]), mine, "{what}");
+                let is_there = house.repo().join("new.txt").exists();
+                assert_eq!(is_there, all || way == "--continue", "{what}");
+                let is_merged =
+                    house.git(&["merge-base", "main", "ai_orch/one"]) == tip(&house, "ai_orch/one");
+                assert_eq!(is_merged, way == "--continue", "{what}");
+                tidy(&house, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn files_of_a_move_that_was_cut_off_do_not_stay_on_another_branch() {
+    for cut in CUTS {
+        for way in ["--continue", "--abort"] {
+            let house = waiting();
+            killed_behind(&house, &waiting(), cut);
+            house.git(&["checkout", "-q", "-b", "feat"]);
+            let done = merge(&house, &[way]);
+            assert_eq!(done.code, i32::from(way == "--abort"), "{cut} {way}: {done}");
+            assert_eq!(house.git(&["status", "--porcelain"]), " M other.txt", "{cut} {way}");
+            assert!(!house.repo().join("new.txt").exists());
+            assert_eq!(tip(&house, "main") == tip(&house, "ai_orch/one"), way == "--continue", "{cut} {way}");
+            tidy(&house, 1);
+        }
+    }
+}
+
+#[test]
+fn a_move_that_is_in_the_way_of_itself_is_not_forgotten() {
+    let house = waiting();
+    killed_behind(&house, &waiting(), CUTS[1]);
+    fs::write(house.repo().join("later.txt"), "later\n").unwrap();
+    house.git(&["add", "later.txt"]);
+    let done = merge(&house, &["--continue"]);
+    assert!(done.code == 8 && done.stderr.contains("later.txt"), "{done}");
+    fs::write(house.repo().join("README.md"), "mine too\n").unwrap();
+    for _ in 0..2 {
+        let done = merge(&house, &["--abort"]);
+        assert!(done.code == 8 && done.stderr.contains("README.md"), "{done}");
+    }
+    assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "mine too\n");
+    fs::write(house.repo().join("README.md"), "theirs\n").unwrap();
+    assert_eq!(merge(&house, &["--abort"]).code, 1);
+    assert_eq!(house.git(&["status", "--porcelain"]), "A  later.txt\n M other.txt");
+}
+
+#[test]
+fn a_merge_that_was_killed_leaves_no_lock_once_it_went_on() {
+    let like = waiting();
+    for (point, line) in points(&like, "where nothing is", "merge journal ended") {
+        let house = waiting();
+        let died = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}")).run();
+        assert_eq!(died.code, 137, "{line}: {died}");
+        let done = merge(&house, &["--continue"]);
+        assert_eq!(done.code, 0, "{line}: {done}");
+        assert_eq!(house.git(&["status", "--porcelain"]), " M other.txt", "{line}");
+        let left = fs::read_dir(house.repo().join(".git")).unwrap().flatten();
+        let left: Vec<_> =
+            left.map(|entry| entry.file_name()).filter(|n| n.to_string_lossy().contains("index")).collect();
+        assert_eq!(left, ["index"], "{line}");
+        tidy(&house, 1);
+    }
+}
+
+#[test]
+fn a_branch_by_another_name_is_moved_with_its_files() {
+    for on in ["trunk", "main"] {
+        let house = House::new();
+        house.git(&["branch", "-m", "trunk"]);
+        house.git(&["symbolic-ref", "refs/heads/main", "refs/heads/trunk"]);
+        house.git(&["checkout", "-q", on]);
+        house.git(&["symbolic-ref", "HEAD", &format!("refs/heads/{on}")]);
+        agent(&house, "one", "echo n > n.txt");
+        let done = merge(&house, &["one", "--into", "main"]);
+        assert_eq!(done.code, 0, "{on}: {done}");
+        assert_eq!(tip(&house, "trunk"), tip(&house, "ai_orch/one"));
+        assert!(house.repo().join("n.txt").exists());
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{on}");
+        assert_eq!(house.git(&["symbolic-ref", "refs/heads/main"]), "refs/heads/trunk");
+        tidy(&house, 1);
+        for (name, leads_to, why) in
+            [("odd", "refs/tags/v1", "which is no branch"), ("loose", "refs/heads/none", "no branch 'none'")]
+        {
+            house.git(&["symbolic-ref", &format!("refs/heads/{name}"), leads_to]);
+            let done = merge(&house, &["one", "--into", name]);
+            assert!(done.code != 0 && done.stderr.contains(why), "{done}");
+        }
+    }
+}
+
+#[test]
+fn nobody_moves_a_checkout_under_an_agent_that_works_in_it() {
+    let house = House::new();
+    agent(&house, "one", "echo n > n.txt");
+    let before = tip(&house, "main");
+    let here = house.start(["--agent-cli", "sh", "--no-worktree", "exec sleep 300"]);
+    let done = merge(&house, &["one"]);
+    assert!(done.code == 8 && done.stderr.contains(&format!("{here} works in")), "{done}");
+    assert!(done.stderr.contains(&format!("ai_orch wait {here}")), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    house.ok(["kill", &here]);
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    tidy(&house, 1);
+}
+
+#[test]
+fn a_branch_that_is_checked_out_twice_is_not_moved_under_one_of_them() {
+    let house = House::new();
+    agent(&house, "one", "echo n > n.txt");
+    let other = house.path("other");
+    house.git(&["worktree", "add", "-qf", other.to_str().unwrap(), "main"]);
+    let done = merge(&house, &["one"]);
+    assert!(
+        done.code == 8 && done.stderr.contains("and in") && done.stderr.contains("switch --detach"),
+        "{done}"
+    );
+    // One that is gone counts no more.
+    fs::remove_dir_all(&other).unwrap();
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(house.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_git_with_an_open_editor_is_named_as_what_is_in_the_way() {
+    let house = waiting();
+    let (there, go) = (house.path("there"), house.path("go"));
+    for fifo in [&there, &go] {
+        assert!(std::process::Command::new("mkfifo").arg(fifo).status().unwrap().success());
+    }
+    let editor = house.path("editor");
+    fs::write(&editor, format!("#!/bin/sh\necho > '{}'\ncat '{}'\n", there.display(), go.display())).unwrap();
+    fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut commit = house.command("git").args(["commit", "-qa"]).env("GIT_EDITOR", &editor).spawn().unwrap();
+    fs::read(&there).unwrap();
+    let done = merge(&house, &["one"]);
+    assert!(done.code == 8 && done.stderr.contains("another git is at work"), "{done}");
+    fs::write(&go, "").unwrap();
+    // A commit without a message is none.
+    assert!(!commit.wait().unwrap().success());
+    let done = merge(&house, &["--continue"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(house.git(&["status", "--porcelain"]), " M other.txt");
+}
+
+#[test]
+fn a_target_that_moves_during_each_test_is_not_tested_for_ever() {
+    let house = House::new();
+    agent(&house, "one", "echo n > n.txt");
+    let move_on = format!("git -C '{}' commit -q --allow-empty -m on", house.repo().display());
+    let done = merge(&house, &["one", "--validate", &move_on]);
+    assert!(done.code != 0 && done.stderr.contains("again and again"), "{done}");
+    assert_eq!(merge(&house, &["--abort"]).code, 1);
+    tidy(&house, 1);
+}

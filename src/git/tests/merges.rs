@@ -1,6 +1,6 @@
 //! Moving a checkout on, cut off in the middle.
 
-use super::super::merge::{Moved, move_checkout, take_move_back};
+use super::super::merge::{Moved, Step, move_checkout, take_move_back};
 use super::super::{CommitId, Repository};
 use super::House;
 use std::fs;
@@ -30,12 +30,15 @@ fn half_way() -> (House, CommitId, CommitId) {
 fn files_that_a_killed_git_had_begun_are_written_whole() {
     let (house, from, to) = half_way();
     let checkout = Repository::require(&house.env(), &house.repo()).unwrap();
-    let first = move_checkout(&checkout, "main", &from, &to, false).unwrap();
+    let first = move_checkout(&checkout, "main", Step { run: "r", from: &from, to: &to }, false).unwrap();
     assert!(
         matches!(first, Moved::InTheWay(_)),
         "whoever did not see it cut off believes nothing: {first:?}"
     );
-    assert_eq!(move_checkout(&checkout, "main", &from, &to, true).unwrap(), Moved::Done);
+    assert_eq!(
+        move_checkout(&checkout, "main", Step { run: "r", from: &from, to: &to }, true).unwrap(),
+        Moved::Done
+    );
     assert_eq!(house.tip("main"), to);
     assert_eq!(house.run(&house.repo(), &["status", "--porcelain"]), " M dir/b.txt");
     assert_eq!(fs::read_to_string(house.repo().join("half")).unwrap(), "all of half\n");
@@ -45,7 +48,7 @@ fn files_that_a_killed_git_had_begun_are_written_whole() {
 fn a_move_that_is_taken_back_leaves_what_was_there() {
     let (house, from, to) = half_way();
     let checkout = Repository::require(&house.env(), &house.repo()).unwrap();
-    assert_eq!(take_move_back(&checkout, "main", &from, &to).unwrap(), Moved::Done);
+    assert_eq!(take_move_back(&checkout, Step { run: "r", from: &from, to: &to }).unwrap(), Moved::Done);
     assert_eq!(house.tip("main"), from);
     assert_eq!(house.run(&house.repo(), &["status", "--porcelain"]), " M dir/b.txt");
     assert_eq!(fs::read_to_string(house.repo().join("a.txt")).unwrap(), "one\ntwo\nthree\n");
@@ -57,7 +60,7 @@ fn what_is_no_beginning_of_it_is_the_users() {
     let (house, from, to) = half_way();
     fs::write(house.repo().join("half"), "PRECIOUS\n").unwrap();
     let checkout = Repository::require(&house.env(), &house.repo()).unwrap();
-    let moved = move_checkout(&checkout, "main", &from, &to, true).unwrap();
+    let moved = move_checkout(&checkout, "main", Step { run: "r", from: &from, to: &to }, true).unwrap();
     assert!(matches!(&moved, Moved::InTheWay(why) if why.contains("half")), "{moved:?}");
     assert_eq!(house.tip("main"), from);
     assert_eq!(fs::read_to_string(house.repo().join("half")).unwrap(), "PRECIOUS\n");
