@@ -377,7 +377,7 @@ pub fn stands_for(repository: &Repository, branch: &str) -> Result<String> {
 
 /// The tree of `to` in which `back` are as they were before it.
 fn without(checkout: &Repository, to: &CommitId, back: &[Difference]) -> Result<String> {
-    let scratch = disk::Scratch::new(&checkout.env.scratch)?;
+    let scratch = super::scratch::Scratch::new(&checkout.env.scratch)?;
     let index = scratch.path().join("index");
     let git = || checkout.git().env("GIT_INDEX_FILE", &index);
     git().args(["read-tree", to.as_str()]).output("read a tree")?;
