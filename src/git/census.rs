@@ -2,7 +2,7 @@
 
 use super::command::{Git, GitEnv, answer};
 use super::{CommitId, Result, Worktree, disk, locks, refs};
-use crate::model::guard::{Checkout, Log, Refs};
+use crate::model::guard::{Checkout, Index, Log, Refs};
 use crate::rules::guard::LogLine;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,6 +14,8 @@ use std::time::Duration;
 const REMOTE_LIMIT: Duration = Duration::from_secs(20);
 /// How much of the log of a HEAD is read, in bytes: days of work.
 const LOG_MAX: u64 = 8 << 20;
+/// How long a line of a log is at most, in bytes, for us to read it.
+const LINE_MAX: u64 = 1 << 16;
 /// How many commits of an agent are told apart from others.
 const COMMITS: &str = "--max-count=100000";
 /// Answers may be as long as repositories have refs.
@@ -37,17 +39,23 @@ pub fn refs_of(env: &GitEnv, common_dir: &Path) -> Result<Refs> {
     Ok(refs)
 }
 
-/// The checkouts of the repository, the main one first, with what their logs hold by now.
+/// The checkouts of the repository, the main one first, with what their logs hold by now. One that cannot be read is at no branch and
+/// has no log: an agent can make such a thing, and it must not hide all others.
 pub fn checkouts(common_dir: &Path) -> Result<Vec<Checkout>> {
     let linked = common_dir.join("worktrees");
     let names = disk::names(&linked)?.unwrap_or_default();
     let dirs = std::iter::once(common_dir.to_owned()).chain(names.into_iter().map(|name| linked.join(name)));
-    dirs.map(|admin_dir| {
-        let log = disk::look(&log_of(&admin_dir))?.filter(std::fs::Metadata::is_file);
-        let log = log.map(|meta| Log { bytes: meta.len(), file: meta.ino() });
-        Ok(Checkout { branch: at(&admin_dir)?, log, admin_dir })
-    })
-    .collect()
+    let checkout = |admin_dir: PathBuf| {
+        let file = |path: PathBuf| disk::look(&path).ok().flatten().filter(std::fs::Metadata::is_file);
+        let log = file(log_of(&admin_dir)).map(|meta| Log { bytes: meta.len(), file: meta.ino() });
+        let index = file(admin_dir.join("index")).map(|meta| Index {
+            bytes: meta.len(),
+            file: meta.ino(),
+            changed_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+        });
+        Checkout { branch: at(&admin_dir).ok().flatten(), log, index, admin_dir }
+    };
+    Ok(dirs.map(checkout).collect())
 }
 
 fn log_of(admin_dir: &Path) -> PathBuf {
@@ -62,43 +70,98 @@ fn at(admin_dir: &Path) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// What the log of the HEAD of `now` says since it was `before`; `None` if it cannot be read, or is another file than it was.
-pub fn walked(now: &Checkout, before: Option<Log>) -> Option<Vec<LogLine>> {
-    let log = now.log?;
-    if before.is_some_and(|before| before.file != log.file) {
-        return None;
-    }
-    let from = before.map_or(0, |before| before.bytes);
-    let length = log.bytes.checked_sub(from).filter(|length| *length <= LOG_MAX)?;
-    let file = crate::tools::file::open(&log_of(&now.admin_dir)).ok()??;
-    let mut bytes = vec![0; usize::try_from(length).ok()?];
-    file.read_exact_at(&mut bytes, from).ok()?;
-    Some(log_lines(&bytes))
+/// The commit that the HEAD of a checkout is at, if it is at no ref.
+pub fn detached(admin_dir: &Path) -> Option<String> {
+    let head = disk::read_small(&admin_dir.join("HEAD")).ok()??;
+    let text = String::from_utf8_lossy(&head);
+    CommitId::parse(text.trim()).map(|id| id.as_str().to_owned())
 }
 
-fn log_lines(bytes: &[u8]) -> Vec<LogLine> {
+/// What the log of the HEAD of `now` says since it was `before`; `None` if it cannot be read. Where git has put another file in its place,
+/// as it does when it forgets old lines, what was written `since` counts, in seconds since 1970.
+pub fn walked(now: &Checkout, before: Option<Log>, since: i64) -> Option<Vec<LogLine>> {
+    let log = now.log?;
+    let same = is_whole(Some(log), before);
+    let from = before.filter(|_| same).map_or(0, |before| before.bytes);
+    let length = log.bytes.checked_sub(from).filter(|length| *length <= LOG_MAX)?;
+    let lines = log_lines(&read(&log_of(&now.admin_dir), from, length)?);
+    let counts =
+        |(line, at): (LogLine, Option<i64>)| (same || at.is_none_or(|at| at >= since)).then_some(line);
+    Some(lines.into_iter().filter_map(counts).collect())
+}
+
+/// Whether the log `now` is the one that it was `before`, with what was added.
+pub fn is_whole(now: Option<Log>, before: Option<Log>) -> bool {
+    let goes_on = |now: Log| before.is_none_or(|before| before.file == now.file && before.bytes <= now.bytes);
+    now.is_some_and(goes_on)
+}
+
+/// So much of a file, from there on; `None` if there is less, or no file.
+fn read(path: &Path, from: u64, length: u64) -> Option<Vec<u8>> {
+    let file = crate::tools::file::open(path).ok()??;
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut bytes, from).ok()?;
+    Some(bytes)
+}
+
+/// The lines of a log, with their times in seconds since 1970.
+fn log_lines(bytes: &[u8]) -> Vec<(LogLine, Option<i64>)> {
     let text = String::from_utf8_lossy(bytes);
     let line = |line: &str| {
         let (head, message) = line.split_once('\t').unwrap_or((line, ""));
-        let to = head.split(' ').nth(1)?.to_owned();
-        Some(LogLine { to, message: message.to_owned() })
+        let mut ids = head.split(' ').map(str::to_owned);
+        let (from, to) = (ids.next()?, ids.next()?);
+        let at = head.rsplit(' ').nth(1).and_then(|at| at.parse().ok());
+        Some((LogLine { from, to, message: message.to_owned() }, at))
     };
     text.lines().filter_map(line).collect()
 }
 
-/// Whether the repository keeps logs of its branches, and of which of `names` it has none.
-pub fn unlogged(common_dir: &Path, names: impl IntoIterator<Item = String>) -> Result<BTreeSet<String>> {
-    let logs = common_dir.join("logs");
-    if disk::look(&logs.join("refs/heads"))?.is_none() {
-        return Ok(BTreeSet::new());
+/// The newest line of the log of the ref `name`; `None` if it has none that can be read.
+pub fn newest(common_dir: &Path, name: &str) -> Option<LogLine> {
+    let path = common_dir.join("logs").join(name);
+    let length = disk::look(&path).ok().flatten().filter(std::fs::Metadata::is_file)?.len();
+    let some = length.min(LINE_MAX);
+    log_lines(&read(&path, length - some, some)?).pop().map(|(line, _)| line)
+}
+
+/// Those of `names`, remote-tracking refs, whose newest change was no push of ours.
+pub fn fetched<'n>(common_dir: &Path, names: impl IntoIterator<Item = &'n String>) -> BTreeSet<String> {
+    let by_fetch = |name: &&String| {
+        newest(common_dir, name).is_some_and(|line| !line.message.starts_with("update by push"))
+    };
+    names.into_iter().filter(by_fetch).cloned().collect()
+}
+
+/// Whether the index of a checkout, which was `before` when it was looked at, still is what the branch was that it stands on, so that the
+/// branch was not moved `from` there `to` there by anything done in this checkout.
+pub fn is_unused(
+    env: &GitEnv,
+    common_dir: &Path,
+    now: &Checkout,
+    before: Option<Index>,
+    (from, to): (&str, Option<&str>),
+) -> bool {
+    if now.index.is_none()
+        || disk::look(&now.admin_dir.join("index.lock")).map_or(true, |lock| lock.is_some())
+    {
+        return false;
     }
-    let mut without = BTreeSet::new();
-    for name in names {
-        if disk::look(&logs.join(&name))?.is_none() {
-            without.insert(name);
-        }
+    if now.index == before {
+        return true;
     }
-    Ok(without)
+    let git = || Git::at(env, &now.admin_dir, common_dir, &now.admin_dir).output_cap(LONG);
+    let names = |git: Git| -> Option<BTreeSet<Vec<u8>>> {
+        let out = git.output("compare an index").ok()?;
+        Some(out.split(|b| *b == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+    };
+    let staged =
+        names(git().args(["diff-index", "--cached", "--name-only", "--no-renames", "-z", from, "--"]));
+    let Some(staged) = staged else { return false };
+    let Some(to) = to else { return staged.is_empty() };
+    let moved = names(git().args(["diff-tree", "-r", "--name-only", "--no-renames", "-z", from, to, "--"]));
+    // What a person has staged beside that says nothing.
+    moved.is_some_and(|moved| !moved.is_empty() && moved.is_disjoint(&staged))
 }
 
 /// Those of `ids` that are in the repository.
@@ -310,21 +373,33 @@ mod tests {
         fs::write(dir.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
         let now = || checkouts(dir.path()).unwrap().remove(0);
         assert_eq!((now().branch.as_deref(), now().log), (Some("refs/heads/main"), None));
-        assert_eq!(walked(&now(), None), None);
-        let line = |to: &str, message: &str| format!("0 {to} A <a@b> 1795290703 +0000\t{message}\n");
-        fs::write(&log, line("1", "commit (initial): x")).unwrap();
+        assert_eq!(walked(&now(), None, 0), None);
+        let line = |to: &str, at: u32, message: &str| format!("0 {to} A <a@b> {at} +0000\t{message}\n");
+        fs::write(&log, line("1", 100, "commit (initial): x")).unwrap();
         let before = now().log;
-        assert_eq!(walked(&now(), before), Some(Vec::new()));
-        let more = line("1", "commit (initial): x") + &line("2", "commit: y\tz");
+        assert_eq!(walked(&now(), before, 200), Some(Vec::new()));
+        let more = line("1", 100, "commit (initial): x") + &line("2", 199, "commit: y\tz");
         fs::write(&log, &more).unwrap();
-        let came = LogLine { to: "2".into(), message: "commit: y\tz".into() };
-        assert_eq!(walked(&now(), before), Some(vec![came]));
-        assert_eq!(walked(&now(), None).map(|lines| lines.len()), Some(2), "it was not there before");
+        let came = LogLine { from: "0".into(), to: "2".into(), message: "commit: y\tz".into() };
+        assert_eq!(walked(&now(), before, 200), Some(vec![came.clone()]), "the same file needs no clock");
+        assert_eq!(walked(&now(), None, 200).map(|lines| lines.len()), Some(2), "it was not there before");
         // As git does when it forgets old lines.
         fs::write(dir.path().join("new"), more.repeat(2)).unwrap();
         fs::rename(dir.path().join("new"), &log).unwrap();
-        assert_eq!(walked(&now(), before), None);
+        assert_eq!(walked(&now(), before, 200), Some(Vec::new()));
+        assert_eq!(walked(&now(), before, 199), Some(vec![came.clone(), came]));
         fs::write(&log, "").unwrap();
-        assert_eq!(walked(&now(), now().log.map(|log| Log { bytes: 9, ..log })), None, "it is shorter");
+        let longer = now().log.map(|log| Log { bytes: 9, ..log });
+        assert_eq!(walked(&now(), longer, 200), Some(Vec::new()), "it is shorter");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_checkout_of_which_nothing_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        fs::create_dir_all(dir.path().join("worktrees/broken/HEAD")).unwrap();
+        let all = checkouts(dir.path()).unwrap();
+        let known: Vec<_> = all.iter().map(|c| (c.branch.as_deref(), c.log, c.index)).collect();
+        assert_eq!(known, [(Some("refs/heads/main"), None, None), (None, None, None)]);
     }
 }

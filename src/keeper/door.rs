@@ -87,7 +87,8 @@ fn refused(rules: &Rules, updates: &[Update]) -> Option<String> {
         let Some(why) = why else { continue };
         // It is refused whether that can be noted or not.
         if let Ok(mut log) = file::append(&rules.refused) {
-            writeln!(log, "{}", update.name).ok();
+            let current = held.as_ref().ok().and_then(|held| held.branches.get(&update.name));
+            writeln!(log, "{}", doors::note(update, current.is_some())).ok();
         }
         if let (None, Ok(held)) = (&update.to, &held) {
             give_log_back(rules, &update.name, held);

@@ -1,7 +1,8 @@
 //! What holds an agent to what it may not do, as far as its keeper does it: in its environment while it works, and at its end.
 
 use super::Keeper;
-use crate::life::{self, House, guard, rails};
+use crate::life::guard::{self, Seen};
+use crate::life::{self, House, rails};
 use crate::model::entry::Entry;
 use crate::model::guard::Whose;
 use crate::rules::guard as rule;
@@ -20,8 +21,7 @@ impl Keeper {
         if guards.is_none() {
             return Ok(());
         }
-        let path = environment.value("PATH").unwrap_or_default().to_owned();
-        let configured = rails::lay(&self.house, agent, &self.record, &path, refused)?;
+        let configured = rails::lay(&self.house, agent, &self.record, environment, refused)?;
         let mut settings = rails::settings(agent, &self.record);
         if guards.without_login() {
             let remotes = &configured.remotes;
@@ -61,21 +61,24 @@ impl Keeper {
     /// Puts on record what the refs are before attempt `n`; the checksum of that.
     pub(super) async fn take_refs(&mut self, n: u32) -> life::Result<Option<String>> {
         let (house, agent, record) = (self.house_with_keys(), self.pen.agent.clone(), self.record.clone());
+        self.seen = Some(n);
         self.aside(move || guard::put_on_record(&house, &agent, &record, n)).await
     }
 
     /// Finds out what attempt `n` did that it may not do, and puts back what can be.
     pub(super) async fn guard(&mut self, n: u32) -> life::Result<()> {
         let (house, agent, record) = (self.house_with_keys(), self.pen.agent.clone(), self.record.clone());
-        let found = self.aside(move || Ok(guard::look(&house, &agent, &record, n))).await?;
+        let seen = if self.seen == Some(n) { Seen::ToItsEnd } else { Seen::TakenOver };
+        let found = self.aside(move || Ok(guard::look(&house, &agent, &record, n, seen))).await?;
         let mut findings = found.findings.clone();
         if let Some(intent) = found.intent(n) {
             self.pen.write(intent)?;
-            let (house, agent) = (self.house.clone(), self.pen.agent.clone());
-            findings = self.aside(move || Ok(guard::put_back(&house, &agent, n, &findings))).await?;
+            let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
+            findings = self.aside(move || Ok(guard::put_back(&house, &agent, &record, n, &findings))).await?;
         }
         for finding in &findings {
-            let tone = if finding.whose == Whose::Agent { Tone::Bad } else { Tone::Note };
+            let its = matches!(finding.whose, Whose::Agent | Whose::Likely);
+            let tone = if its { Tone::Bad } else { Tone::Note };
             self.view.line(tone, &crate::model::text::Shown(&rule::told(finding)).to_string());
         }
         for what in &found.unknown {

@@ -74,6 +74,8 @@ struct Keeper {
     token: String,
     /// What is in the worktree, as far as nothing has happened since somebody looked.
     known: Option<Changes>,
+    /// The last attempt that was made by this keeper, and not by one that died.
+    seen: Option<u32>,
     /// When the time allowed for the task is over, and how much it is.
     timeout: Option<(Instant, Duration)>,
     // Released last, when everything is on record.
@@ -196,6 +198,7 @@ impl Keeper {
             environment,
             token,
             known: None,
+            seen: None,
             timeout,
             root_hold,
             lock,

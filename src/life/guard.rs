@@ -7,14 +7,16 @@ use super::{House, Result, rails, worktree};
 use crate::a2a::record::Pen;
 use crate::a2a::{names, record};
 use crate::git::census::{self, Configured};
-use crate::git::{self, CommitId, GitEnv, Worktree, rescue};
+use crate::git::{CommitId, GitEnv, Worktree, rescue};
 use crate::model::agent::Agent;
 use crate::model::entry::Entry;
-use crate::model::guard::{Census, Deed, Fate, Finding, Refs, RemoteAt};
+use crate::model::guard::{Census, Checkout, Deed, Fate, Finding, Index, Refs, RemoteAt};
+use crate::model::ids::Moment;
+use crate::model::merge;
 use crate::model::places::Record;
 use crate::rules::guard::{self, BRANCHES, By, Facts, Remote, Walked};
-use crate::rules::naming;
-use crate::tools::file;
+use crate::rules::{doors, naming};
+use crate::tools::{file, journal};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
@@ -106,9 +108,18 @@ impl Found {
     }
 }
 
+/// Whether whoever looks saw the attempt end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It did: nobody had the time to do anything since then.
+    ToItsEnd,
+    /// It did not: a person may have gone on with what the attempt left.
+    TakenOver,
+}
+
 /// What attempt `n` of `agent` did that it may not do. If that was found before, it is what was found then: part of it may be put back by
 /// now. Changes nothing.
-pub fn look(house: &House, agent: &Agent, record: &Record, n: u32) -> Found {
+pub fn look(house: &House, agent: &Agent, record: &Record, n: u32, seen: Seen) -> Found {
     if let Some(known) = agent.guarded.iter().find(|known| known.n == n) {
         return Found { findings: known.findings.clone(), unknown: known.unknown.clone() };
     }
@@ -121,20 +132,20 @@ pub fn look(house: &House, agent: &Agent, record: &Record, n: u32) -> Found {
     found.findings.extend(
         rails::tampered(agent, record, before.rules.as_deref()).iter().map(|what| guard::tampered(what)),
     );
-    if let Err(error) = compare(house, agent, record, n, &before, &mut found) {
+    if let Err(error) = compare(house, agent, record, (n, seen), &before, &mut found) {
         tracing::warn!(%error, n, "the refs could not be compared");
-        found.unknown.push(format!("the refs could not be compared with what they were: {error}"));
+        found.findings.push(guard::not_compared(&error.to_string()));
     }
     found
 }
 
 /// Finds out what attempt `n` of the agent did that it may not do, and puts back what can be: for whoever ends an agent that nobody keeps.
 pub fn settle(house: &House, pen: &mut Pen, record: &Record, n: u32) -> Result<()> {
-    let found = look(house, &pen.agent, record, n);
+    let found = look(house, &pen.agent, record, n, Seen::TakenOver);
     if let Some(intent) = found.intent(n) {
         pen.write(intent)?;
     }
-    let findings = put_back(house, &pen.agent, n, &found.findings);
+    let findings = put_back(house, &pen.agent, record, n, &found.findings);
     Ok(pen.write(Entry::Guarded { n, findings, unknown: found.unknown })?)
 }
 
@@ -149,7 +160,7 @@ fn compare(
     house: &House,
     agent: &Agent,
     record: &Record,
-    n: u32,
+    (n, seen): (u32, Seen),
     before: &Census,
     found: &mut Found,
 ) -> Result<()> {
@@ -164,13 +175,29 @@ fn compare(
     }
     let others = others(house, agent)?;
     let suspects = guard::suspects(guards, branch, &others.branches, &before.refs, &refs);
-    let scene = Scene { env: &env, own: &own, agent, before, refs: &refs, others: &others };
+    let began = agent.attempts.iter().find(|a| a.n == n).map(|a| a.started);
+    let scene = Scene {
+        env: &env,
+        own: &own,
+        agent,
+        before,
+        refs: &refs,
+        others: &others,
+        began,
+        fetched: census::fetched(&own.common_dir, refs.keys().filter(|name| name.starts_with(REMOTES))),
+        merged: merged(house, agent, began)?,
+    };
+    let walked = scene.walked()?;
     if !suspects.is_empty() {
-        let facts = scene.facts(house, record, n, &suspects)?;
+        let facts = Facts {
+            refused: refused(record, n),
+            taken_over: seen == Seen::TakenOver,
+            ..scene.facts(walked.clone(), &suspects)?
+        };
         found.findings.extend(guard::judge(guards, branch, &suspects, &facts));
     }
     if guards.without_login() {
-        scene.compare_remotes(found)?;
+        scene.compare_remotes(&walked, found)?;
     }
     Ok(())
 }
@@ -212,6 +239,9 @@ fn others(house: &House, agent: &Agent) -> Result<Others> {
     Ok(others)
 }
 
+/// All refs that tell what was last seen of remotes begin so.
+const REMOTES: &str = "refs/remotes/";
+
 /// What the facts are read from.
 struct Scene<'s> {
     env: &'s GitEnv,
@@ -220,48 +250,58 @@ struct Scene<'s> {
     before: &'s Census,
     refs: &'s Refs,
     others: &'s Others,
+    /// When the attempt began.
+    began: Option<Moment>,
+    /// The remote-tracking refs that hold what was fetched.
+    fetched: BTreeSet<String>,
+    /// The branches that runs of merges moved since the attempt began, with where to.
+    merged: BTreeSet<(String, String)>,
 }
 
 impl Scene<'_> {
-    fn facts(&self, house: &House, record: &Record, n: u32, suspects: &[guard::Change]) -> Result<Facts> {
-        let walked = self.walked()?;
-        let made: BTreeSet<String> = walked
-            .iter()
-            .filter(|w| w.by == By::Agent)
-            .flat_map(|w| w.log.iter().flatten())
-            .filter(|line| line.makes())
-            .map(|line| line.to.clone())
-            .collect();
-        let work = self.work(&walked)?;
-        let values: BTreeSet<String> = suspects.iter().filter_map(|change| change.to.clone()).collect();
+    fn facts(&self, walked: Vec<Walked>, suspects: &[guard::Change]) -> Result<Facts> {
+        let (made, not_taken) = (self.made(&walked)?, self.not_taken(&walked)?);
+        let fetched: BTreeSet<String> =
+            self.fetched.iter().filter_map(|name| self.refs.get(name)).cloned().collect();
+        let only_its = self.without(not_taken, &fetched)?;
         let mut facts = Facts {
             company: self.others.at_work,
-            refused: refused(record, n),
-            merged: merged(house, self.agent, &values)?,
-            unlogged: census::unlogged(
-                &self.own.common_dir,
-                suspects.iter().filter(|c| c.from.is_none()).map(|c| c.name.clone()),
-            )?,
+            merged: self.merged.clone(),
+            shared: !self.agent.spec.place.has_own_worktree(),
             walked,
             ..Facts::default()
         };
+        let values: BTreeSet<String> = suspects.iter().filter_map(|change| change.to.clone()).collect();
         for value in &values {
-            let new = census::reached(
-                self.env,
-                &self.own.common_dir,
-                [value.as_str()],
-                self.before.refs.values().map(String::as_str),
-            )?;
+            let new = self.new_in(value)?;
             if !new.is_disjoint(&made) {
+                facts.holds.insert(value.clone());
+            }
+            if !new.is_disjoint(&only_its) {
                 facts.hold_made.insert(value.clone());
             }
-            if !new.is_disjoint(&work) {
-                facts.hold.insert(value.clone());
-            }
         }
+        let now = census::checkouts(&self.own.common_dir)?;
         for change in suspects {
             if self.is_fetched(change)? {
                 facts.fetched.insert(change.name.clone());
+            }
+            if let Some(line) = census::newest(&self.own.common_dir, &change.name)
+                && change.to.as_ref() == Some(&line.to)
+                && matches!(line.message.as_str(), "branch: Created from HEAD" | "branch: Reset to HEAD")
+            {
+                facts.from_head.insert(change.name.clone());
+            }
+            let stands =
+                |c: &&Checkout| c.admin_dir != self.own.admin_dir && c.branch.as_ref() == Some(&change.name);
+            if let Some(from) = &change.from
+                && now.iter().any(|c| stands(&c))
+                && now.iter().filter(stands).all(|c| {
+                    let index = index(&self.before.checkouts, c);
+                    census::is_unused(self.env, &self.own.common_dir, c, index, (from, change.to.as_deref()))
+                })
+            {
+                facts.unused.insert(change.name.clone());
             }
         }
         Ok(facts)
@@ -270,54 +310,88 @@ impl Scene<'_> {
     /// What happened in the checkouts since the attempt began.
     fn walked(&self) -> Result<Vec<Walked>> {
         let mut walked = Vec::new();
+        let since = self.began.map_or(i64::MAX, |began| began.as_millis() / 1000);
         for now in census::checkouts(&self.own.common_dir)? {
             let before = self.before.checkouts.iter().find(|c| c.admin_dir == now.admin_dir);
-            let log = census::walked(&now, before.and_then(|c| c.log));
+            let log = census::walked(&now, before.and_then(|c| c.log), since);
+            let began = before.and_then(|b| b.branch.clone());
+            let held = |refs: &Refs, at: &Option<String>| at.as_ref().and_then(|at| refs.get(at)).cloned();
+            let mut been: BTreeSet<String> =
+                log.iter().flatten().flat_map(|line| [line.from.clone(), line.to.clone()]).collect();
+            been.extend(held(&self.before.refs, &began));
+            // Where it stood all the time, the branch may have been moved without it.
+            if now.branch != began {
+                been.extend(held(self.refs, &now.branch));
+            }
+            been.extend(census::detached(&now.admin_dir));
             walked.push(Walked {
                 by: match () {
                     () if now.admin_dir == self.own.admin_dir => By::Agent,
-                    () if before.is_some() || self.others.admin_dirs.contains(&now.admin_dir) => By::Other,
+                    () if self.others.admin_dirs.contains(&now.admin_dir) => By::Fellow,
+                    () if before.is_some() => By::Person,
                     () => By::Anybody,
                 },
-                stood_on: now
-                    .branch
-                    .clone()
-                    .filter(|at| before.is_some_and(|b| b.branch.as_ref() == Some(at))),
+                began,
+                whole: census::is_whole(now.log, before.and_then(|c| c.log)),
                 at: now.branch,
                 log,
+                been,
             });
         }
         Ok(walked)
     }
 
-    /// The commits that the agent has and nobody else has or had: its own.
-    fn work(&self, walked: &[Walked]) -> Result<BTreeSet<String>> {
-        let own_branch = format!("{BRANCHES}{}", self.agent.spec.branch);
-        let head = git::worktree::head(self.env, self.own).ok().and_then(|head| head.commit().cloned());
-        let gone = |by: By| {
-            let lines = walked.iter().filter(move |w| w.by == by).flat_map(|w| w.log.iter().flatten());
-            lines.map(|line| line.to.as_str())
-        };
-        let from = gone(By::Agent)
-            .chain(self.refs.get(&own_branch).map(String::as_str))
-            .chain(head.as_ref().map(CommitId::as_str));
-        let theirs = self.others.branches.iter().filter_map(|name| self.refs.get(name));
-        let without = self.before.refs.values().chain(theirs).map(String::as_str).chain(gone(By::Other));
+    /// The commits that `value` has and nothing had when the attempt began.
+    fn new_in(&self, value: &str) -> Result<BTreeSet<String>> {
+        let before = self.before.refs.values().map(String::as_str);
+        Ok(census::reached(self.env, &self.own.common_dir, [value], before)?)
+    }
+
+    /// The commits that the log of the agent's own HEAD tells to be made there. If that log is gone, which the agent itself must have done, they
+    /// are what its HEAD and branch lead to and no fetch brought.
+    fn made(&self, walked: &[Walked]) -> Result<BTreeSet<String>> {
+        let own = || walked.iter().filter(|w| w.by == By::Agent);
+        let mut lines = own().flat_map(|w| w.log.iter().flatten()).peekable();
+        let had = self.before.checkouts.iter().any(|c| c.admin_dir == self.own.admin_dir && c.log.is_some());
+        if !had || lines.peek().is_some() {
+            return Ok(lines.filter(|line| line.makes()).map(|line| line.to.clone()).collect());
+        }
+        let branch = format!("{BRANCHES}{}", self.agent.spec.branch);
+        let from = own().flat_map(|w| &w.been).chain(self.refs.get(&branch)).map(String::as_str);
+        let fetched = self.fetched.iter().filter_map(|name| self.refs.get(name));
+        let without = self.before.refs.values().chain(fetched).map(String::as_str);
         Ok(census::reached(self.env, &self.own.common_dir, from, without)?)
     }
 
-    /// Whether a branch was moved on to what the repository last saw of it on a remote.
+    /// What the agent made, but for what persons have taken into their checkouts, and merges of ours into branches. Not what other
+    /// agents have: a child begins with the commits of its parent.
+    fn not_taken(&self, walked: &[Walked]) -> Result<BTreeSet<String>> {
+        let logs = walked.iter().filter(|w| w.by == By::Person).flat_map(|w| w.log.iter().flatten());
+        let mut taken: BTreeSet<String> = logs.map(|line| line.to.clone()).collect();
+        taken.extend(self.merged.iter().map(|(_, to)| to.clone()));
+        self.without(self.made(walked)?, &taken)
+    }
+
+    /// Those of `commits` that `values` do not lead to.
+    fn without(&self, commits: BTreeSet<String>, values: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        if commits.is_empty() {
+            return Ok(commits);
+        }
+        let before = self.before.refs.values().map(String::as_str);
+        let values = values.iter().map(String::as_str);
+        let taken = census::reached(self.env, &self.own.common_dir, values, before)?;
+        Ok(commits.difference(&taken).cloned().collect())
+    }
+
+    /// Whether a branch was moved on to what was fetched of it from a remote.
     fn is_fetched(&self, change: &guard::Change) -> Result<bool> {
         let (Some(from), Some(to)) = (&change.from, &change.to) else { return Ok(false) };
         let seen = format!("/{}", guard::short(&change.name));
-        let seen = self
-            .refs
-            .iter()
-            .any(|(name, value)| name.starts_with("refs/remotes/") && name.ends_with(&seen) && value == to);
+        let seen = self.fetched.iter().any(|name| name.ends_with(&seen) && self.refs.get(name) == Some(to));
         Ok(seen && census::goes_on(self.env, &self.own.common_dir, from, to)?)
     }
 
-    fn compare_remotes(&self, found: &mut Found) -> Result<()> {
+    fn compare_remotes(&self, walked: &[Walked], found: &mut Found) -> Result<()> {
         let places = census::configured(self.env, self.own)
             .map_err(super::Error::from)
             .and_then(|configured| places(self.env, self.agent, self.own, &configured));
@@ -330,7 +404,7 @@ impl Scene<'_> {
             }
         }
         let nothing = Refs::new();
-        let work = self.work(&self.walked()?)?;
+        let made = self.not_taken(walked)?;
         for remote in asked(self.env, all) {
             let Some(after) = &remote.refs else {
                 // By its name: a URL may hold a password.
@@ -346,14 +420,29 @@ impl Scene<'_> {
             let known = census::known(self.env, &self.own.common_dir, &values)?;
             let mut hold = BTreeSet::new();
             for value in &known {
-                let before = self.before.refs.values().map(String::as_str);
-                let new = census::reached(self.env, &self.own.common_dir, [value.as_str()], before)?;
-                if !new.is_disjoint(&work) {
+                if !self.new_in(value)?.is_disjoint(&made) {
                     hold.insert(value.clone());
                 }
             }
-            let seen =
-                Remote { name: &remote.name, before, after, known: &known, hold: &hold, refs: self.refs };
+            let mut rewound = BTreeSet::new();
+            for change in guard::changes(before.unwrap_or(&nothing), after) {
+                if let (Some(from), Some(to)) = (&change.from, &change.to)
+                    && known.contains(to)
+                    && census::goes_on(self.env, &self.own.common_dir, to, from)?
+                {
+                    rewound.insert(change.name);
+                }
+            }
+            let seen = Remote {
+                name: &remote.name,
+                before,
+                after,
+                known: &known,
+                hold: &hold,
+                rewound: &rewound,
+                refs: self.refs,
+                fetched: &self.fetched,
+            };
             found.findings.extend(guard::judge_remote(
                 &self.agent.spec.guards,
                 &self.agent.spec.branch,
@@ -364,32 +453,57 @@ impl Scene<'_> {
     }
 }
 
-/// The refs that were refused to the agent during attempt `n`.
-fn refused(record: &Record, n: u32) -> BTreeSet<String> {
+/// What was refused to the agent during attempt `n`.
+fn refused(record: &Record, n: u32) -> BTreeSet<(Deed, String)> {
     let text = file::read(&record.attempt(n).refused()).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+    String::from_utf8_lossy(&text).lines().filter_map(doors::noted).collect()
 }
 
-/// Those of `values` that a run of merges of ours moved its target to.
-fn merged(house: &House, agent: &Agent, values: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+/// The branches that runs of merges of ours moved `since` then, or were about to, with where to.
+fn merged(house: &House, agent: &Agent, since: Option<Moment>) -> Result<BTreeSet<(String, String)>> {
     let dir = house.settings.places.merges(&agent.spec.project);
     let mut merged = BTreeSet::new();
     for name in file::names(&dir)?.unwrap_or_default() {
-        let journal = file::read(&dir.join(name)).ok().flatten().unwrap_or_default();
-        let text = String::from_utf8_lossy(&journal);
-        merged.extend(values.iter().filter(|value| text.contains(value.as_str())).cloned());
+        // One that is damaged excuses nothing.
+        let records = journal::read::<merge::Record>(&dir.join(name)).ok().flatten();
+        merged.extend(records.into_iter().flat_map(|contents| moves(&contents.records, since)));
     }
     Ok(merged)
 }
 
+/// The branch of a run, with where it was moved.
+fn moves(records: &[merge::Record], since: Option<Moment>) -> Vec<(String, String)> {
+    let mut into = String::new();
+    let mut all: Vec<(usize, String)> = Vec::new();
+    for record in records {
+        let counts = since.is_none_or(|since| record.at >= since);
+        match &record.entry {
+            merge::Entry::Begun { spec, .. } => into = format!("{BRANCHES}{}", spec.into),
+            merge::Entry::Moving { item, to, .. } | merge::Entry::Moved { item, to } if counts => {
+                all.push((*item, to.clone()));
+            }
+            merge::Entry::NotMoved { item } => all.retain(|(known, _)| known != item),
+            _ => {}
+        }
+    }
+    all.into_iter().map(|(_, to)| (into.clone(), to)).collect()
+}
+
+/// The index that the checkout `now` had `before`.
+fn index(before: &[Checkout], now: &Checkout) -> Option<Index> {
+    before.iter().find(|b| b.admin_dir == now.admin_dir)?.index
+}
+
 /// Puts back what of `findings` is to be put back, each only if it is still as it was found; what it was moved to is kept first. Doing
 /// it again is fine. Never fails: what could not be put back stays, and is told so.
-pub fn put_back(house: &House, agent: &Agent, n: u32, findings: &[Finding]) -> Vec<Finding> {
+pub fn put_back(house: &House, agent: &Agent, record: &Record, n: u32, findings: &[Finding]) -> Vec<Finding> {
     let (Some(own), Ok(env)) = (worktree(agent), house.git()) else { return findings.to_vec() };
+    let expected = agent.attempts.iter().find(|a| a.n == n).and_then(|a| a.refs.clone());
+    let before = read(record, n, expected.as_deref()).map(|census| census.checkouts).unwrap_or_default();
     let done = |(at, finding): (usize, &Finding)| {
         let mut finding = finding.clone();
         if guard::is_ours_to_undo(&finding)
-            && let Err(error) = put_one_back(&env, agent, &own, &format!("{n}-{at}"), &mut finding)
+            && let Err(error) = put_one_back(&env, agent, &own, (&before, &format!("{n}-{at}")), &mut finding)
         {
             tracing::warn!(%error, name = finding.name, "could not be put back");
         }
@@ -402,7 +516,7 @@ fn put_one_back(
     env: &GitEnv,
     agent: &Agent,
     own: &Worktree,
-    under: &str,
+    (before, under): (&[Checkout], &str),
     finding: &mut Finding,
 ) -> Result<()> {
     let commit = finding.to.as_deref().and_then(CommitId::parse);
@@ -411,14 +525,20 @@ fn put_one_back(
         rescue::keep(env, &own.common_dir, &kept, commit)?;
         finding.kept = Some(kept);
     }
+    // Somebody may have gone there since it was found. Where index and files are what the branch goes back to, that does no harm.
+    let in_the_way = |c: &Checkout| {
+        let goes_back = finding.from.as_deref().is_some_and(|from| {
+            let index = index(before, c);
+            census::is_unused(env, &own.common_dir, c, index, (from, finding.to.as_deref()))
+        });
+        c.admin_dir != own.admin_dir && c.branch.as_ref() == Some(&finding.name) && !goes_back
+    };
+    if finding.to.is_some() && census::checkouts(&own.common_dir)?.iter().any(in_the_way) {
+        return Ok(());
+    }
     if finding.deed == Deed::Made
         && let Some(commit) = &commit
     {
-        let at = git::worktree::head(env, own)?;
-        if !agent.spec.place.has_own_worktree() && at.branch() == Some(guard::short(&finding.name)) {
-            // The person's checkout stands on it: where it goes from there is theirs to say.
-            return Ok(());
-        }
         census::leave_branch(env, own, &finding.name, commit)?;
     }
     if census::put_back(env, &own.common_dir, &finding.name, finding.from.as_deref(), finding.to.as_deref())?

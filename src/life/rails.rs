@@ -11,6 +11,7 @@ use crate::model::agent::Agent;
 use crate::model::guard::Rules;
 use crate::model::places::{Guard, Record};
 use crate::rules::{doors, naming};
+use crate::settings::environment::Environment;
 use crate::tools::file;
 use crate::tools::program::{find_in_path, is_executable, path_beside};
 use std::ffi::{OsStr, OsString};
@@ -40,18 +41,18 @@ const HOOKS: [&str; 16] = [
     "sendemail-validate",
 ];
 
-/// Lays the guardrails of `agent` anew, for a program that finds others in `path`. `refused` is where the hook notes what it refused. What
-/// the repository has configured is told.
+/// Lays the guardrails of `agent` anew, for a program in `environment`, which says as well where the user's configuration is. `refused` is
+/// where the hook notes what it refused. What the repository has configured is told.
 pub fn lay(
     house: &House,
     agent: &Agent,
     record: &Record,
-    path: &OsStr,
+    environment: &Environment,
     refused: PathBuf,
 ) -> Result<Configured> {
     let (guards, dir, bin) = (&agent.spec.guards, record.guard(), record.bin());
     let configured = match worktree(agent) {
-        Some(own) => census::configured(&house.git()?, &own)?,
+        Some(own) => census::configured(&house.git_of(environment)?, &own)?,
         None => Configured::default(),
     };
     make_dir(&dir.0)?;
@@ -78,7 +79,7 @@ pub fn lay(
     }
     again(&dir.no_login())?;
     let mut shims = Vec::new();
-    let others = path_beside(path, &bin);
+    let others = path_beside(environment.value("PATH").unwrap_or_default(), &bin);
     // What is not installed must not look as if it were.
     for name in doors::shims(guards).iter().filter(|name| find_in_path(name, &others).is_some()) {
         make_dir(&bin)?;

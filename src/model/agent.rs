@@ -368,10 +368,12 @@ impl Agent {
         saved.why.as_deref()
     }
 
-    /// What attempt `n` did that it may not do and nobody else can have done; empty as long as nobody has looked.
+    /// What attempt `n` did that it may not do, for certain or most likely; empty as long as nobody has looked.
     pub fn violations(&self, n: u32) -> impl Iterator<Item = &Finding> {
         let looked = self.guarded.iter().filter(move |g| g.n == n && g.done);
-        looked.flat_map(|g| &g.findings).filter(|finding| finding.whose == Whose::Agent)
+        looked
+            .flat_map(|g| &g.findings)
+            .filter(|finding| matches!(finding.whose, Whose::Agent | Whose::Likely))
     }
 
     /// US dollars spent by all attempts, as far as reported.

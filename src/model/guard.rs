@@ -85,6 +85,20 @@ pub struct Checkout {
     /// The log of HEAD; `None`: there is none to be read.
     #[serde(default)]
     pub log: Option<Log>,
+    /// The index; `None`: there is none, or it was not looked at.
+    #[serde(default)]
+    pub index: Option<Index>,
+}
+
+/// Which index a checkout has: git writes another file whenever it changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// Which file it is (its inode).
+    pub file: u64,
+    /// When it changed last, in nanoseconds since 1970.
+    pub changed_ns: i128,
 }
 
 /// A log that lines are added to.
@@ -109,7 +123,7 @@ pub struct RemoteAt {
 }
 
 /// What was done that may not be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     /// A protected branch was moved.
@@ -124,6 +138,8 @@ pub enum Deed {
     OpenedPr,
     /// The guardrails themselves were tampered with.
     Tampered,
+    /// It could not be found out what was done; the name says why.
+    NotCompared,
 }
 
 /// Who did it.
@@ -134,6 +150,8 @@ pub enum Whose {
     Agent,
     /// An agent, and more than one was at work: it is put right, and none of them is blamed.
     SomeAgent,
+    /// The agent, as far as that can be told from what it made: its task has failed, and nothing is touched.
+    Likely,
     /// That is not certain: it is told, and nothing is touched.
     Unclear,
 }
@@ -191,7 +209,7 @@ pub struct Rules {
     /// Where the hooks of the repository are.
     #[serde(with = "path")]
     pub hooks: PathBuf,
-    /// Where the names of refs go that were refused, one a line.
+    /// Where it goes what was refused, one a line.
     #[serde(with = "path")]
     pub refused: PathBuf,
     /// The programs that something of ours stands in front of.

@@ -2,7 +2,7 @@
 //! of git and of the programs of forges in its PATH.
 
 use super::guard::{BRANCHES, is_protected, short};
-use crate::model::guard::{Guards, Refs};
+use crate::model::guard::{Deed, Guards, Refs};
 
 /// A ref that git is about to change, as git tells its `reference-transaction` hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,28 @@ pub fn refused(guards: &Guards, own: &str, update: &Update, held: &Held) -> Opti
         None if name != own => Some(format!("this agent may make no branch, and {name} is not there")),
         _ => None,
     }
+}
+
+/// What was refused, as one line: what it would have done to which ref, that `is_there` or not.
+pub fn note(update: &Update, is_there: bool) -> String {
+    let deed = match (&update.to, is_there) {
+        (None, _) => "deleted",
+        (Some(_), true) => "moved",
+        (Some(_), false) => "made",
+    };
+    format!("{deed} {}", update.name)
+}
+
+/// What a line that [`note`] made says.
+pub fn noted(line: &str) -> Option<(Deed, String)> {
+    let (deed, name) = line.split_once(' ')?;
+    let deed = match deed {
+        "deleted" => Deed::Deleted,
+        "moved" => Deed::Moved,
+        "made" => Deed::Made,
+        _ => return None,
+    };
+    Some((deed, name.to_owned()))
 }
 
 /// The programs that something of ours stands in front of, if they are there at all.
@@ -198,6 +220,13 @@ mod tests {
         let moved = Update::parse(&format!("{a} {b} refs/heads/main")).unwrap();
         assert_eq!(refused(&usual, "main", &moved, &held), None, "what it was given is its own");
         assert_eq!(Update::parse("nonsense"), None);
+        let gone = Update::parse(&format!("{a} {zero} refs/heads/x y")).unwrap();
+        for (update, is_there, deed) in
+            [(&moved, true, Deed::Moved), (&moved, false, Deed::Made), (&gone, true, Deed::Deleted)]
+        {
+            assert_eq!(noted(&note(update, is_there)), Some((deed, update.name.clone())));
+        }
+        assert_eq!(noted("nonsense"), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! make branches in their checkouts while agents work, and nothing of that is an agent's.
 //!
 //! What tells them apart: git moves a branch that is checked out together with the log of that checkout's HEAD, and an agent has a
-//! checkout of its own. What is in no such log, and cannot be told to be the agent's by its commits or by what the agent tried before,
-//! is nobody's for certain: it is told, and nothing is touched.
+//! checkout of its own. Only proof of who did it lets anything be undone. That a branch holds the agent's commits is none, because
+//! people take those as well: it fails the task, and is told with what undoes it. All else is nobody's for certain, and told.
 
 use super::glob;
 use crate::model::glob::Glob;
@@ -69,6 +69,8 @@ pub fn suspects(
 /// A line of the log of a HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
+    /// Where HEAD was.
+    pub from: String,
     /// Where HEAD went.
     pub to: String,
     /// Why.
@@ -76,19 +78,36 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Whether a commit was made by what this line tells of.
+    /// Whether a commit was made by what this line tells of; coming to one that was there is not making it.
     pub fn makes(&self) -> bool {
-        let made = ["commit", "rebase", "cherry-pick", "revert", "am", "merge"];
-        let verb = self.message.split([':', ' ']).next().unwrap_or_default();
-        made.contains(&verb) && !self.message.ends_with(": Fast-forward")
+        let (what, rest) = self.message.split_once(':').unwrap_or((&self.message, ""));
+        let goes_on = rest.trim().eq_ignore_ascii_case("fast-forward");
+        match what.split(' ').next().unwrap_or_default() {
+            "commit" => true,
+            "cherry-pick" | "revert" | "am" => !goes_on,
+            "merge" | "pull" => rest.contains("Merge made by"),
+            "rebase" => ["pick", "reword", "edit", "squash", "fixup", "continue"]
+                .iter()
+                .any(|step| what.ends_with(&format!("({step})")) && !goes_on),
+            _ => false,
+        }
+    }
+
+    /// The branch or commit that HEAD was switched to, in the words of who did so.
+    fn goes(&self) -> Option<&str> {
+        let words = self.message.strip_prefix("checkout: moving from ")?;
+        words.rsplit_once(" to ").map(|(_, to)| to)
+    }
+
+    /// The branch that was renamed, and to which, both by their full names.
+    fn renames(&self) -> Option<(&str, &str)> {
+        self.message.strip_prefix("Branch: renamed ")?.split_once(" to ")
     }
 
     /// Whether HEAD went to the branch `name`, a full name, or that was renamed from or to it.
     fn names(&self, name: &str) -> bool {
-        let goes = self.message.strip_prefix("checkout: moving from ").and_then(|m| m.rsplit_once(" to "));
-        let renames = self.message.strip_prefix("Branch: renamed ").and_then(|m| m.split_once(" to "));
-        goes.is_some_and(|(_, to)| to == short(name))
-            || renames.is_some_and(|(from, to)| from == name || to == name)
+        self.goes() == Some(short(name))
+            || self.renames().is_some_and(|(from, to)| from == name || to == name)
     }
 }
 
@@ -97,8 +116,10 @@ impl LogLine {
 pub enum By {
     /// The agent.
     Agent,
-    /// Somebody else: it was there before, or another agent has it.
-    Other,
+    /// Another agent.
+    Fellow,
+    /// A person: it was there before.
+    Person,
     /// It came while the agent worked, and anybody may have made it.
     Anybody,
 }
@@ -108,12 +129,41 @@ pub enum By {
 pub struct Walked {
     /// Who works there.
     pub by: By,
-    /// The full name of the ref that its HEAD was at all the time; `None`: it is at another one now, or at none.
-    pub stood_on: Option<String>,
+    /// The full name of the ref that its HEAD was at when the attempt began.
+    pub began: Option<String>,
     /// The full name of the ref that its HEAD is at.
     pub at: Option<String>,
     /// What its log tells since the attempt began; `None`: there is none to be read.
     pub log: Option<Vec<LogLine>>,
+    /// Whether that is all: git has not forgotten lines of that log since.
+    pub whole: bool,
+    /// All that its HEAD is known to have been at since then.
+    pub been: BTreeSet<String>,
+}
+
+impl Walked {
+    fn says(&self, what: impl Fn(&LogLine) -> bool) -> bool {
+        self.log.iter().flatten().any(what)
+    }
+
+    fn stands_on(&self, name: &str) -> bool {
+        self.at.as_deref() == Some(name)
+    }
+
+    /// Whether something that was done at the branch `name` took its HEAD to `to`. Going there is not doing.
+    fn took(&self, name: &str, to: &str) -> bool {
+        let mut there = self.began.as_deref() == Some(name);
+        for line in self.log.iter().flatten() {
+            if let Some(goes) = line.goes() {
+                there = goes == short(name);
+            } else if let Some((from, renamed)) = line.renames() {
+                there = renamed == name || (there && from != name);
+            } else if line.to == to && (there || self.stands_on(name)) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// What is known beside the refs. Values are those that a suspect holds after the attempt.
@@ -121,101 +171,137 @@ pub struct Walked {
 pub struct Facts {
     /// The checkouts.
     pub walked: Vec<Walked>,
-    /// The values that hold commits which only the agent's work holds otherwise.
-    pub hold: BTreeSet<String>,
     /// The values that hold commits which the log of the agent's own HEAD tells to be made there.
+    pub holds: BTreeSet<String>,
+    /// Those of them whose commits came to nobody else in a way that is known: not by a fetch, a merge of ours, or a person's HEAD.
     pub hold_made: BTreeSet<String>,
-    /// The branches that were moved on to what a remote-tracking ref of their name holds.
+    /// The branches that were moved on to what was fetched of them.
     pub fetched: BTreeSet<String>,
-    /// The values that a run of merges moved its target to.
-    pub merged: BTreeSet<String>,
-    /// The refs that were refused to the agent in this attempt.
-    pub refused: BTreeSet<String>,
-    /// The branches without a log of their own, in a repository that keeps logs: no git made them.
-    pub unlogged: BTreeSet<String>,
+    /// The branches that a run of merges moved, with where it moved them to.
+    pub merged: BTreeSet<(String, String)>,
+    /// What was refused to the agent in this attempt, and of which ref.
+    pub refused: BTreeSet<(Deed, String)>,
+    /// The branches whose own logs end with that they were made at, or reset to, what is called HEAD where it was done.
+    pub from_head: BTreeSet<String>,
+    /// The branches at which a checkout stands whose index is what the branch was, and so was not used to move it.
+    pub unused: BTreeSet<String>,
     /// Other agents were at work in the repository.
     pub company: bool,
+    /// Whoever compares did not see the attempt end: what was done since may be a person's.
+    pub taken_over: bool,
+    /// The agent has no checkout of its own: what its log tells may be a person's.
+    pub shared: bool,
 }
 
 impl Facts {
-    fn others(&self) -> impl Iterator<Item = &Walked> {
-        self.walked.iter().filter(|walked| walked.by == By::Other)
+    fn of(&self, by: By) -> impl Iterator<Item = &Walked> {
+        self.walked.iter().filter(move |walked| walked.by == by)
     }
 
-    fn says(walked: &Walked, what: impl Fn(&LogLine) -> bool) -> bool {
-        walked.log.as_ref().is_some_and(|log| log.iter().any(what))
+    /// Whether somebody else stands on the branch.
+    fn is_stood_on(&self, name: &str) -> bool {
+        self.walked.iter().any(|w| w.by != By::Agent && w.stands_on(name))
     }
 
-    /// Whether somebody else stood on the branch all the time, in a checkout that would tell of what was done there.
+    /// Whether somebody else stood on the branch all the time, in a checkout that would tell of what was done there, and does not.
     fn behind_a_back(&self, name: &str) -> bool {
-        self.others().any(|w| w.stood_on.as_deref() == Some(name) && w.log.is_some())
+        let silent = |w: &Walked| w.whole && w.log.as_ref().is_some_and(Vec::is_empty);
+        let mut standing = self.walked.iter().filter(|w| w.by != By::Agent && w.stands_on(name)).peekable();
+        standing.peek().is_some()
+            && standing.all(|w| w.began.as_deref() == Some(name) && silent(w))
+            && self.unused.contains(name)
+            && !self.taken_over
     }
 
-    /// An agent did it: this one, unless others were at work.
-    fn an_agent(&self) -> Whose {
-        if self.company { Whose::SomeAgent } else { Whose::Agent }
+    /// An agent did it: this one, unless others were at work and nothing tells which.
+    fn an_agent(&self, holds: bool) -> Whose {
+        if self.company && !holds { Whose::SomeAgent } else { Whose::Agent }
+    }
+
+    /// The agent did it, which is undone unless others could be in the way of that.
+    fn the_agent(&self, name: &str) -> Whose {
+        if self.shared || self.is_stood_on(name) { Whose::Likely } else { Whose::Agent }
+    }
+
+    /// Whether the branch was made or reset by somebody whose HEAD was at `to`, and only the agent's was.
+    fn is_from_own_head(&self, name: &str, to: &str) -> bool {
+        let others = |w: &Walked| w.by == By::Agent || (w.whole && w.log.is_some() && !w.been.contains(to));
+        self.from_head.contains(name)
+            && self.of(By::Agent).any(|w| w.been.contains(to))
+            && self.walked.iter().all(others)
+            && !self.taken_over
     }
 
     /// Who made this change; `None`: somebody who may, or nobody has done what may not be done.
     fn whose(&self, guards: &Guards, own: &str, change: &Change) -> Option<Whose> {
         let name = change.name.as_str();
-        let by_own = |w: &Walked| w.by == By::Agent && Self::says(w, |line| line.names(name));
+        if let Some(to) = &change.to
+            && self.merged.contains(&(name.to_owned(), to.clone()))
+        {
+            return None;
+        }
         match (&change.from, &change.to) {
-            (Some(_), Some(to)) => {
-                if self.merged.contains(to) {
-                    return None;
-                }
-                if self.others().any(|w| Self::says(w, |line| line.to == *to)) {
-                    return self.hold_made.contains(to).then_some(Whose::Unclear);
-                }
-                if self.hold.contains(to) || self.hold_made.contains(to) {
-                    return Some(Whose::Agent);
-                }
-                if self.fetched.contains(name) {
-                    return None;
-                }
-                Some(match () {
-                    () if self.refused.contains(name) => Whose::Agent,
-                    () if self.behind_a_back(name) => self.an_agent(),
-                    () => Whose::Unclear,
-                })
-            }
-            (None, Some(to)) => {
-                let theirs = self
-                    .others()
-                    .any(|w| w.at.as_deref() == Some(name) || Self::says(w, |line| line.names(name)));
-                if theirs || self.merged.contains(to) {
-                    return None;
-                }
-                let at = self
-                    .walked
-                    .iter()
-                    .any(|w| by_own(w) || (w.by == By::Agent && w.at.as_deref() == Some(name)));
-                let holds = self.hold.contains(to) || self.hold_made.contains(to);
-                Some(match () {
-                    () if at || holds || self.refused.contains(name) => Whose::Agent,
-                    () if self.unlogged.contains(name) => self.an_agent(),
-                    () => Whose::Unclear,
-                })
-            }
-            (Some(_), None) => {
-                if self.walked.iter().any(by_own) {
-                    return Some(Whose::Agent);
-                }
-                // Deleting one that is not protected is nothing; only renaming makes one.
-                if !is_protected(guards, own, name)
-                    || self.others().any(|w| Self::says(w, |line| line.names(name)))
-                {
-                    return None;
-                }
-                Some(match () {
-                    () if self.refused.contains(name) => Whose::Agent,
-                    () if self.behind_a_back(name) => self.an_agent(),
-                    () => Whose::Unclear,
-                })
-            }
+            (Some(_), Some(to)) => self.who_moved(name, to),
+            (None, Some(to)) => self.who_made(name, to),
+            (Some(_), None) => self.who_deleted(name, is_protected(guards, own, name)),
             (None, None) => None,
         }
+    }
+
+    fn who_moved(&self, name: &str, to: &str) -> Option<Whose> {
+        let made = self.hold_made.contains(to);
+        if self.of(By::Agent).any(|w| w.took(name, to)) {
+            return Some(self.the_agent(name));
+        }
+        let went = |w: &Walked| match w.by {
+            By::Agent => false,
+            // A child begins at the commit of its parent.
+            By::Fellow => w.took(name, to),
+            By::Person | By::Anybody => w.says(|line| line.to == to),
+        };
+        if self.walked.iter().any(went) {
+            return self.holds.contains(to).then_some(Whose::Unclear);
+        }
+        let tried = made && self.refused.contains(&(Deed::Moved, name.to_owned())) && !self.taken_over;
+        let unread = |w: &Walked| w.by != By::Agent && w.stands_on(name) && w.log.is_none();
+        Some(match () {
+            () if self.is_from_own_head(name, to) => self.the_agent(name),
+            () if self.fetched.contains(name) => return None,
+            () if self.behind_a_back(name) => self.an_agent(made),
+            () if tried => self.the_agent(name),
+            () if self.walked.iter().any(unread) => Whose::Unclear,
+            () if made => Whose::Likely,
+            () => Whose::Unclear,
+        })
+    }
+
+    fn who_made(&self, name: &str, to: &str) -> Option<Whose> {
+        let made = self.hold_made.contains(to);
+        let named = |w: &Walked| w.stands_on(name) || w.says(|line| line.names(name));
+        let own = self.of(By::Agent).any(named);
+        if self.of(By::Person).chain(self.of(By::Fellow)).any(named) {
+            return own.then_some(Whose::Unclear);
+        }
+        let tried = made && self.refused.contains(&(Deed::Made, name.to_owned())) && !self.taken_over;
+        Some(match () {
+            () if own || tried || self.is_from_own_head(name, to) => self.the_agent(name),
+            () if made => Whose::Likely,
+            () if self.of(By::Anybody).any(named) => return None,
+            () => Whose::Unclear,
+        })
+    }
+
+    fn who_deleted(&self, name: &str, protected: bool) -> Option<Whose> {
+        let renamed = |w: &Walked| w.says(|line| line.renames().is_some_and(|(from, _)| from == name));
+        if self.of(By::Agent).any(renamed) {
+            return Some(if self.shared { Whose::Likely } else { Whose::Agent });
+        }
+        // Deleting one that is not protected is nothing; only renaming makes one.
+        let theirs = |w: &Walked| w.by != By::Agent && w.says(|line| line.names(name));
+        if !protected || self.walked.iter().any(theirs) {
+            return None;
+        }
+        Some(if self.behind_a_back(name) { self.an_agent(false) } else { Whose::Unclear })
     }
 }
 
@@ -244,10 +330,14 @@ pub struct Remote<'f> {
     pub after: &'f Refs,
     /// The values that are in our repository at all: nobody pushes others from here.
     pub known: &'f BTreeSet<String>,
-    /// The values that hold commits of the agent's.
+    /// The values that hold commits which the agent made.
     pub hold: &'f BTreeSet<String>,
+    /// The refs that were taken back to what they held some time before.
+    pub rewound: &'f BTreeSet<String>,
     /// The refs of our repository.
     pub refs: &'f Refs,
+    /// Those of them that hold what was fetched, by their full names.
+    pub fetched: &'f BTreeSet<String>,
 }
 
 /// What is to be said of what came to a remote.
@@ -268,7 +358,10 @@ pub fn judge_remote(guards: &Guards, own: &str, remote: &Remote<'_>) -> Vec<Find
             Some(_) if holds => Whose::Agent,
             // Nobody knows what was there, and nothing of it is the agent's.
             _ if remote.before.is_none() => return None,
-            Some(to) if !remote.known.contains(to) || has_it(remote, own, &change.name, to) => return None,
+            Some(to) if !remote.known.contains(to) => return None,
+            Some(to) if !remote.rewound.contains(&change.name) && has_it(remote, own, &change.name, to) => {
+                return None;
+            }
             Some(_) | None => Whose::Unclear,
         };
         Some(found(Deed::Pushed, Some(remote.name), &change, whose))
@@ -276,12 +369,13 @@ pub fn judge_remote(guards: &Guards, own: &str, remote: &Remote<'_>) -> Vec<Find
     changes(remote.before.unwrap_or(&nothing), remote.after).filter_map(finding).collect()
 }
 
-/// Whether a branch of somebody else, or what was last seen of the remote, has what the remote has: then it came the usual way.
+/// Whether a branch of somebody else, or what was last fetched from the remote, has what the remote has: then it came the usual way.
+/// What was seen of it at a push tells nothing: the agent's own one leaves that as well.
 fn has_it(remote: &Remote<'_>, own: &str, name: &str, to: &str) -> bool {
     let branch = short(name);
     let seen = format!("refs/remotes/{}/{branch}", remote.name);
     let holds = |name: &str| remote.refs.get(name).is_some_and(|value| value == to);
-    (branch != own && holds(name)) || holds(&seen)
+    (branch != own && holds(name)) || (holds(&seen) && remote.fetched.contains(&seen))
 }
 
 /// The number of the pull request whose head the ref `name` of a forge is.
@@ -331,6 +425,11 @@ pub fn tampered(what: &str) -> Finding {
     }
 }
 
+/// That nobody can tell what was done, and why.
+pub fn not_compared(why: &str) -> Finding {
+    Finding { deed: Deed::NotCompared, whose: Whose::Likely, ..tampered(why) }
+}
+
 /// What undoes a change, and nothing that was done after it.
 fn command(remote: Option<&str>, change: &Change) -> String {
     let name = quoted(&change.name);
@@ -344,6 +443,13 @@ fn command(remote: Option<&str>, change: &Change) -> String {
         (Some(remote), from, None) => {
             format!("git push {remote} {}", quoted(&format!("{}:{}", from.unwrap_or_default(), change.name)))
         }
+        (None, from, to) if [from, to].iter().flatten().any(|value| stands_for(value).is_some()) => {
+            match from.map(|from| stands_for(from).ok_or(from)) {
+                Some(Ok(target)) => format!("git symbolic-ref {name} {}", quoted(target)),
+                Some(Err(from)) => format!("git update-ref --no-deref {name} {from}"),
+                None => format!("git symbolic-ref -d {name}"),
+            }
+        }
         (None, Some(from), Some(to)) => format!("git update-ref {name} {from} {to}"),
         (None, None, Some(to)) => format!("git update-ref -d {name} {to}"),
         (None, from, None) => {
@@ -351,6 +457,11 @@ fn command(remote: Option<&str>, change: &Change) -> String {
             format!("git update-ref {name} {from} {}", "0".repeat(from.len()))
         }
     }
+}
+
+/// The ref that a value stands for, if it is that of a symbolic one.
+fn stands_for(value: &str) -> Option<&str> {
+    value.strip_prefix("ref:")
 }
 
 /// `text` as one word for a shell.
@@ -381,12 +492,16 @@ pub fn may_not(guards: &Guards, all: bool) -> Vec<String> {
 
 /// The refs that the guardrails let be put back, for whoever does it.
 pub fn is_ours_to_undo(finding: &Finding) -> bool {
-    matches!(finding.deed, Deed::Moved | Deed::Made | Deed::Deleted) && finding.whose != Whose::Unclear
+    matches!(finding.deed, Deed::Moved | Deed::Made | Deed::Deleted)
+        && matches!(finding.whose, Whose::Agent | Whose::SomeAgent)
 }
 
 /// A finding in one line. Untrusted text: print it through [`crate::model::text::Shown`].
 pub fn told(finding: &Finding) -> String {
-    let id = |id: &Option<String>| id.as_deref().map(|id| id.get(..10).unwrap_or(id).to_owned());
+    let id = |id: &Option<String>| {
+        let id = id.as_deref()?;
+        Some(stands_for(id).map_or_else(|| id.get(..10).unwrap_or(id), short).to_owned())
+    };
     let (from, to) =
         (id(&finding.from).unwrap_or_default(), id(&finding.to).unwrap_or_else(|| "nothing".to_owned()));
     let name = short(&finding.name);
@@ -403,6 +518,10 @@ pub fn told(finding: &Finding) -> String {
             format!("deleted {name}, which was at {from}"),
             format!("{name} was deleted, which was at {from}"),
         ),
+        Deed::Pushed if finding.to.is_none() => (
+            format!("deleted {name} of {remote}"),
+            format!("{name} of {remote}, which was at {from}, is gone"),
+        ),
         Deed::Pushed => (
             format!("pushed {to} to {name} of {remote}"),
             format!("{name} of {remote} is at {to} and was not"),
@@ -412,10 +531,14 @@ pub fn told(finding: &Finding) -> String {
             (format!("opened pull request {number} of {remote}"), String::new())
         }
         Deed::Tampered => (format!("changed the guardrails: {name}"), String::new()),
+        Deed::NotCompared => {
+            return format!("what it did could not be compared with what it may not do: {}", finding.name);
+        }
     };
     let what = match finding.whose {
         Whose::Agent => format!("it {did}"),
         Whose::SomeAgent => format!("an agent {did}, and more than one was at work"),
+        Whose::Likely => format!("{done}, with what the agent made, and so most likely by it"),
         Whose::Unclear => format!("{done}; it is not certain by whom"),
     };
     match (finding.fate, &finding.kept, &finding.command) {

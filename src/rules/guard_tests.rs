@@ -10,17 +10,23 @@ fn refs(all: &[(&str, &str)]) -> Refs {
 }
 
 fn line(to: &str, message: &str) -> LogLine {
-    LogLine { to: to.to_owned(), message: message.to_owned() }
+    LogLine { from: "0".to_owned(), to: to.to_owned(), message: message.to_owned() }
+}
+
+fn walked(by: By, began: &str, at: &str, log: Option<Vec<LogLine>>) -> Walked {
+    let full = |name: &str| (!name.is_empty()).then(|| format!("refs/heads/{name}"));
+    let been = log.iter().flatten().map(|line| line.to.clone()).collect();
+    Walked { by, began: full(began), at: full(at), log, whole: true, been }
 }
 
 /// A checkout of the person's, on `main` all the time.
 fn person(log: Option<Vec<LogLine>>) -> Walked {
-    let main = Some("refs/heads/main".to_owned());
-    Walked { by: By::Other, stood_on: main.clone(), at: main, log }
+    walked(By::Person, "main", "main", log)
 }
 
+/// The agent's.
 fn own(at: &str, log: Vec<LogLine>) -> Walked {
-    Walked { by: By::Agent, stood_on: None, at: Some(format!("refs/heads/{at}")), log: Some(log) }
+    walked(By::Agent, "own", at, Some(log))
 }
 
 fn one(value: &str) -> BTreeSet<String> {
@@ -66,88 +72,257 @@ fn only_what_is_guarded_is_suspect() {
     assert!(!is_protected(&guards(false), "main", "refs/heads/main"), "it was given that branch");
 }
 
+/// Branches with their values, before and after.
+type Both = (&'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)]);
+
+const MOVED: Both = (&[("main", "1")], &[("main", "2")]);
+const MADE: Both = (&[], &[("new", "2")]);
+const DELETED: Both = (&[("main", "1")], &[]);
+
+/// Asserts what each of `rows` says of the same change.
+fn rows<const N: usize>((before, after): Both, rows: [(&str, Facts, Option<Whose>); N]) {
+    for (what, facts, expected) in rows {
+        assert_eq!(whose(true, before, after, &facts), expected, "{what}");
+    }
+}
+
+fn of(walked: impl Into<Vec<Walked>>) -> Facts {
+    Facts { walked: walked.into(), ..Facts::default() }
+}
+
+fn to_two(name: &str) -> BTreeSet<(String, String)> {
+    [(format!("refs/heads/{name}"), "2".to_owned())].into()
+}
+
+fn tried(deed: Deed, name: &str) -> BTreeSet<(Deed, String)> {
+    [(deed, format!("refs/heads/{name}"))].into()
+}
+
 #[test]
 fn what_people_do_in_their_checkouts_is_theirs() {
-    let (before, after) = (&[("main", "1")][..], &[("main", "2")][..]);
+    let main = || one("refs/heads/main");
     for message in
         ["commit: x", "pull: Fast-forward", "reset: moving to HEAD~1", "rebase (finish): returning"]
     {
-        let facts = Facts { walked: vec![person(Some(vec![line("2", message)]))], ..Facts::default() };
-        assert_eq!(whose(false, before, after, &facts), None, "{message}");
+        let facts = of([person(Some(vec![line("2", message)]))]);
+        assert_eq!(whose(false, MOVED.0, MOVED.1, &facts), None, "{message}");
+        // That another checkout came to it is enough, and one that came meanwhile may be the person's.
+        let facts = of([walked(By::Anybody, "", "main", Some(vec![line("2", message)]))]);
+        assert_eq!(whose(false, MOVED.0, MOVED.1, &facts), None, "{message} elsewhere");
     }
-    let fetched = Facts { fetched: one("refs/heads/main"), ..Facts::default() };
-    assert_eq!(whose(false, before, after, &fetched), None);
-    let merged = Facts { merged: one("2"), hold: one("2"), ..Facts::default() };
-    assert_eq!(whose(false, before, after, &merged), None, "ai_orch merge");
-    // They may have merged what the agent made, or the agent went to their checkout.
-    let facts = Facts {
-        walked: vec![person(Some(vec![line("2", "merge own: Fast-forward")]))],
-        hold_made: one("2"),
-        hold: one("2"),
-        ..Facts::default()
-    };
-    assert_eq!(whose(false, before, after, &facts), Some(Whose::Unclear));
-    // A branch that is checked out nowhere may be moved by anybody.
-    let (before, after) = (&[("release/1", "1")][..], &[("release/1", "2")][..]);
-    let facts = Facts { walked: vec![person(Some(vec![]))], ..Facts::default() };
-    assert_eq!(whose(false, before, after, &facts), Some(Whose::Unclear));
-    assert_eq!(whose(false, before, &[], &facts), Some(Whose::Unclear));
-    // In a checkout that was not there before, an agent may stand as well.
-    let anybodys = Walked { by: By::Anybody, ..person(Some(vec![line("2", "commit: x")])) };
-    let facts_of = |walked| Facts { walked: vec![walked], ..Facts::default() };
-    assert_eq!(whose(false, &[("main", "1")], &[("main", "2")], &facts_of(anybodys)), Some(Whose::Unclear));
-    let switched = Facts {
-        walked: vec![person(Some(vec![line("1", "checkout: moving from main to topic")]))],
-        ..Facts::default()
-    };
-    assert_eq!(whose(true, &[], &[("topic", "1")], &switched), None);
-    assert_eq!(whose(true, &[], &[("topic", "1")], &facts), Some(Whose::Unclear));
-    assert_eq!(whose(true, &[("topic", "1")], &[], &facts), None, "deleting makes no branch");
+    let took = || vec![line("2", "merge own: Fast-forward")];
+    rows(
+        MOVED,
+        [
+            ("fetched", Facts { fetched: main(), ..Facts::default() }, None),
+            (
+                "fetched under a checkout",
+                Facts { fetched: main(), unused: main(), ..of([person(Some(vec![]))]) },
+                None,
+            ),
+            ("ai_orch merge", Facts { merged: to_two("main"), holds: one("2"), ..Facts::default() }, None),
+            // They may have merged what the agent made, or the agent went to their checkout.
+            ("merged", Facts { holds: one("2"), ..of([person(Some(took()))]) }, Some(Whose::Unclear)),
+            (
+                "merged elsewhere",
+                Facts { holds: one("2"), ..of([walked(By::Anybody, "", "main", Some(took()))]) },
+                Some(Whose::Unclear),
+            ),
+            // What another agent does to it is for its own keeper to say; that it was at the commit before is nothing.
+            ("a fellow did", of([walked(By::Fellow, "main", "main", Some(took()))]), None),
+            (
+                "a fellow was there",
+                of([walked(By::Fellow, "kid", "kid", Some(took()))]),
+                Some(Whose::Unclear),
+            ),
+            (
+                "merged into another one",
+                Facts { merged: to_two("x"), ..Facts::default() },
+                Some(Whose::Unclear),
+            ),
+        ],
+    );
+    let switched = || vec![line("1", "checkout: moving from main to new")];
+    rows(
+        MADE,
+        [
+            ("switched", of([person(Some(switched()))]), None),
+            ("a worktree that came", of([walked(By::Anybody, "", "new", Some(vec![]))]), None),
+            ("both went there", of([person(Some(switched())), own("own", switched())]), Some(Whose::Unclear)),
+            ("by a name", of([person(Some(vec![]))]), Some(Whose::Unclear)),
+            ("ai_orch merge", Facts { merged: to_two("new"), ..Facts::default() }, None),
+        ],
+    );
+    assert_eq!(whose(true, &[("topic", "1")], &[], &of([])), None, "deleting makes no branch");
 }
 
 #[test]
-fn what_can_only_be_an_agents_is() {
-    let (before, after) = (&[("main", "1")][..], &[("main", "2")][..]);
-    let behind = Facts { walked: vec![person(Some(vec![]))], ..Facts::default() };
-    assert_eq!(whose(false, before, after, &behind), Some(Whose::Agent));
-    assert_eq!(whose(false, before, &[], &behind), Some(Whose::Agent), "nobody deletes what they stand on");
-    let company = Facts { company: true, ..behind.clone() };
-    assert_eq!(whose(false, before, after, &company), Some(Whose::SomeAgent));
-    let blind = Facts { walked: vec![person(None)], ..Facts::default() };
-    assert_eq!(whose(false, before, after, &blind), Some(Whose::Unclear), "no log tells of the checkout");
-    let holds = Facts { hold: one("2"), ..company.clone() };
-    assert_eq!(whose(false, before, after, &holds), Some(Whose::Agent), "its commits tell which agent");
-    let tried = Facts { refused: one("refs/heads/main"), ..company };
-    assert_eq!(whose(false, before, after, &tried), Some(Whose::Agent), "it was refused that before");
+fn only_proof_of_who_did_it_lets_a_move_be_undone() {
+    let main = || one("refs/heads/main");
+    let silent = || person(Some(vec![]));
+    let behind = || Facts { unused: main(), ..of([silent()]) };
+    let made = |facts: Facts| Facts { hold_made: one("2"), holds: one("2"), ..facts };
+    let there = || {
+        own(
+            "own",
+            vec![
+                line("1", "checkout: moving from own to main"),
+                line("2", "commit: x"),
+                line("9", "checkout: moving from main to own"),
+            ],
+        )
+    };
+    let reset = || Facts { from_head: main(), ..of([Walked { been: one("2"), ..own("own", vec![]) }]) };
+    let tried_it = |facts: Facts| Facts { refused: tried(Deed::Moved, "main"), ..facts };
+    rows(
+        MOVED,
+        [
+            ("behind a back", behind(), Some(Whose::Agent)),
+            ("in company", Facts { company: true, ..behind() }, Some(Whose::SomeAgent)),
+            ("in company, with its commits", Facts { company: true, ..made(behind()) }, Some(Whose::Agent)),
+            ("its index was used", of([silent()]), Some(Whose::Unclear)),
+            ("no log", Facts { unused: main(), ..of([person(None)]) }, Some(Whose::Unclear)),
+            (
+                "some of the log is forgotten",
+                Facts { unused: main(), ..of([Walked { whole: false, ..silent() }]) },
+                Some(Whose::Unclear),
+            ),
+            ("no log, its commits", made(of([person(None)])), Some(Whose::Unclear)),
+            (
+                "it was used before",
+                Facts { unused: main(), ..of([person(Some(vec![line("8", "commit: x")]))]) },
+                Some(Whose::Unclear),
+            ),
+            (
+                "a second one stands there",
+                Facts { unused: main(), ..of([silent(), walked(By::Anybody, "", "main", Some(vec![]))]) },
+                Some(Whose::Unclear),
+            ),
+            ("somebody else looks", Facts { taken_over: true, ..behind() }, Some(Whose::Unclear)),
+            ("it went there and did it", of([there()]), Some(Whose::Agent)),
+            (
+                "it did it without going",
+                of([walked(By::Agent, "own", "main", Some(vec![line("2", "commit: x")]))]),
+                Some(Whose::Agent),
+            ),
+            ("and somebody else looks", Facts { taken_over: true, ..of([there()]) }, Some(Whose::Agent)),
+            ("and somebody stands there", of([there(), silent()]), Some(Whose::Likely)),
+            ("in the checkout of a person", Facts { shared: true, ..of([there()]) }, Some(Whose::Likely)),
+            (
+                "it only went there",
+                of([own("own", vec![line("2", "checkout: moving from own to main")])]),
+                Some(Whose::Unclear),
+            ),
+            ("reset to its HEAD", reset(), Some(Whose::Agent)),
+            (
+                "or to that of another",
+                Facts {
+                    walked: [reset().walked, vec![person(Some(vec![line("2", "commit: x")]))]].concat(),
+                    ..reset()
+                },
+                None,
+            ),
+            (
+                "that was there before",
+                Facts {
+                    walked: [
+                        reset().walked,
+                        vec![Walked { been: one("2"), ..walked(By::Person, "x", "x", Some(vec![])) }],
+                    ]
+                    .concat(),
+                    ..reset()
+                },
+                Some(Whose::Unclear),
+            ),
+            (
+                "or to one that does not tell",
+                Facts {
+                    walked: [reset().walked, vec![walked(By::Person, "x", "x", None)]].concat(),
+                    ..reset()
+                },
+                Some(Whose::Unclear),
+            ),
+            ("reset, and somebody else looks", Facts { taken_over: true, ..reset() }, Some(Whose::Unclear)),
+            ("its commits", made(of([])), Some(Whose::Likely)),
+            ("its commits, and refused", tried_it(made(of([]))), Some(Whose::Agent)),
+            (
+                "and somebody else looks",
+                Facts { taken_over: true, ..tried_it(made(of([]))) },
+                Some(Whose::Likely),
+            ),
+            ("refused", tried_it(of([])), Some(Whose::Unclear)),
+            (
+                "refused otherwise",
+                Facts { refused: tried(Deed::Deleted, "main"), ..made(of([])) },
+                Some(Whose::Likely),
+            ),
+            ("nothing", of([]), Some(Whose::Unclear)),
+        ],
+    );
 }
 
 #[test]
-fn a_branch_is_the_agents_if_it_stands_there_filled_it_or_wrote_it_by_hand() {
-    let after = &[("new", "2")][..];
-    let person = person(Some(vec![]));
-    for (what, facts) in [
-        ("at", Facts { walked: vec![own("new", vec![])], ..Facts::default() }),
-        (
-            "was at",
-            Facts {
-                walked: vec![own("own", vec![line("2", "checkout: moving from own to new")])],
-                ..Facts::default()
-            },
-        ),
-        (
-            "renamed",
-            Facts {
-                walked: vec![own("x", vec![line("2", "Branch: renamed refs/heads/own to refs/heads/new")])],
-                ..Facts::default()
-            },
-        ),
-        ("filled", Facts { hold: one("2"), ..Facts::default() }),
-        ("refused", Facts { refused: one("refs/heads/new"), ..Facts::default() }),
-        ("by hand", Facts { unlogged: one("refs/heads/new"), ..Facts::default() }),
-    ] {
-        let facts = Facts { walked: [facts.walked.clone(), vec![person.clone()]].concat(), ..facts };
-        assert_eq!(whose(true, &[], after, &facts), Some(Whose::Agent), "{what}");
-    }
+fn a_branch_is_the_agents_if_it_went_there_or_made_it_where_nobody_else_was() {
+    let name = || one("refs/heads/new");
+    let from_head = || Facts { from_head: name(), ..of([Walked { been: one("2"), ..own("own", vec![]) }]) };
+    let peek = || walked(By::Anybody, "", "new", Some(vec![]));
+    let made = |facts: Facts| Facts { hold_made: one("2"), ..facts };
+    let tried_it = |facts: Facts| Facts { refused: tried(Deed::Made, "new"), ..facts };
+    rows(
+        MADE,
+        [
+            ("at", of([own("new", vec![])]), Some(Whose::Agent)),
+            (
+                "was at",
+                of([own("own", vec![line("2", "checkout: moving from own to new")])]),
+                Some(Whose::Agent),
+            ),
+            (
+                "renamed",
+                of([own("x", vec![line("2", "Branch: renamed refs/heads/own to refs/heads/new")])]),
+                Some(Whose::Agent),
+            ),
+            (
+                "in the checkout of a person",
+                Facts { shared: true, ..of([own("new", vec![])]) },
+                Some(Whose::Likely),
+            ),
+            ("from its HEAD", from_head(), Some(Whose::Agent)),
+            (
+                "somebody stands there",
+                Facts { walked: [from_head().walked, vec![peek()]].concat(), ..from_head() },
+                Some(Whose::Likely),
+            ),
+            ("filled", made(of([])), Some(Whose::Likely)),
+            ("filled in another checkout", made(of([peek()])), Some(Whose::Likely)),
+            ("refused and filled", tried_it(made(of([]))), Some(Whose::Agent)),
+            (
+                "and somebody else looks",
+                Facts { taken_over: true, ..tried_it(made(of([]))) },
+                Some(Whose::Likely),
+            ),
+            ("refused", tried_it(of([])), Some(Whose::Unclear)),
+        ],
+    );
+}
+
+#[test]
+fn a_deletion_is_an_agents_only_behind_a_back_or_by_renaming() {
+    let behind = || Facts { unused: one("refs/heads/main"), ..of([person(Some(vec![]))]) };
+    let renamed = |by| {
+        walked(by, "main", "x", Some(vec![line("1", "Branch: renamed refs/heads/main to refs/heads/x")]))
+    };
+    rows(
+        DELETED,
+        [
+            ("nobody deletes what they stand on", behind(), Some(Whose::Agent)),
+            ("in company", Facts { company: true, ..behind() }, Some(Whose::SomeAgent)),
+            ("its index was used", of([person(Some(vec![]))]), Some(Whose::Unclear)),
+            ("renamed", of([renamed(By::Agent)]), Some(Whose::Agent)),
+            ("renamed by a person", of([renamed(By::Person)]), None),
+            ("refused", Facts { refused: tried(Deed::Deleted, "main"), ..of([]) }, Some(Whose::Unclear)),
+        ],
+    );
 }
 
 #[test]
@@ -156,10 +331,23 @@ fn a_line_of_a_log_tells_whether_a_commit_was_made() {
         ("commit: x", true),
         ("commit (amend): x", true),
         ("commit (initial): x", true),
+        ("commit (merge): x", true),
+        ("commit: x: fast-forward", true),
         ("rebase (pick): x", true),
+        ("rebase (pick): fast-forward", false),
+        ("rebase (reword): x", true),
+        ("rebase (start): checkout origin/main", false),
+        ("rebase (finish): returning to refs/heads/x", false),
+        ("rebase: fast-forward", false),
         ("cherry-pick: x", true),
+        ("cherry-pick: fast-forward", false),
+        ("revert: x", true),
+        ("am: x", true),
         ("merge main: Merge made by the 'ort' strategy.", true),
         ("merge main: Fast-forward", false),
+        ("pull: Merge made by the 'ort' strategy.", true),
+        ("pull: Fast-forward", false),
+        ("pull --rebase (start): checkout 1", false),
         ("checkout: moving from a to b", false),
         ("reset: moving to HEAD", false),
         ("", false),
@@ -176,12 +364,29 @@ fn what_reaches_a_remote_is_the_agents_if_it_holds_its_commits() {
         after.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         after
     };
-    let local: Refs = [("refs/heads/topic", "3"), ("refs/heads/own", "2"), ("refs/remotes/origin/seen", "4")]
-        .map(|(n, v)| (n.to_owned(), v.to_owned()))
-        .into();
-    let (known, hold) = (["2", "3", "4"].map(str::to_owned).into(), one("2"));
+    let local: Refs = [
+        ("refs/heads/topic", "3"),
+        ("refs/heads/own", "2"),
+        ("refs/remotes/origin/seen", "4"),
+        ("refs/remotes/origin/sent", "4"),
+        ("refs/remotes/origin/old", "0"),
+    ]
+    .map(|(n, v)| (n.to_owned(), v.to_owned()))
+    .into();
+    let (known, hold) = (["0", "2", "3", "4"].map(str::to_owned).into(), one("2"));
+    let fetched = ["seen", "old"].map(|name| format!("refs/remotes/origin/{name}")).into();
+    let rewound = one("refs/heads/old");
     let said = |guards: &Guards, before: Option<&Refs>, after: &Refs| -> Vec<(Deed, Whose, Option<String>)> {
-        let remote = Remote { name: "origin", before, after, known: &known, hold: &hold, refs: &local };
+        let remote = Remote {
+            name: "origin",
+            before,
+            after,
+            known: &known,
+            hold: &hold,
+            rewound: &rewound,
+            refs: &local,
+            fetched: &fetched,
+        };
         let findings = judge_remote(guards, "own", &remote);
         findings.into_iter().map(|f| (f.deed, f.whose, f.command)).collect()
     };
@@ -199,8 +404,23 @@ fn what_reaches_a_remote_is_the_agents_if_it_holds_its_commits() {
     ] {
         assert_eq!(said(&no_push, Some(&before), &after(&[more])), [], "{what}");
     }
-    let unclear = said(&no_push, Some(&before), &after(&[("refs/heads/x", "3")]));
-    assert_eq!(unclear.iter().map(|(_, whose, _)| *whose).collect::<Vec<_>>(), [Whose::Unclear]);
+    for (what, more) in [
+        ("an old commit under a new name", ("refs/heads/x", "3")),
+        ("what was seen of it at a push", ("refs/heads/sent", "4")),
+        ("taken back to what it was, and fetched since", ("refs/heads/old", "0")),
+    ] {
+        let unclear = said(&no_push, Some(&before), &after(&[more]));
+        assert_eq!(
+            unclear.iter().map(|(_, whose, _)| *whose).collect::<Vec<_>>(),
+            [Whose::Unclear],
+            "{what}"
+        );
+    }
+    let remote_gone: Refs = [("refs/heads/main".to_owned(), "1".to_owned())].into();
+    let finding = Change { name: "refs/heads/old".into(), from: Some("1".into()), to: None };
+    assert_eq!(said(&no_push, Some(&before), &remote_gone).len(), 1);
+    let told = told(&found(Deed::Pushed, Some("origin"), &finding, Whose::Unclear));
+    assert!(told.starts_with("old of origin, which was at 1, is gone; it is not certain by whom"), "{told}");
     // Of a remote that could not be asked before, only the agent's own commits tell.
     assert_eq!(said(&no_push, None, &after(&[("refs/heads/x", "3")])), []);
     assert_eq!(said(&no_push, None, &after(&[("refs/heads/x", "2")])).len(), 1);
@@ -235,6 +455,24 @@ fn a_finding_is_one_line_with_what_to_type() {
             change(Some("1"), None),
             Whose::SomeAgent,
             r"an agent deleted a'b, which was at 1, and more than one was at work; to undo it: git update-ref 'refs/heads/a'\''b' 1 0",
+        ),
+        (
+            Deed::Made,
+            change(None, Some("2")),
+            Whose::Likely,
+            r"the branch a'b was made at 2, with what the agent made, and so most likely by it; to undo it: git update-ref -d 'refs/heads/a'\''b' 2",
+        ),
+        (
+            Deed::Moved,
+            change(Some("ref:refs/heads/trunk-and-more"), Some("2")),
+            Whose::Unclear,
+            r"a'b, which is protected, was moved from trunk-and-more to 2; it is not certain by whom; to undo it: git symbolic-ref 'refs/heads/a'\''b' refs/heads/trunk-and-more",
+        ),
+        (
+            Deed::Moved,
+            change(Some("1"), Some("ref:refs/heads/x")),
+            Whose::Unclear,
+            r"a'b, which is protected, was moved from 1 to x; it is not certain by whom; to undo it: git update-ref --no-deref 'refs/heads/a'\''b' 1",
         ),
     ] {
         assert_eq!(told(&found(deed, None, &change, whose)), said);

@@ -103,6 +103,25 @@ impl ConfigFile {
         }
         Ok(Limits { number, max_files: self.pool_max_files.unwrap_or(pool::MAX_FILES) })
     }
+
+    /// The patterns of protected branches, none of which can be meant otherwise than it is read.
+    fn protected(&self, path: &Path) -> Result<Vec<Glob>, Error> {
+        let Some(globs) = &self.protected_branches else { return protected_by_default() };
+        let instead = |text: &str| match text.strip_prefix("refs/heads/") {
+            Some(name) => Some(name.to_owned()),
+            None => Some(text.trim_end_matches('/').to_owned()).filter(|name| name != text),
+        };
+        match globs.iter().find_map(|glob| Some((glob, instead(glob.as_str())?))) {
+            None => Ok(globs.clone()),
+            Some((glob, name)) => {
+                let message = format!(
+                    "protected_branches has '{glob}', which protects no branch of that name: write '{0}', or '{0}/**' for all below it",
+                    Shown(&name)
+                );
+                Err(Error::Config { path: path.to_owned(), message })
+            }
+        }
+    }
 }
 
 /// Everything that a verb or a keeper has to know about where and how it runs.
@@ -156,11 +175,11 @@ impl Settings {
         Ok(Self {
             tmux_socket: socket(&places, uid)?,
             places,
+            protected_branches: config.protected(&path)?,
             pool: config.limits(&path)?,
             agent_cli: config.agent_cli,
             branch_prefix: config.branch_prefix.unwrap_or_else(|| "ai_orch/".to_owned()),
             permissions: config.permissions.unwrap_or_default(),
-            protected_branches: config.protected_branches.map_or_else(protected_by_default, Ok)?,
             environment,
             working_dir: std::env::current_dir().map_err(Error::WorkingDirectory)?,
             program: own_program()?,

@@ -78,6 +78,16 @@ fn failed_by_guard(done: &Done) -> serde_json::Value {
     agent
 }
 
+/// Types what each finding that was left says to type.
+fn undo_all(house: &House, agent: &serde_json::Value) {
+    for finding in agent["violations"].as_array().unwrap() {
+        if let (Some(command), None) = (finding["command"].as_str(), finding.get("remote")) {
+            let undone = house.call("sh", ["-c", command]).run();
+            assert_eq!(undone.code, 0, "{command}: {undone}");
+        }
+    }
+}
+
 /// Every way to push, with whether it reaches a remote that is a directory, which no means are needed for.
 #[test]
 fn pushing_is_stopped_or_told_with_what_undoes_it() {
@@ -266,7 +276,7 @@ fn making_a_branch_is_stopped_or_undone() {
         "/usr/bin/git -c core.hooksPath=/dev/null update-ref refs/heads/new-{n} HEAD",
         "git rev-parse HEAD > \"$(git rev-parse --git-common-dir)\"/refs/heads/new-{n}",
         "git rev-parse main > \"$(git rev-parse --git-common-dir)\"/refs/heads/new-{n}",
-        "python3 -c 'import subprocess; subprocess.check_call([\"git\", \"branch\", \"new-{n}\"], env={\"PATH\": \"/usr/bin\"})'",
+        "python3 -c 'import subprocess; subprocess.check_call([\"git\", \"branch\", \"new-{n}\", \"HEAD\"], env={\"PATH\": \"/usr/bin\"})'",
         "env -i /usr/bin/git worktree add -q -b new-{n} ../wt-{n}",
         "env -i HOME=\"$HOME\" /usr/bin/git fetch -q . HEAD:refs/heads/new-{n}",
         "rm \"$(git config core.hooksPath)\"/reference-transaction; git branch new-{n}",
@@ -276,13 +286,22 @@ fn making_a_branch_is_stopped_or_undone() {
     let said = fs::read_to_string(house.path("said")).unwrap();
     let agent = failed_by_guard(&done);
     assert_eq!(succeeded(&house).len(), bypasses.len(), "{said}");
-    assert_eq!(after(&house), expected, "{agent:#}");
     let found = found(&agent);
     for (n, way) in bypasses.iter().enumerate().take(12) {
-        let told = found.contains(&("made".into(), format!("refs/heads/new-{n}"), "agent".into()));
+        // What the log of its HEAD tells, what only its commits do, and what anybody may have named. At the commit of the eighth there
+        // is another checkout by then, in which the same command would have said the same.
+        let whose = match n {
+            3 => "agent",
+            7 => "unclear",
+            _ => "likely",
+        };
+        let told = found.contains(&("made".into(), format!("refs/heads/new-{n}"), whose.into()));
         assert!(told, "{way}: {agent:#}");
     }
-    for finding in agent["violations"].as_array().unwrap().iter().filter(|f| f["deed"] == "made") {
+    undo_all(&house, &agent);
+    assert_eq!(after(&house), expected, "{agent:#}");
+    let undone = |f: &&serde_json::Value| f["deed"] == "made" && f["whose"] == "agent";
+    for finding in agent["violations"].as_array().unwrap().iter().filter(undone) {
         assert_eq!(finding["fate"], "put_back", "{finding}");
         assert_eq!(
             house.git(&["rev-parse", finding["kept"].as_str().unwrap()]),
@@ -353,6 +372,7 @@ fn moving_what_is_protected_is_stopped_or_undone() {
         "git update-ref refs/heads/kept/{n} HEAD; env -i git update-ref -d refs/heads/kept/{n}",
         "env -i git fetch -q -f . HEAD:refs/heads/kept/{n}",
         "env -i git update-ref refs/heads/main HEAD",
+        "git update-ref refs/heads/kept/{n} HEAD; env -i git update-ref refs/heads/kept/{n} HEAD",
     ];
     let done = run(&house, &["--name", "two", &tries(&house, &bypasses)]);
     let said = fs::read_to_string(house.path("said")).unwrap();
@@ -360,16 +380,19 @@ fn moving_what_is_protected_is_stopped_or_undone() {
     assert_eq!(succeeded(&house).len(), bypasses.len(), "{said}");
     let found = found(&agent);
     for (n, way) in bypasses.iter().enumerate() {
-        let (deed, name) = match n {
-            8 => ("deleted", format!("refs/heads/kept/{n}")),
-            10 => ("moved", "refs/heads/main".to_owned()),
-            _ => ("moved", format!("refs/heads/kept/{n}")),
+        let (deed, name, whose) = match n {
+            8 => ("deleted", format!("refs/heads/kept/{n}"), "unclear"),
+            10 => ("moved", "refs/heads/main".to_owned(), "agent"),
+            3 | 6 | 7 | 11 => ("moved", format!("refs/heads/kept/{n}"), "agent"),
+            _ => ("moved", format!("refs/heads/kept/{n}"), "likely"),
         };
-        assert!(found.contains(&(deed.into(), name, "agent".into())), "{way}: {agent:#}");
+        assert!(found.contains(&(deed.into(), name, whose.into())), "{way}: {agent:#}");
     }
     for finding in agent["violations"].as_array().unwrap() {
-        assert_eq!(finding["fate"], "put_back", "{finding}");
+        let fate = if finding["whose"] == "agent" { "put_back" } else { "stays" };
+        assert_eq!(finding["fate"], fate, "{finding}");
     }
+    undo_all(&house, &agent);
     // Restoring the ref alone brings the checkout back to what its files are.
     assert_eq!((refs(&house, &house.repo()), checkout(&house)), before);
     assert_eq!(house.git(&["status", "--porcelain"]), " M README.md\nA  new.txt");
@@ -378,6 +401,8 @@ fn moving_what_is_protected_is_stopped_or_undone() {
     // What holds none of its commits is the agent's if somebody stands on the branch.
     for way in ["update-ref refs/heads/main HEAD~1", "update-ref -d refs/heads/main"] {
         house.git(&["commit", "-q", "-m", "more"]);
+        fs::write(house.repo().join("staged.txt"), way).unwrap();
+        house.git(&["add", "staged.txt"]);
         let before = (refs(&house, &house.repo()), checkout(&house));
         let done = run(&house, &[&format!("env -i git {way}")]);
         failed_by_guard(&done);
@@ -592,12 +617,17 @@ fn what_is_not_certain_is_told_and_left() {
 fn it_is_put_right_whoever_dies_and_however_the_agent_is_ended() {
     let house = House::new();
     let main = house.git(&["rev-parse", "main"]);
-    let moves = "git commit -q --allow-empty -m x; env -i git update-ref refs/heads/main HEAD";
+    let moves = "git commit -q --allow-empty -m $AI_ORCH_SESSION; env -i git update-ref refs/heads/main HEAD";
     let gone = || assert_ne!(house.git(&["rev-parse", "main"]), main);
-    let back = |agent: &serde_json::Value| {
+    let back = |agent: &serde_json::Value, whose: &str| {
+        assert_eq!(found(agent), [("moved".into(), "refs/heads/main".into(), whose.into())], "{agent:#}");
+        // Who takes over cannot know that nobody else went on with what the agent left.
+        let undone = whose == "agent";
+        assert_eq!(agent["violations"][0]["fate"], if undone { "put_back" } else { "stays" }, "{agent:#}");
+        if !undone {
+            undo_all(&house, agent);
+        }
         assert_eq!(house.git(&["rev-parse", "main"]), main, "{agent:#}");
-        assert_eq!(found(agent), [("moved".into(), "refs/heads/main".into(), "agent".into())], "{agent:#}");
-        assert_eq!(agent["violations"][0]["fate"], "put_back", "{agent:#}");
     };
     let start = |name: &str| {
         house.start(["--agent-cli", "sh", "--name", name, &waits(&house, name, moves)]);
@@ -612,13 +642,13 @@ fn it_is_put_right_whoever_dies_and_however_the_agent_is_ended() {
     house.ok(["kill", "killed"]);
     let agent = house.show("killed")["agent"].clone();
     assert_eq!(agent["state"], "killed");
-    back(&agent);
+    back(&agent, "agent");
     start("lost");
     dies("lost");
     house.ok(["kill", "lost"]);
     let agent = house.show("lost")["agent"].clone();
     assert_eq!(agent["state"], "killed");
-    back(&agent);
+    back(&agent, "likely");
     start("resumed");
     dies("resumed");
     gone();
@@ -626,7 +656,7 @@ fn it_is_put_right_whoever_dies_and_however_the_agent_is_ended() {
     assert_eq!(house.orch(["wait", "resumed"]).run().code, 1);
     let agent = house.show("resumed")["agent"].clone();
     assert_eq!(agent["failure"]["class"], "guard", "{agent:#}");
-    back(&agent);
+    back(&agent, "likely");
 }
 
 #[test]
@@ -721,6 +751,15 @@ fn a_remote_that_does_not_answer_is_told_and_stops_nobody() {
     fs::write(house.path("home/.config/ai_orch/config.toml"), "protected_branches = [\"a[\"]\n").unwrap();
     let bad = run(&house, &["true"]);
     assert!(bad.code == 2 && bad.stderr.contains("no ']'"), "{bad}");
+    // What protects nothing, however much it looks like it.
+    for (pattern, instead) in
+        [("main/", "write 'main',"), ("refs/heads/main", "write 'main',"), ("release//", "or 'release/**'")]
+    {
+        let text = format!("protected_branches = [\"{pattern}\"]\n");
+        fs::write(house.path("home/.config/ai_orch/config.toml"), text).unwrap();
+        let bad = run(&house, &["true"]);
+        assert!(bad.code == 2 && bad.stderr.contains(instead) && bad.stderr.contains("edit"), "{bad}");
+    }
 }
 
 #[test]
@@ -738,12 +777,7 @@ fn whatever_step_of_putting_back_is_the_last_the_next_keeper_finds_it() {
     let points = fs::read_to_string(points).unwrap();
     let keeper: Vec<&str> = points.lines().filter(|line| line.starts_with("keeper ")).collect();
     let at = |what: &str| keeper.iter().position(|line| line.contains(what)).unwrap();
-    for what in [
-        "before journal guard_found",
-        "after journal guard_found",
-        "after bin/git update-ref",
-        "before journal guarded",
-    ] {
+    for what in ["after journal guard_found", "after bin/git update-ref", "before journal guarded"] {
         // The last one before it is on record that all is done.
         let at = if what.contains("update-ref") { at("put back") + 1 } else { at(what) };
         let n = keeper[at].split(' ').nth(2).unwrap();
@@ -764,4 +798,248 @@ fn whatever_step_of_putting_back_is_the_last_the_next_keeper_finds_it() {
         assert_eq!(house.git(&["rev-parse", kept]), agent["violations"][0]["to"].as_str().unwrap());
         assert_eq!(house.git(&["rev-parse", "main"]), main, "{what}");
     }
+}
+
+/// A clone of `origin` for somebody else.
+fn colleague(house: &House, origin: &Path) -> PathBuf {
+    let at = house.path("colleague");
+    house.git(&["clone", "-q", "-b", "main", origin.to_str().unwrap(), at.to_str().unwrap()]);
+    at
+}
+
+fn ends(house: &House, name: &str, code: i32) -> serde_json::Value {
+    fs::write(house.path("go"), "").unwrap();
+    let waited = house.orch(["wait", name]).run();
+    let agent = house.show(name)["agent"].clone();
+    assert_eq!(waited.code, code, "{agent:#}");
+    agent
+}
+
+fn finding(deed: &str, name: &str, whose: &str) -> (String, String, String) {
+    (deed.to_owned(), format!("refs/heads/{name}"), whose.to_owned())
+}
+
+#[test]
+fn what_others_made_stays_theirs_when_an_agent_takes_it() {
+    let house = House::new();
+    let origin = remote(&house, "origin");
+    let colleague = colleague(&house, &origin);
+    house.git(&["branch", "own"]);
+    house.git(&["switch", "-q", "-c", "feat"]);
+    house.ok(["run", "--agent-cli", "sh", "--name", "early", "echo early > early.txt"]);
+    let strict = ["--agent-cli", "sh", "--branch", "own", "--no-new-branch", "--no-push", "--name", "strict"];
+    let merges = waits(&house, "strict", "git commit -q --allow-empty -m work")
+        + "\ngit merge -q --no-edit origin/main && git merge -q --no-edit main";
+    house.start([&strict[..], &[&merges]].concat());
+    let rebases =
+        waits(&house, "usual", "git commit -q --allow-empty -m work") + "\ngit rebase -q origin/main";
+    house.start(["--agent-cli", "sh", "--no-push", "--name", "usual", &rebases]);
+    began(&house, "strict");
+    began(&house, "usual");
+    house.git_in(&colleague, &["commit", "-q", "--allow-empty", "-m", "theirs"]);
+    house.git_in(&colleague, &["push", "-q", "origin", "main"]);
+    // Nobody stands on main while it moves on to what was fetched.
+    house.git(&["fetch", "-q", "origin"]);
+    house.git(&["fetch", "-q", "origin", "main:main"]);
+    house.git(&["branch", "-q", "newfeat", "origin/main"]);
+    house.ok(["merge", "early", "--into", "main"]);
+    house.git(&["push", "-q", "origin", "main"]);
+    let before = (refs(&house, &house.repo()), refs(&house, &origin));
+    let strict = ends(&house, "strict", 0);
+    assert_eq!(found(&strict), [finding("made", "newfeat", "unclear")], "{strict:#}");
+    assert_eq!(found(&ends(&house, "usual", 0)), []);
+    let mut after = (refs(&house, &house.repo()), refs(&house, &origin));
+    after.0.insert("refs/heads/own".into(), before.0["refs/heads/own"].clone());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn what_people_take_of_an_agents_work_is_left_to_them() {
+    let house = House::new();
+    for name in ["own", "release/1", "release/2", "release/3"] {
+        house.git(&["branch", name]);
+    }
+    house.git(&["worktree", "add", "-q", house.path("hot").to_str().unwrap(), "release/3"]);
+    house.git(&["config", "receive.denyCurrentBranch", "updateInstead"]);
+    house.git(&["switch", "-q", "-c", "feat"]);
+    house.ok(["run", "--agent-cli", "sh", "--name", "early", "echo early > early.txt"]);
+    let strict = ["--agent-cli", "sh", "--branch", "own", "--no-new-branch", "--name", "strict"];
+    // It tries main, is refused, and leaves it at that.
+    let tries = "echo work > work.txt; git add .; git commit -q -m work; git update-ref refs/heads/main HEAD";
+    house.start([&strict[..], &[&waits(&house, "strict", tries)]].concat());
+    began(&house, "strict");
+    let peek = house.path("peek");
+    let int = house.path("int");
+    let clone = house.path("clone");
+    let clone_is = clone.to_str().unwrap();
+    for words in [
+        &["branch", "backup", "own"][..],
+        &["worktree", "add", "-q", "-b", "peek", peek.to_str().unwrap(), "own"],
+        &["worktree", "add", "-q", int.to_str().unwrap(), "release/1"],
+        &["commit", "-q", "--allow-empty", "-m", "feat"],
+        &["branch", "-q", "-f", "main", "feat"],
+        &["clone", "-q", "-b", "release/3", house.repo().to_str().unwrap(), clone_is],
+    ] {
+        house.git(words);
+    }
+    house.git_in(&int, &["merge", "-q", "ai_orch/early"]);
+    // A push that moves files as well, into a checkout whose log does not tell of it.
+    fs::write(clone.join("hot.txt"), "hot").unwrap();
+    house.git_in(&clone, &["add", "."]);
+    house.git_in(&clone, &["commit", "-q", "-m", "hot"]);
+    house.git_in(&clone, &["push", "-q", "origin", "release/3"]);
+    assert!(house.path("hot/hot.txt").exists());
+    let before = (refs(&house, &house.repo()), checkout(&house));
+    let agent = ends(&house, "strict", 1);
+    assert_eq!((refs(&house, &house.repo()), checkout(&house)), before, "{agent:#}");
+    assert_eq!(house.git_in(&peek, &["status", "--porcelain"]), "");
+    assert_eq!(house.git_in(&house.path("hot"), &["status", "--porcelain"]), "");
+    let mut found = found(&agent);
+    found.sort();
+    let told = [
+        finding("made", "backup", "likely"),
+        finding("made", "peek", "likely"),
+        finding("moved", "release/3", "unclear"),
+    ];
+    assert_eq!(found, told, "{agent:#}");
+}
+
+#[test]
+fn logs_that_git_wrote_anew_are_read_all_the_same() {
+    let house = House::new();
+    house.git(&["branch", "topic"]);
+    house.git(&["switch", "-q", "topic"]);
+    house.git(&["commit", "-q", "--allow-empty", "-m", "topic"]);
+    house.git(&["switch", "-q", "main"]);
+    let commit =
+        "echo work > work.txt; git add .; git commit -q -m work; git update-ref refs/heads/main HEAD";
+    house.start(["--agent-cli", "sh", "--name", "one", &waits(&house, "one", commit)]);
+    began(&house, "one");
+    house.git(&["merge", "-q", "--no-ff", "--no-edit", "topic"]);
+    house.git(&["merge", "-q", "--no-edit", "ai_orch/one"]);
+    house.git(&["reflog", "expire", "--all", "--expire=90.days"]);
+    house.git(&["gc", "-q"]);
+    let before = (refs(&house, &house.repo()), checkout(&house));
+    let agent = ends(&house, "one", 0);
+    assert_eq!((refs(&house, &house.repo()), checkout(&house)), before, "{agent:#}");
+    assert_eq!(found(&agent), [finding("moved", "main", "unclear")], "it holds the agent's work");
+}
+
+#[test]
+fn nothing_of_a_persons_is_undone_by_whoever_takes_over() {
+    let house = House::new();
+    house.git(&["switch", "-q", "-c", "feat"]);
+    house.start([
+        "--agent-cli",
+        "sh",
+        "--name",
+        "one",
+        &waits(&house, "one", "git commit -q --allow-empty -m work"),
+    ]);
+    began(&house, "one");
+    house.kill_keeper("one");
+    eventually("it is interrupted", || (house.listed("one")["state"] == "interrupted").then_some(()));
+    house.git(&["branch", "release/9", "ai_orch/one"]);
+    house.git(&["push", "-q", ".", "+ai_orch/one:main"]);
+    let before = refs(&house, &house.repo());
+    house.ok(["kill", "one"]);
+    let agent = house.show("one")["agent"].clone();
+    assert_eq!(refs(&house, &house.repo()), before, "{agent:#}");
+    assert_eq!(found(&agent), [finding("moved", "main", "likely"), finding("made", "release/9", "likely")]);
+}
+
+#[test]
+fn a_push_is_not_excused_by_what_it_leaves_behind_itself() {
+    let house = House::new();
+    for n in 0..3 {
+        house.git(&["commit", "-q", "--allow-empty", "-m", &format!("{n}")]);
+    }
+    let origin = remote(&house, "origin");
+    house.git(&["push", "-q", "origin", "main:old"]);
+    house.git(&["fetch", "-q", "origin"]);
+    let before = refs(&house, &origin);
+    let real =
+        "G='env -u GIT_CONFIG_PARAMETERS /usr/bin/git'; git commit -q --allow-empty -m $AI_ORCH_SESSION; ";
+    for (way, name, whose) in [
+        ("$G push -q -f origin main~2:refs/heads/main", "main", "unclear"),
+        (
+            "$G push -q -f origin main~2:refs/heads/main; $G update-ref refs/remotes/origin/main main; $G fetch -q origin",
+            "main",
+            "unclear",
+        ),
+        ("$G push -q origin $(git commit-tree -m x HEAD^{tree}):refs/heads/x", "x", "unclear"),
+        (
+            "git worktree add -q --detach ../tmp && git -C ../tmp commit -q --allow-empty -m x && $G -C ../tmp push -q origin HEAD:refs/heads/x; git worktree remove -f ../tmp",
+            "x",
+            "agent",
+        ),
+        (
+            "git update-ref refs/heads/ai_orch/j HEAD; $G push -q origin HEAD:refs/heads/x; $G fetch -q origin",
+            "x",
+            "agent",
+        ),
+        ("$G push -q origin :old", "old", "unclear"),
+    ] {
+        let done = run(&house, &["--no-push", &format!("{real}{way}")]);
+        let agent = done.json()["agent"].clone();
+        assert_eq!(done.code, i32::from(whose == "agent"), "{way}: {done}");
+        let (deed, to, by) = &found(&agent)[0];
+        assert_eq!(
+            (deed.as_str(), to.as_str(), by.as_str()),
+            ("pushed", &*format!("refs/heads/{name}"), whose),
+            "{way}: {agent:#}"
+        );
+        let command = agent["violations"][0]["command"].as_str().unwrap();
+        assert_eq!(house.call("sh", ["-c", command]).run().code, 0, "{way}: {command}");
+        assert_eq!(refs(&house, &origin), before, "{way}");
+        house.git(&["fetch", "-q", "--prune", "origin"]);
+    }
+    // A child begins at the commit of its parent, which is not the child's for that.
+    let kid = "git commit -q --allow-empty -m work; ai_orch task spawn --name kid 'echo kid > kid.txt' && ai_orch wait kid; env -u GIT_CONFIG_PARAMETERS /usr/bin/git push -q origin HEAD:refs/heads/x";
+    let done = run(&house, &["--no-push", "--may-start", "1", kid]);
+    assert_eq!(found(&failed_by_guard(&done)), [finding("pushed", "x", "agent")]);
+}
+
+#[test]
+fn what_cannot_be_read_hides_nothing() {
+    let house = House::new();
+    let main = house.git(&["rev-parse", "main"]);
+    let made = "D=\"$(git rev-parse --git-common-dir)\"; git commit -q --allow-empty -m x; env -i git update-ref refs/heads/main HEAD; mkdir -p \"$D/worktrees/z1/HEAD\" \"$D/worktrees/z2/logs\"; mkfifo \"$D/worktrees/z2/HEAD\" \"$D/worktrees/z2/logs/HEAD\"";
+    let done = run(&house, &[made]);
+    let agent = failed_by_guard(&done);
+    assert_eq!(found(&agent), [finding("moved", "main", "agent")], "{agent:#}");
+    assert_eq!(house.git(&["rev-parse", "main"]), main);
+    // An agent that takes the log of its own HEAD away has made all that it has.
+    house.git(&["branch", "release/1"]);
+    let hides = "git commit -q --allow-empty -m hidden; env -i git update-ref refs/heads/release/1 HEAD; rm \"$(git rev-parse --git-dir)/logs/HEAD\"";
+    let agent = failed_by_guard(&run(&house, &[hides]));
+    assert_eq!(found(&agent), [finding("moved", "release/1", "likely")], "{agent:#}");
+    undo_all(&house, &agent);
+    // What cannot be compared at all is not done.
+    let packed = house.repo().join(".git/packed-refs");
+    let broken = format!(
+        "git commit -q --allow-empty -m x; env -i git update-ref refs/heads/main HEAD; echo nonsense > '{}'",
+        packed.display()
+    );
+    let done = run(&house, &["--no-commit", &broken]);
+    fs::remove_file(packed).unwrap();
+    assert_eq!(done.code, 1, "{done}");
+    let agent = done.json()["agent"].clone();
+    let message = agent["failure"]["message"].as_str().unwrap();
+    assert!(agent["failure"]["class"] == "guard" && message.contains("could not be compared"), "{agent:#}");
+}
+
+#[test]
+fn hooks_that_the_environment_leads_to_run_as_ever() {
+    let house = House::new();
+    let (hooks, log, config) = (house.path("hooks"), house.path("log"), house.path("global"));
+    fs::create_dir_all(&hooks).unwrap();
+    fs::write(hooks.join("post-commit"), format!("#!/bin/sh\necho ran >> '{}'\n", log.display())).unwrap();
+    fs::set_permissions(hooks.join("post-commit"), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("[user]\nname = x\nemail = x@x\n[core]\nhooksPath = {}\n", hooks.display());
+    fs::write(&config, text).unwrap();
+    let words = ["run", "--json", "--agent-cli", "sh", "git commit -q --allow-empty -m x"];
+    let done = house.orch(words).env("GIT_CONFIG_GLOBAL", &config).run();
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(fs::read_to_string(&log).unwrap_or_default(), "ran\n");
 }
