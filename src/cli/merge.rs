@@ -47,6 +47,9 @@ pub(super) fn bring_in(house: &House, asked: args::Merge, json: bool, screen: &m
             return;
         }
         match told {
+            Told::SettingUp(command) => {
+                screen.status(&format!("{}: setting up the merged tree: {}", agent.session, Shown(command)));
+            }
             Told::Testing(command) => {
                 screen.status(&format!("{}: testing the merged tree: {}", agent.session, Shown(command)));
             }
@@ -99,6 +102,9 @@ fn settled(screen: &mut Screen, agent: &MergedReport) {
             }
         }
         Fate::Waits => {}
+    }
+    for note in &agent.notes {
+        screen.toned(Tone::Note, &format!("{session}: {note}"));
     }
 }
 

@@ -594,12 +594,20 @@ pub fn test_place(
     Ok(worktree)
 }
 
-/// Removes the worktree that [`test_place`] made. Nothing there is fine.
+/// Removes the worktree that [`test_place`] made, or what is left of it. Nothing there is fine.
 pub fn remove_test_place(repository: &Repository, path: &Path) -> Result<()> {
-    if let Some(worktree) = super::repair::linked(&repository.env, repository.common_dir(), path)? {
+    let common_dir = repository.common_dir();
+    if let Some(worktree) = super::repair::linked(&repository.env, common_dir, path)? {
         super::remove::tree(&worktree.path)?;
         return super::remove::admin(&worktree);
     }
     super::remove::tree(path)?;
-    super::repair::clear(repository.common_dir(), path)
+    super::repair::clear(common_dir, path)?;
+    // An entry that was half removed does not say any more where it leads. Its name is the run's, and nobody else's.
+    let left = common_dir.join("worktrees").join(path.file_name().unwrap_or_default());
+    if disk::look(&left)?.is_none() || super::worktree::admin_leads_to(&left, path)? == Some(false) {
+        return Ok(());
+    }
+    super::remove::tree(&left)?;
+    disk::remove_empty(&common_dir.join("worktrees")).map(|_| ())
 }

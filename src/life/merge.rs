@@ -6,7 +6,7 @@ use super::{House, Result, ground};
 use crate::git::merge::{self, Made, Message, Moved};
 use crate::git::{self, CommitId, ConfigSnapshot, Repository, rescue};
 use crate::model::ids::AgentId;
-use crate::model::merge::{Entry, Record, Spec, VERSION, Why};
+use crate::model::merge::{Entry, Outfit, Record, Spec, VERSION, Why};
 use crate::model::places::Places;
 use crate::model::text::Shown;
 use crate::rules::merge::{Begun, Moving, Run, Step, apply, moving, next, replay};
@@ -143,6 +143,13 @@ impl Error {
 /// What a run tells while it is at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News<'n> {
+    /// The merged tree is made ready for its test.
+    SettingUp {
+        /// Of this item.
+        item: usize,
+        /// By this command.
+        command: &'n str,
+    },
     /// A test begins.
     Testing {
         /// Of this item.
@@ -269,10 +276,8 @@ pub fn work(
                 }
             }
             Step::Test { item, commit } => {
-                let command = book.run.spec.items.get(item).and_then(|item| item.validate.clone());
-                let command = command.unwrap_or_default();
-                news(&book.run, News::Testing { item, command: &command });
-                let entry = test(house, repository, &book.run.spec, item, &commit, &command, limit)?;
+                let mut tell = |what: News<'_>| news(&book.run, what);
+                let entry = test(house, repository, &book.run.spec, item, &commit, limit, &mut tell)?;
                 book.write(&entry)?;
             }
             Step::LeaveOut { item, why } => {
@@ -357,15 +362,16 @@ fn make(house: &House, repository: &Repository, run: &Run, item: usize, onto: &C
     })
 }
 
-/// Runs the command on the merged tree, in a place of its own, and ends whatever it leaves running.
+/// Runs the validation command on the merged tree, in a place of its own that has what the agent's worktree had, and ends whatever it
+/// leaves running.
 fn test(
     house: &House,
     repository: &Repository,
     spec: &Spec,
     item: usize,
     commit: &str,
-    command: &str,
     limit: Duration,
+    news: &mut dyn FnMut(News<'_>),
 ) -> Result<Entry> {
     let Some(merged) = CommitId::parse(commit) else {
         return Err(git::Error::Answer { doing: "read the merged commit", answer: commit.to_owned() }.into());
@@ -373,30 +379,86 @@ fn test(
     let place = house.settings.places.merge_tests(&spec.project, spec.id);
     file::make_dirs(place.parent().unwrap_or(&place))?;
     let guard = house.alone_in(&spec.project)?;
-    merge::test_place(repository, &guard, &place, &merged)?;
+    let worktree = merge::test_place(repository, &guard, &place, &merged)?;
     drop(guard);
-    let mut shell = Program::new("/bin/sh")
-        .args(["-c", command])
-        .cwd(&place)
-        .limit(limit)
-        .output_cap(8 << 20)
-        .env_clear();
+    let wanted = spec.items.get(item);
+    let outfit = wanted.and_then(|wanted| wanted.outfit.as_deref());
+    let env = house.git()?;
+    if let Some(outfit) = outfit
+        && file::is_dir(&outfit.checkout)?
+        && let Some(checkout) = Repository::discover(&env, &outfit.checkout)?
+        && checkout.common_dir() == repository.common_dir()
+    {
+        git::links::make(&env, &checkout, &worktree, &outfit.symlink)?;
+        let chosen = git::include::choose(&checkout, &worktree, &outfit.copy)?;
+        git::include::copy(&checkout, &worktree, &chosen.files)?;
+    }
+    let entry = |ran: Ran, setup: bool| {
+        let Ran { ok, exit, ms, output } = ran;
+        Entry::Tested { item, commit: commit.to_owned(), ok, exit, ms, output, setup }
+    };
+    let shell = |command: &str| shell(house, spec, outfit, commit, &place, command, limit);
+    // Before each test: what it made of one merged tree need not fit the next.
+    if let Some(command) = outfit.and_then(|outfit| outfit.setup.as_deref()) {
+        news(News::SettingUp { item, command });
+        let ran = shell(command)?;
+        if !ran.ok {
+            return Ok(entry(ran, true));
+        }
+    }
+    let command = wanted.and_then(|wanted| wanted.validate.as_deref()).unwrap_or_default();
+    news(News::Testing { item, command });
+    Ok(entry(shell(command)?, false))
+}
+
+/// How a command in the place of the tests ended.
+struct Ran {
+    ok: bool,
+    exit: Option<i32>,
+    ms: u64,
+    output: String,
+}
+
+/// Runs a command of the user's in the place of the tests, with the variables that it has in the worktree of an agent.
+fn shell(
+    house: &House,
+    spec: &Spec,
+    outfit: Option<&Outfit>,
+    commit: &str,
+    place: &Path,
+    command: &str,
+    limit: Duration,
+) -> Result<Ran> {
+    let mut shell =
+        Program::new("/bin/sh").args(["-c", command]).cwd(place).limit(limit).output_cap(8 << 20).env_clear();
     for (name, value) in house.settings.environment.for_agent().iter() {
         shell = shell.env(name, value);
     }
+    shell = shell
+        .env("AI_ORCH_WORKTREE", place)
+        .env("AI_ORCH_BRANCH", &spec.into)
+        .env("AI_ORCH_BASE", commit)
+        .env(MARK, spec.id.to_string());
+    if let Some(outfit) = outfit {
+        shell = shell.env("AI_ORCH_CHECKOUT", &outfit.checkout);
+        for port in &outfit.ports {
+            shell = shell.env(&port.name, port.port.to_string());
+        }
+    }
     let begun = clock::tick();
-    let ended = shell.env(MARK, spec.id.to_string()).run();
+    let ended = shell.run();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     end_tests(spec.id)?;
-    let (ok, exit, output) = match ended {
+    match ended {
         Ok(output) => {
             let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-            (output.status.success(), output.status.code(), tail(&all))
+            Ok(Ran { ok: output.status.success(), exit: output.status.code(), ms, output: tail(&all) })
         }
-        Err(error @ program::Error::TimedOut { .. }) => (false, None, error.to_string()),
-        Err(error) => return Err(git::Error::from(error).into()),
-    };
-    Ok(Entry::Tested { item, commit: commit.to_owned(), ok, exit, ms, output })
+        Err(error @ program::Error::TimedOut { .. }) => {
+            Ok(Ran { ok: false, exit: None, ms, output: error.to_string() })
+        }
+        Err(error) => Err(git::Error::from(error).into()),
+    }
 }
 
 fn tail(bytes: &[u8]) -> String {
@@ -574,7 +636,8 @@ fn let_go(house: &House, repository: &Repository, run: &Run) -> Result<()> {
 fn tidy(house: &House, repository: &Repository, spec: &Spec) -> Result<()> {
     end_tests(spec.id)?;
     let place: &Path = &house.settings.places.merge_tests(&spec.project, spec.id);
-    if file::ownership(place)?.is_some() {
+    // Whoever died while that was removed may have left git's entry of it.
+    if spec.items.iter().any(|item| item.validate.is_some()) {
         let _guard = house.alone_in(&spec.project)?;
         merge::remove_test_place(repository, place)?;
     }

@@ -4,6 +4,7 @@
 //! goes on with a run that was cut off does nothing twice.
 
 use super::ids::{AgentId, Moment, ProcessId, Project, Session};
+use super::project_file::Port;
 use super::report::ErrorBody;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,31 @@ pub struct Item {
     /// The command that must succeed on the merged tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<String>,
+    /// What its worktree had beside its files, which the place of a test has as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outfit: Option<Box<Outfit>>,
+    /// What is to be known of it beside what becomes of its branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What was made and set for an agent's worktree because it, or its repository, asked for that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outfit {
+    /// The checkout that files are taken from.
+    pub checkout: PathBuf,
+    /// The command that makes a worktree ready for work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
+    /// What is copied from the checkout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
+    /// What is shared with it by a link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub symlink: Vec<String>,
+    /// The agent's ports, on which nobody listens now that it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
 }
 
 /// Why an agent's work was not brought in.
@@ -78,6 +104,12 @@ pub enum Why {
     HasMerges,
     /// The merged tree did not pass.
     Validation {
+        /// The exit code; absent when a signal or the time limit ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+    },
+    /// The setup command failed on the merged tree, so that it was not validated.
+    Setup {
         /// The exit code; absent when a signal or the time limit ended it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit: Option<i32>,
@@ -131,6 +163,9 @@ pub enum Entry {
         ms: u64,
         /// The end of its output.
         output: String,
+        /// It was the setup command, which failed; the validation did not run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        setup: bool,
     },
     /// The target is about to be moved.
     Moving {
@@ -234,6 +269,9 @@ pub struct MergedReport {
     /// The files in which both changed the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
+    /// What is to be known beside it: that the agent failed, or that it has work that is on no branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// It was asked to bring its branch in line with the target.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
@@ -251,4 +289,7 @@ pub struct TestReport {
     pub ms: u64,
     /// The end of its output.
     pub output: String,
+    /// It was the setup command, which failed; the validation did not run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setup: bool,
 }

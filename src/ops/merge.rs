@@ -6,7 +6,8 @@ use crate::a2a::record;
 use crate::git::{CommitId, Repository};
 use crate::life::merge::{self, Book, News};
 use crate::life::{self, House};
-use crate::model::merge::{Fate, Item, MergeReport, MergedReport, Spec, Why};
+use crate::model::entry::Final;
+use crate::model::merge::{Fate, Item, MergeReport, MergedReport, Outfit, Spec, Why};
 use crate::model::report::{ErrorBody, VERSION};
 use crate::model::request::{Merge, Resume};
 use crate::model::text::Shown;
@@ -35,6 +36,7 @@ pub fn merge(
     }
     merge::work(house, &repository, &mut book, request.limit, &mut |run, told| {
         let (item, told) = match told {
+            News::SettingUp { item, command } => (item, Told::SettingUp(command)),
             News::Testing { item, command } => (item, Told::Testing(command)),
             News::Settled { item } => (item, Told::Settled),
         };
@@ -53,6 +55,8 @@ pub fn merge(
 /// What is told of an agent while the run is at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told<'t> {
+    /// This command makes ready what was made of it.
+    SettingUp(&'t str),
     /// This command runs on what was made of it.
     Testing(&'t str),
     /// It is settled what becomes of it.
@@ -117,6 +121,23 @@ fn item(request: &Merge, repository: &Repository, named: &Named, into: &str) -> 
         (None, _) => spec.validate.clone(),
     };
     let (branch, title) = (spec.branch.clone(), spec.title.clone());
+    let from_file = spec.from_file.as_deref();
+    let outfit = Outfit {
+        checkout: spec.checkout.clone(),
+        setup: spec.setup.clone(),
+        copy: spec.copy.clone(),
+        symlink: from_file.map(|from| from.symlink.clone()).unwrap_or_default(),
+        ports: agent.outfit.ports.clone(),
+    };
+    let mut notes = Vec::new();
+    match conclusion.state {
+        Final::Done => {}
+        Final::Failed => notes.push("it had failed".to_owned()),
+        Final::Killed => notes.push("it had been killed".to_owned()),
+    }
+    if conclusion.changes.as_ref().is_some_and(|changes| changes.uncommitted) {
+        notes.push("it has work that is not committed, which is not merged".to_owned());
+    }
     Ok(Item {
         agent: named.id,
         session: session.clone(),
@@ -124,6 +145,8 @@ fn item(request: &Merge, repository: &Repository, named: &Named, into: &str) -> 
         tip: tip.as_str().to_owned(),
         title,
         validate,
+        outfit: Some(Box::new(outfit)),
+        notes,
     })
 }
 
@@ -160,6 +183,7 @@ fn told(item: &Item, progress: &Progress) -> MergedReport {
         tested: progress.tested.as_ref().map(|(_, test)| test.clone()),
         why: progress.left_out.as_ref().map(|why| body(item, why)),
         conflicts,
+        notes: item.notes.clone(),
         asked: false,
     }
 }
@@ -182,6 +206,12 @@ fn body(item: &Item, why: &Why) -> ErrorBody {
             "its branch has merge commits, and a rebase would drop what they changed".to_owned(),
             format!("merge it as it is, or squashed: ai_orch merge {session} --squash"),
         ),
+        Why::Setup { exit } => {
+            let how = exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited {exit}"));
+            let setup = item.outfit.as_ref().and_then(|outfit| outfit.setup.as_deref()).unwrap_or_default();
+            let message = format!("on the merged tree the setup command `{}` {how}", Shown(setup));
+            ("setup", message, format!("give it to the agent: ai_orch resume {session} 'what to do'"))
+        }
         Why::Validation { exit } => {
             let how = exit.map_or_else(|| "was stopped".to_owned(), |exit| format!("exited {exit}"));
             let command = item.validate.as_deref().unwrap_or_default();

@@ -133,8 +133,8 @@ pub fn apply(run: &mut Run, entry: &Entry) {
     match entry {
         Entry::Begun { .. } => {}
         Entry::Made { item, onto, commit } => at(item, &|p| p.made = Some((onto.clone(), commit.clone()))),
-        Entry::Tested { item, commit, ok, exit, ms, output } => at(item, &|p| {
-            let test = TestReport { ok: *ok, exit: *exit, ms: *ms, output: output.clone() };
+        Entry::Tested { item, commit, ok, exit, ms, output, setup } => at(item, &|p| {
+            let test = TestReport { ok: *ok, exit: *exit, ms: *ms, output: output.clone(), setup: *setup };
             p.tested = Some((commit.clone(), test));
         }),
         Entry::Moving { item, from, to, checkout } => at(item, &|p| {
@@ -180,7 +180,9 @@ pub fn next(run: &Run, tip: &str, begun: Begun) -> Step {
         match progress.tested.as_ref().filter(|(tested, _)| tested == commit) {
             None => return Step::Test { item, commit: commit.clone() },
             Some((_, test)) if !test.ok => {
-                return Step::LeaveOut { item, why: Why::Validation { exit: test.exit } };
+                let exit = test.exit;
+                let why = if test.setup { Why::Setup { exit } } else { Why::Validation { exit } };
+                return Step::LeaveOut { item, why };
             }
             Some(_) => {}
         }
@@ -203,6 +205,8 @@ mod tests {
             tip: format!("tip{n}"),
             title: "t".into(),
             validate: validates.then(|| "make check".to_owned()),
+            outfit: None,
+            notes: Vec::new(),
         };
         let spec = Spec {
             id: uuid::Uuid::nil(),
@@ -222,7 +226,7 @@ mod tests {
 
     fn tested(item: usize, commit: &str, ok: bool) -> Entry {
         let exit = Some(i32::from(!ok));
-        Entry::Tested { item, commit: commit.into(), ok, exit, ms: 1, output: String::new() }
+        Entry::Tested { item, commit: commit.into(), ok, exit, ms: 1, output: String::new(), setup: false }
     }
 
     fn begins(item: usize, from: &str, to: &str) -> Entry {

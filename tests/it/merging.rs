@@ -944,3 +944,63 @@ fn a_target_that_moves_during_each_test_is_not_tested_for_ever() {
     assert_eq!(merge(&house, &["--abort"]).code, 1);
     tidy(&house, 1);
 }
+
+#[test]
+fn a_merged_tree_is_tested_where_there_is_what_the_agent_had() {
+    let house = House::new();
+    users(&house, ".gitignore", "local.env\ndeps\nlinked\n");
+    fs::write(house.repo().join("local.env"), "SECRET=1\n").unwrap();
+    fs::create_dir(house.repo().join("linked")).unwrap();
+    fs::write(
+        house.repo().join(".ai_orch.toml"),
+        "setup = \"test -e bad || echo ok > deps\"\ncopy = [\"local.env\"]\nsymlink = [\"linked\"]\nports = [\"PORT\"]\n",
+    )
+    .unwrap();
+    house.git(&["add", "-A"]);
+    house.git(&["commit", "-qm", "file"]);
+    house.ok(["trust"]);
+    let needs = "grep -q ok deps && test -e local.env && test -L linked && test \"$PORT\" -gt 0 && test -n \"$AI_ORCH_WORKTREE\"";
+    let words = ["run", "--agent-cli", "sh", "--name", "one", "--validate", needs, "echo n > n.txt"];
+    let done = house.orch(words).run();
+    assert_eq!(done.code, 0, "{done}");
+    // A dependency that the user adds meanwhile, so that it is not the very tree that was set up before.
+    users(&house, "mine.txt", "mine\n");
+    let done = merge(&house, &["one"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert!(house.repo().join("linked").is_dir() && house.repo().join("local.env").exists());
+    tidy(&house, 1);
+    // A setup that fails is told as what it is.
+    let words =
+        ["run", "--agent-cli", "sh", "--name", "two", "--setup", "test ! -e bad || { echo broken; exit 4; }"];
+    let done = house.orch([&words[..], &["--validate", "true", "echo t > t.txt"]].concat()).run();
+    assert_eq!(done.code, 0, "{done}");
+    users(&house, "bad", "x\n");
+    let before = tip(&house, "main");
+    let done = merge(&house, &["two"]);
+    assert!(
+        done.code == 1 && done.stdout.contains("the setup command") && done.stdout.contains("exited 4"),
+        "{done}"
+    );
+    assert!(done.stdout.contains("broken"), "{done}");
+    assert_eq!(tip(&house, "main"), before);
+    tidy(&house, 2);
+}
+
+#[test]
+fn what_is_not_on_the_branch_and_who_failed_is_told() {
+    let house = House::new();
+    let done =
+        house.orch(["run", "--agent-cli", "sh", "--name", "left", "--no-commit", "echo l > l.txt"]).run();
+    assert_eq!(done.code, 0, "{done}");
+    let done = merge(&house, &["left"]);
+    assert!(done.stdout.contains("left: it has work that is not committed"), "{done}");
+    let words =
+        ["run", "--agent-cli", "sh", "--name", "bad", "echo b > b.txt; git add .; git commit -qm b; exit 1"];
+    assert_eq!(house.orch(words).run().code, 1);
+    let report = merge(&house, &["bad", "--json"]).json();
+    assert_eq!(report["agents"][0]["fate"], "merged", "{report:#}");
+    assert_eq!(report["agents"][0]["notes"][0], "it had failed", "{report:#}");
+    // Its work is in no commit, so it is not merged.
+    let dry = house.ok(["clean", "--merged", "--dry-run"]);
+    assert!(!dry.contains("left"), "{dry}");
+}
