@@ -170,8 +170,8 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_EDITOR", "true")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            // A file in the repository that says of commits what they do not say of themselves.
-            .env("GIT_GRAFT_FILE", "/dev/null")
+            // In place of a file in the repository that says of commits what they do not say of themselves: one that there never is.
+            .env("GIT_GRAFT_FILE", "/dev/null/none")
             .env("GIT_LITERAL_PATHSPECS", "1")
             // A partial clone fetches what it misses, by a program that its configuration names.
             .env("GIT_NO_LAZY_FETCH", "1")

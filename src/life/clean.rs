@@ -265,6 +265,11 @@ pub fn is_merged(house: &House, agent: &Agent) -> Result<bool> {
     {
         return Ok(false);
     }
+    // What is in no commit is in no other branch.
+    let changes = agent.conclusion.as_ref().and_then(|end| end.changes.as_ref());
+    if changes.is_some_and(|changes| changes.uncommitted) {
+        return Ok(false);
+    }
     let Some(base) = CommitId::parse(&agent.spec.base) else { return Ok(false) };
     let (env, common, branch) = (house.git()?, &agent.spec.common_dir, &agent.spec.branch);
     if tip(&env, common, branch)?.is_none_or(|tip| tip == base) {
