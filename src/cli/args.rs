@@ -294,7 +294,8 @@ pub(super) struct Run {
     /// Begin with what this checkout has uncommitted, as a commit of its own; the checkout stays as it is
     #[arg(long)]
     pub with_changes: bool,
-    /// Untracked files of this checkout to copy into the worktree, in the syntax of .gitignore (repeatable); besides .worktreeinclude
+    /// Untracked files of this checkout to copy into the worktree, in the syntax of .gitignore (repeatable); besides .worktreeinclude. We
+    /// commit none of them
     #[arg(long, value_name = "GLOB")]
     pub copy: Vec<String>,
     /// Stop after this time: 90s, 30m, 2h

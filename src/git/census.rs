@@ -1,7 +1,7 @@
 //! All refs of a repository and its checkouts at one moment, what happened to them since, and putting single refs back.
 
 use super::command::{Git, GitEnv, answer};
-use super::{CommitId, Result, Worktree, disk, locks, refs};
+use super::{CommitId, Error, Result, Worktree, disk, locks, refs};
 use crate::model::guard::{Checkout, Index, Log, Refs};
 use crate::rules::guard::LogLine;
 use std::collections::BTreeSet;
@@ -23,11 +23,17 @@ const LONG: usize = 1 << 28;
 
 /// All refs, by their full names, with the id that each holds; one that stands for another one has `ref:` and its name.
 pub fn refs_of(env: &GitEnv, common_dir: &Path) -> Result<Refs> {
+    refs_below(env, common_dir, &[])
+}
+
+/// The same of those only that `patterns` say, if there are any.
+fn refs_below(env: &GitEnv, common_dir: &Path, patterns: &[&str]) -> Result<Refs> {
     let doing = "list refs";
     let format = "--format=%(objectname)%(if)%(symref)%(then)ref:%(symref)%(end) %(refname)";
     let out = Git::without_work_tree(env, common_dir)
         .output_cap(LONG)
         .args(["for-each-ref", format])
+        .args(patterns)
         .output(doing)?;
     let mut refs = Refs::new();
     for line in out.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
@@ -307,18 +313,7 @@ pub fn put_back(
     from: Option<&str>,
     to: Option<&str>,
 ) -> Result<bool> {
-    let holds = || -> Result<Option<String>> {
-        let all = Git::without_work_tree(env, common_dir)
-            .args([
-                "for-each-ref",
-                "--format=%(objectname)%(if)%(symref)%(then)ref:%(symref)%(end) %(refname)",
-                name,
-            ])
-            .output("read a ref")?;
-        let text = String::from_utf8_lossy(&all);
-        let found = text.lines().filter_map(|l| l.split_once(' ')).find(|(_, n)| *n == name);
-        Ok(found.map(|(v, _)| v.find("ref:").and_then(|at| v.get(at..)).unwrap_or(v).to_owned()))
-    };
+    let holds = || Ok::<_, Error>(refs_below(env, common_dir, &[name])?.remove(name));
     let now = holds()?;
     if now.as_deref() == from {
         return Ok(true);

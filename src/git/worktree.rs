@@ -12,10 +12,8 @@ use super::{CommitId, Error, Head, Repository, Result, disk, locks};
 use crate::tools::lock::Lock;
 use crate::tools::process;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::repair::{self, is_begun_for};
@@ -333,30 +331,6 @@ pub fn moved_to(worktree: &Worktree) -> Result<Option<PathBuf>> {
     let gitdir = disk::read_small(&worktree.admin_dir.join("gitdir"))?.unwrap_or_default();
     let written = PathBuf::from(OsStr::from_bytes(gitdir.strip_suffix(b"\n").unwrap_or(&gitdir)));
     Ok(Some(written.parent().map_or_else(|| written.clone(), Path::to_owned)))
-}
-
-/// The bytes on disk of all that is at `path`; 0 if nothing is.
-///
-/// Follows no link, stays on one file system, and leaves out what cannot be read.
-pub fn size(path: &Path) -> Result<u64> {
-    let Some(meta) = disk::look(path)? else { return Ok(0) };
-    let device = meta.dev();
-    let mut linked = BTreeSet::new();
-    let mut bytes = 0_u64;
-    let mut todo = vec![path.to_owned()];
-    while let Some(path) = todo.pop() {
-        let Ok(Some(meta)) = disk::look(&path) else { continue };
-        if meta.dev() != device || (!meta.is_dir() && meta.nlink() > 1 && !linked.insert(meta.ino())) {
-            continue;
-        }
-        bytes = bytes.saturating_add(meta.blocks().saturating_mul(512));
-        if meta.is_dir()
-            && let Ok(Some(names)) = disk::names(&path)
-        {
-            todo.extend(names.into_iter().map(|name| path.join(name)));
-        }
-    }
-    Ok(bytes)
 }
 
 /// Where the worktree's HEAD is now, whatever its `.git` file says.

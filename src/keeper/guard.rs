@@ -7,6 +7,7 @@ use crate::model::entry::Entry;
 use crate::model::guard::Whose;
 use crate::rules::guard as rule;
 use crate::rules::means::{self, Had};
+use crate::rules::shell;
 use crate::rules::wording::Tone;
 use crate::settings::environment::Environment;
 use std::ffi::OsString;
@@ -34,7 +35,7 @@ impl Keeper {
                     urls: remotes.iter().flat_map(|r| &r.urls).map(String::as_str).collect(),
                     push_urls: remotes.iter().flat_map(|r| &r.push_urls).map(String::as_str).collect(),
                     nothing: self.record.guard().nothing(),
-                    refuses: (rule::quoted(&no_login.to_string_lossy()), no_login),
+                    refuses: (shell::word(&no_login.to_string_lossy()), no_login),
                 },
             );
             for name in &taken.unset {

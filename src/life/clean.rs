@@ -304,7 +304,7 @@ pub fn outlook(house: &House, named: &Named, how: How) -> Result<Cleaned> {
         let (left, not_kept) = rescue::not_held(&there.env, &there.worktree, &config, IGNORED_MAX)?;
         holdable(&there, &agent, &left)?;
         cleaned.not_kept = not_kept;
-        cleaned.freed = git::worktree::size(&there.worktree.path)?;
+        cleaned.freed = Witness::take(&there.worktree.path).map_or(0, |seen| seen.bytes);
         if let Some(teardown) = teardown::wanted(&agent).filter(|_| how.teardown) {
             cleaned.notes.push(format!(
                 "before that its teardown would be run: {}",

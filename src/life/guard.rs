@@ -410,7 +410,7 @@ impl Scene<'_> {
                 // By its name: a URL may hold a password.
                 found.unknown.push(format!(
                     "{0} did not say what it has; look: git ls-remote {0}",
-                    guard::quoted(&remote.name)
+                    crate::rules::shell::word(&remote.name)
                 ));
                 continue;
             };

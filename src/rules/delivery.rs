@@ -3,6 +3,7 @@
 use crate::model::delivery::{Delivery, Home, Opening, PullRequest, Undelivered};
 use crate::model::ids::Session;
 use crate::model::text::fit;
+use crate::rules::shell;
 use std::path::Path;
 
 /// The longest reason that is kept, in characters.
@@ -221,15 +222,15 @@ pub fn undelivered(why: impl Into<String>, by_hand: &ByHand<'_>) -> Undelivered 
     let there = delivery.branch.as_deref().unwrap_or(branch);
     let mut commands = Vec::new();
     if let Some(home) = login {
-        commands.push(words(&["gh", "auth", "login", "--hostname", &home.host]));
+        commands.push(shell::command(&["gh", "auth", "login", "--hostname", &home.host]));
     }
     if stage == Stage::Refused {
-        commands.push(words(&["git", "fetch", &delivery.remote, there]));
+        commands.push(shell::command(&["git", "fetch", &delivery.remote, there]));
         commands.push(format!("ai_orch resume {session}"));
         return Undelivered { why: why.into(), commands };
     }
     if stage == Stage::Kept {
-        commands.push(words(&[
+        commands.push(shell::command(&[
             "git",
             "push",
             &delivery.remote,
@@ -239,7 +240,14 @@ pub fn undelivered(why: impl Into<String>, by_hand: &ByHand<'_>) -> Undelivered 
     if let Some(opening) = &delivery.open {
         commands.push(create(opening, there, title, &body.to_string_lossy(), &delivery.labels));
     } else if let (Some(pull), false) = (pull, delivery.labels.is_empty()) {
-        commands.push(words(&["gh", "pr", "edit", &pull.url, "--add-label", &delivery.labels.join(",")]));
+        commands.push(shell::command(&[
+            "gh",
+            "pr",
+            "edit",
+            &pull.url,
+            "--add-label",
+            &delivery.labels.join(","),
+        ]));
     }
     commands.push(format!("ai_orch resume {session}"));
     Undelivered { why: why.into(), commands }
@@ -249,7 +257,7 @@ fn create(opening: &Opening, branch: &str, title: &str, body: &str, labels: &[St
     let args = create_args(opening, branch, title, body, labels);
     let mut all = vec!["gh"];
     all.extend(args.iter().map(String::as_str));
-    words(&all)
+    shell::command(&all)
 }
 
 /// The words behind `gh` that open a pull request.
@@ -281,12 +289,6 @@ pub fn create_args(
         args.push("--draft".to_owned());
     }
     args
-}
-
-/// Words as a shell reads them.
-fn words(words: &[&str]) -> String {
-    // Only a NUL cannot be quoted, and none of these may hold one.
-    words.iter().map(|word| shlex::try_quote(word).unwrap_or_default()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

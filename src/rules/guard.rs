@@ -5,7 +5,7 @@
 //! checkout of its own. Only proof of who did it lets anything be undone. That a branch holds the agent's commits is none, because
 //! people take those as well: it fails the task, and is told with what undoes it. All else is nobody's for certain, and told.
 
-use super::glob;
+use super::{glob, shell};
 use crate::model::glob::Glob;
 use crate::model::guard::{Deed, Fate, Finding, Guards, Refs, Whose};
 use std::collections::BTreeSet;
@@ -432,20 +432,23 @@ pub fn not_compared(why: &str) -> Finding {
 
 /// What undoes a change, and nothing that was done after it.
 fn command(remote: Option<&str>, change: &Change) -> String {
-    let name = quoted(&change.name);
+    let name = shell::word(&change.name);
     let (from, to) = (change.from.as_deref(), change.to.as_deref());
-    match (remote.map(quoted), from, to) {
+    match (remote.map(shell::word), from, to) {
         (Some(remote), from, Some(to)) => format!(
             "git push --force-with-lease={} {remote} {}",
-            quoted(&format!("{}:{to}", change.name)),
-            quoted(&format!("{}:{}", from.unwrap_or_default(), change.name))
+            shell::word(&format!("{}:{to}", change.name)),
+            shell::word(&format!("{}:{}", from.unwrap_or_default(), change.name))
         ),
         (Some(remote), from, None) => {
-            format!("git push {remote} {}", quoted(&format!("{}:{}", from.unwrap_or_default(), change.name)))
+            format!(
+                "git push {remote} {}",
+                shell::word(&format!("{}:{}", from.unwrap_or_default(), change.name))
+            )
         }
         (None, from, to) if [from, to].iter().flatten().any(|value| stands_for(value).is_some()) => {
             match from.map(|from| stands_for(from).ok_or(from)) {
-                Some(Ok(target)) => format!("git symbolic-ref {name} {}", quoted(target)),
+                Some(Ok(target)) => format!("git symbolic-ref {name} {}", shell::word(target)),
                 Some(Err(from)) => format!("git update-ref --no-deref {name} {from}"),
                 None => format!("git symbolic-ref -d {name}"),
             }
@@ -462,16 +465,6 @@ fn command(remote: Option<&str>, change: &Change) -> String {
 /// The ref that a value stands for, if it is that of a symbolic one.
 fn stands_for(value: &str) -> Option<&str> {
     value.strip_prefix("ref:")
-}
-
-/// `text` as one word for a shell.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// What an agent may not do, in words that stand behind "may not"; which branches are protected only if `all` is wanted.

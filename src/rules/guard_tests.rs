@@ -442,37 +442,37 @@ fn a_finding_is_one_line_with_what_to_type() {
             Deed::Moved,
             change(Some("1"), Some("2")),
             Whose::Unclear,
-            r"a'b, which is protected, was moved from 1 to 2; it is not certain by whom; to undo it: git update-ref 'refs/heads/a'\''b' 1 2",
+            r#"a'b, which is protected, was moved from 1 to 2; it is not certain by whom; to undo it: git update-ref "refs/heads/a'b" 1 2"#,
         ),
         (
             Deed::Made,
             change(None, Some("2")),
             Whose::Agent,
-            r"it made the branch a'b at 2; to undo it: git update-ref -d 'refs/heads/a'\''b' 2",
+            r#"it made the branch a'b at 2; to undo it: git update-ref -d "refs/heads/a'b" 2"#,
         ),
         (
             Deed::Deleted,
             change(Some("1"), None),
             Whose::SomeAgent,
-            r"an agent deleted a'b, which was at 1, and more than one was at work; to undo it: git update-ref 'refs/heads/a'\''b' 1 0",
+            r#"an agent deleted a'b, which was at 1, and more than one was at work; to undo it: git update-ref "refs/heads/a'b" 1 0"#,
         ),
         (
             Deed::Made,
             change(None, Some("2")),
             Whose::Likely,
-            r"the branch a'b was made at 2, with what the agent made, and so most likely by it; to undo it: git update-ref -d 'refs/heads/a'\''b' 2",
+            r#"the branch a'b was made at 2, with what the agent made, and so most likely by it; to undo it: git update-ref -d "refs/heads/a'b" 2"#,
         ),
         (
             Deed::Moved,
             change(Some("ref:refs/heads/trunk-and-more"), Some("2")),
             Whose::Unclear,
-            r"a'b, which is protected, was moved from trunk-and-more to 2; it is not certain by whom; to undo it: git symbolic-ref 'refs/heads/a'\''b' refs/heads/trunk-and-more",
+            r#"a'b, which is protected, was moved from trunk-and-more to 2; it is not certain by whom; to undo it: git symbolic-ref "refs/heads/a'b" refs/heads/trunk-and-more"#,
         ),
         (
             Deed::Moved,
             change(Some("1"), Some("ref:refs/heads/x")),
             Whose::Unclear,
-            r"a'b, which is protected, was moved from 1 to x; it is not certain by whom; to undo it: git update-ref --no-deref 'refs/heads/a'\''b' 1",
+            r#"a'b, which is protected, was moved from 1 to x; it is not certain by whom; to undo it: git update-ref --no-deref "refs/heads/a'b" 1"#,
         ),
     ] {
         assert_eq!(told(&found(deed, None, &change, whose)), said);

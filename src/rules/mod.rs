@@ -31,6 +31,7 @@ pub mod replay;
 pub mod report;
 pub mod reservations;
 pub mod resume;
+pub mod shell;
 pub mod tree;
 pub mod verbs;
 pub mod wording;

@@ -1,6 +1,7 @@
 //! What a rescue holds, and refs of ours.
 
-use super::super::{rescue, worktree};
+use super::super::rescue;
+use super::super::witness::Witness;
 use super::House;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -121,13 +122,13 @@ fn without_commit_and_file_there_is_nothing_to_save() {
 fn the_size_of_a_tree() {
     let house = House::new();
     let dir = house.path("tree");
-    assert_eq!(worktree::size(&dir).unwrap(), 0);
+    assert!(Witness::take(&dir).is_err(), "there is nothing");
     std::fs::create_dir_all(dir.join("a/b")).unwrap();
     std::fs::write(dir.join("a/b/c"), vec![1; 100_000]).unwrap();
     std::fs::hard_link(dir.join("a/b/c"), dir.join("a/again")).unwrap();
     std::os::unix::fs::symlink("/usr", dir.join("usr")).unwrap();
     std::fs::set_permissions(dir.join("a/b/c"), PermissionsExt::from_mode(0o000)).unwrap();
-    let size = worktree::size(&dir).unwrap();
+    let size = Witness::take(&dir).unwrap().bytes;
     assert!((100_000..150_000).contains(&size), "{size}");
 }
 
