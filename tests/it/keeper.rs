@@ -54,26 +54,44 @@ fn there(path: &Path) -> Option<()> {
     path.exists().then_some(())
 }
 
-/// Every file below `dir` with its bytes.
-fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// What is read of something below a directory that others work in; none if it went meanwhile.
+fn unless_gone<T>(read: std::io::Result<T>) -> Option<T> {
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
+    }
+}
+
+/// Every path below `dir` but directories, and what it is. Of what comes and goes meanwhile, what was met.
+fn files(dir: &Path) -> Vec<(PathBuf, fs::Metadata)> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap().flatten() {
-            let path = entry.path();
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                open.push(path);
-            } else if kind.is_file() {
-                found.push((path.clone(), fs::read(&path).unwrap()));
-            } else {
-                found.push((
-                    path.clone(),
-                    fs::read_link(&path).map(|l| l.into_os_string().into_encoded_bytes()).unwrap_or_default(),
-                ));
+        for entry in unless_gone(fs::read_dir(&dir)).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match unless_gone(fs::symlink_metadata(&path)) {
+                Some(meta) if meta.is_dir() => open.push(path),
+                Some(meta) => found.push((path, meta)),
+                None => {}
             }
         }
     }
+    found
+}
+
+/// Every file below `dir` with its bytes, every link with its target.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let bytes = |path: &Path, meta: &fs::Metadata| match meta {
+        meta if meta.is_file() => unless_gone(fs::read(path)),
+        meta if meta.is_symlink() => {
+            unless_gone(fs::read_link(path)).map(|to| to.into_os_string().into_encoded_bytes())
+        }
+        _ => Some(Vec::new()),
+    };
+    let mut found: Vec<_> = files(dir)
+        .into_iter()
+        .filter_map(|(path, meta)| Some((path.clone(), bytes(&path, &meta)?)))
+        .collect();
     found.sort();
     found
 }
@@ -164,7 +182,7 @@ fn peak(pid: i32) -> u64 {
 }
 
 fn size(dir: &Path) -> u64 {
-    tree(dir).iter().map(|(path, _)| fs::symlink_metadata(path).unwrap().len()).sum()
+    files(dir).iter().map(|(_, meta)| meta.len()).sum()
 }
 
 #[test]
