@@ -23,7 +23,32 @@ const LONG: usize = 1 << 28;
 
 /// All refs, by their full names, with the id that each holds; one that stands for another one has `ref:` and its name.
 pub fn refs_of(env: &GitEnv, common_dir: &Path) -> Result<Refs> {
-    refs_below(env, common_dir, &[])
+    match refs_by_libgit2(common_dir) {
+        Some(refs) => Ok(refs),
+        None => refs_below(env, common_dir, &[]),
+    }
+}
+
+/// The same without a process, where libgit2 can read them all.
+fn refs_by_libgit2(common_dir: &Path) -> Option<Refs> {
+    let flags = git2::RepositoryOpenFlags::NO_SEARCH | git2::RepositoryOpenFlags::NO_DOTGIT;
+    let repository = git2::Repository::open_ext(common_dir, flags, std::iter::empty::<&OsStr>()).ok()?;
+    let objects = repository.odb().ok()?;
+    let mut refs = Refs::new();
+    for reference in repository.references().ok()? {
+        let reference = reference.ok()?;
+        // Those that lead to nothing git does not list either.
+        let Some(id) = reference.resolve().ok().and_then(|direct| direct.target()) else { continue };
+        if !objects.exists(id) {
+            continue;
+        }
+        let value = match reference.symbolic_target_bytes() {
+            Some(target) => format!("ref:{}", String::from_utf8_lossy(target)),
+            None => id.to_string(),
+        };
+        refs.insert(String::from_utf8_lossy(reference.name_bytes()).into_owned(), value);
+    }
+    Some(refs)
 }
 
 /// The same of those only that `patterns` say, if there are any.

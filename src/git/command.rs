@@ -125,6 +125,18 @@ impl GitEnv {
         }
     }
 
+    /// What decides where this git finds settings beside those of a repository.
+    pub(super) fn configured_by(&self) -> Vec<String> {
+        const PLACES: [&str; 2] = ["HOME", "XDG_CONFIG_HOME"];
+        let says = |key: &OsStr| PLACES.iter().chain(&KEPT).any(|name| key == *name);
+        let vars = self.vars.iter().filter(|(key, _)| says(key));
+        let mut by: Vec<_> =
+            vars.map(|(key, value)| format!("{}={}", key.display(), value.display())).collect();
+        by.sort();
+        by.push(self.program.display().to_string());
+        by
+    }
+
     /// The version of this git.
     pub fn version(&self) -> Result<Version> {
         let text = Git::new(self).arg("--version").line("ask for git's version")?;

@@ -2,28 +2,46 @@
 //!
 //! Pure decisions, on the careful side: each `Some` is the reason why git has to write the files.
 
+/// What a key may say without a change to bytes, modes, names or the kind of the index.
+type Harmless = fn(&str) -> bool;
+const HARMLESS: [(&str, Harmless); 13] = [
+    // With `input` line ends change on the way into the repository only.
+    ("core.autocrlf", |value| is_false(value) || value.eq_ignore_ascii_case("input")),
+    ("core.eol", |value| matches!(value.to_ascii_lowercase().as_str(), "lf" | "native")),
+    ("core.symlinks", is_true),
+    ("core.filemode", is_true),
+    ("core.ignorecase", is_false),
+    ("core.precomposeunicode", is_false),
+    ("core.protecthfs", is_false),
+    ("core.sparsecheckout", is_false),
+    ("index.sparse", is_false),
+    ("core.splitindex", is_false),
+    // Names another version of the index.
+    ("feature.manyfiles", is_false),
+    ("index.version", |value| value == "2"),
+    ("extensions.partialclone", |_| false),
+];
+/// What puts more into an index than its entries and trees.
+const IN_AN_INDEX: [&str; 4] =
+    ["index.threads", "index.recordendofindexentries", "index.recordoffsettable", "index.skiphash"];
+/// Where the user's attributes are.
+pub(super) const ATTRIBUTES: &str = "core.attributesfile";
+
+fn is_promisor(key: &str) -> bool {
+    key.starts_with("remote.") && key.ends_with(".promisor")
+}
+
+/// Whether a setting of this key is looked at here, or where attributes are looked for.
+pub(super) fn has_a_say(key: &str) -> bool {
+    HARMLESS.iter().any(|(known, _)| *known == key)
+        || IN_AN_INDEX.contains(&key)
+        || key == ATTRIBUTES
+        || is_promisor(key)
+}
+
 /// The reason that lies in the configuration, if there is one. `settings`: key (as git lists it, in lower case) and value, the last
 /// one of a key counts.
 pub(super) fn refused_by_settings(settings: &[(String, String)]) -> Option<String> {
-    /// What a key may say without a change to bytes, modes, names or the kind of the index.
-    type Harmless = fn(&str) -> bool;
-    const HARMLESS: [(&str, Harmless); 13] = [
-        // With `input` line ends change on the way into the repository only.
-        ("core.autocrlf", |value| is_false(value) || value.eq_ignore_ascii_case("input")),
-        ("core.eol", |value| matches!(value.to_ascii_lowercase().as_str(), "lf" | "native")),
-        ("core.symlinks", is_true),
-        ("core.filemode", is_true),
-        ("core.ignorecase", is_false),
-        ("core.precomposeunicode", is_false),
-        ("core.protecthfs", is_false),
-        ("core.sparsecheckout", is_false),
-        ("index.sparse", is_false),
-        ("core.splitindex", is_false),
-        // Names another version of the index.
-        ("feature.manyfiles", is_false),
-        ("index.version", |value| value == "2"),
-        ("extensions.partialclone", |_| false),
-    ];
     let last = |wanted: &str| settings.iter().rev().find(|(key, _)| key == wanted);
     for (key, harmless) in HARMLESS {
         if let Some((_, value)) = last(key)
@@ -32,18 +50,15 @@ pub(super) fn refused_by_settings(settings: &[(String, String)]) -> Option<Strin
             return Some(format!("{key} is set"));
         }
     }
-    let promisor = |key: &str| key.starts_with("remote.") && key.ends_with(".promisor");
     settings
         .iter()
-        .any(|(key, value)| promisor(key) && !is_false(value))
+        .any(|(key, value)| is_promisor(key) && !is_false(value))
         .then(|| "it is a partial clone".into())
 }
 
 /// Whether the settings ask for nothing in an index beside its entries and trees.
 pub(super) fn index_is_plain(settings: &[(String, String)]) -> bool {
-    let special =
-        ["index.threads", "index.recordendofindexentries", "index.recordoffsettable", "index.skiphash"];
-    !settings.iter().any(|(key, _)| special.contains(&key.as_str()))
+    !settings.iter().any(|(key, _)| IN_AN_INDEX.contains(&key.as_str()))
 }
 
 fn is_false(value: &str) -> bool {

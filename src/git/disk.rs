@@ -91,6 +91,19 @@ pub(super) fn make_plain_dir(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(error(path))
 }
 
+/// The same with those above it; those that are there are fine.
+pub(super) fn make_plain_dirs(path: &Path) -> Result<()> {
+    crash::point(|| format!("git room: make the directories {}", crash::short(path)));
+    fs::create_dir_all(path).map_err(error(path))
+}
+
+/// Adds to the end of a file, which is made if it is not there.
+pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    crash::point(|| format!("git room: append to {}", crash::short(path)));
+    let mut file = File::options().append(true).create(true).open(path).map_err(error(path))?;
+    io::Write::write_all(&mut file, bytes).map_err(error(path))
+}
+
 pub(super) fn link(target: &Path, path: &Path) -> Result<()> {
     crash::point(|| format!("git room: link {}", crash::short(path)));
     std::os::unix::fs::symlink(target, path).map_err(error(path))

@@ -3,11 +3,13 @@
 //! Copying ends with an index that names what was copied. If that is not all, git goes over the whole of it as it does without, and finds
 //! done what is done. So whatever fails on the way, or dies, or is only half there, is seen to by git.
 
-use super::command::{Git, GitEnv, records};
+use super::command::GitEnv;
 use super::copy::Copy;
-use super::copyable::{index_is_plain, refused_by_attributes, refused_by_settings};
+use super::copyable::{ATTRIBUTES, index_is_plain, refused_by_attributes, refused_by_settings};
 use super::eyes_git2::failed;
 use super::index_bytes::{self, Line};
+use super::register;
+use super::settings::{ForWorktrees, Settings};
 use super::tree_files::Files;
 use super::worktree::{self, Worktree};
 use super::{Error, Result, disk};
@@ -28,10 +30,17 @@ const LONGEST: usize = 1 << 20;
 /// first of `sources` (checkouts of the same repository) that is there, as far as their files are those of the branch, and by
 /// [`worktree::fill`] where they are not or where something could change bytes on the way.
 ///
-/// Only reads in the source. Ends within moments, with [`Error::BrokenOff`], once `stop` is set; the git that may be at work then
-/// is for the caller to end. Doing it again is harmless until an agent has worked there, whatever became of the time before.
-pub fn fill(env: &GitEnv, worktree: &Worktree, sources: &[PathBuf], stop: &AtomicBool) -> Result<Filled> {
-    let prepared = prepare(env, worktree, sources, stop);
+/// `known` are the settings of worktrees, if they were asked for a moment ago. Only reads in the source. Ends within moments, with
+/// [`Error::BrokenOff`], once `stop` is set; the git that may be at work then is for the caller to end. Doing it again is harmless until
+/// an agent has worked there, whatever became of the time before.
+pub fn fill(
+    env: &GitEnv,
+    worktree: &Worktree,
+    sources: &[PathBuf],
+    known: Option<&ForWorktrees>,
+    stop: &AtomicBool,
+) -> Result<Filled> {
+    let prepared = prepare(env, worktree, sources, known, stop);
     if stop.load(Ordering::Relaxed) {
         return Err(Error::BrokenOff);
     }
@@ -56,6 +65,7 @@ fn prepare(
     env: &GitEnv,
     worktree: &Worktree,
     sources: &[PathBuf],
+    known: Option<&ForWorktrees>,
     stop: &AtomicBool,
 ) -> Result<(Filled, bool), Why> {
     let no = |why: &str| Why(why.to_owned());
@@ -67,7 +77,8 @@ fn prepare(
     // While git is asked, the rest of the tree is read.
     let (settings, files) = std::thread::scope(|scope| {
         let mut asked = None;
-        let ask = || asked = std::thread::Builder::new().spawn_scoped(scope, || settings(env, worktree)).ok();
+        let ask = || settings(env, worktree, known);
+        let ask = || asked = std::thread::Builder::new().spawn_scoped(scope, ask).ok();
         let files = files(&repository, ask);
         (asked.and_then(|asked| asked.join().ok()), files)
     });
@@ -87,6 +98,7 @@ fn prepare(
     }
     let from = sources.iter().filter(|source| **source != worktree.path).find_map(|source| open_root(source));
     let (from, to) = from.zip(open_root(&worktree.path)).ok_or_else(|| no("no checkout is there to copy"))?;
+    register::log(env, worktree, &repository)?;
     let repository = Mutex::new(repository);
     let size_of = |id: &[u8; 20]| {
         let oid = git2::Oid::from_bytes(id).ok()?;
@@ -109,11 +121,7 @@ fn prepare(
     };
     // Two wait for different things even where one processor is idle, and cost no more than one.
     let threads = process::idle_processors().max(2);
-    let (copied, logged) = std::thread::scope(|scope| {
-        let logged = std::thread::Builder::new().spawn_scoped(scope, || worktree::logged(env, worktree));
-        (copy.run(&files.wanted, threads), logged.ok().and_then(|logged| logged.join().ok()))
-    });
-    logged.ok_or_else(|| no("no thread could be started"))??;
+    let copied = copy.run(&files.wanted, threads);
     let lines: Vec<_> = copied
         .iter()
         .filter_map(|(at, seen)| {
@@ -136,17 +144,16 @@ pub(super) fn open_root(path: &Path) -> Option<OwnedFd> {
     open(path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// The settings as git sees them in the worktree.
-pub(super) fn settings(env: &GitEnv, worktree: &Worktree) -> Result<Vec<(String, String)>> {
-    let git = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path);
-    let out = git.args(["config", "--list", "-z", "--includes"]).output("read the configuration")?;
-    let all = records(&out).map(|record| {
-        let text = String::from_utf8_lossy(record);
-        // A key without a value is true.
-        let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
-        (key.to_owned(), value.to_owned())
-    });
-    Ok(all.collect())
+/// The settings of the worktree: what is `known` of them, else what git says.
+pub(super) fn settings(
+    env: &GitEnv,
+    worktree: &Worktree,
+    known: Option<&ForWorktrees>,
+) -> Result<Vec<(String, String)>> {
+    match known.filter(|known| known.holds_for(env)) {
+        Some(known) => Ok(known.settings.clone()),
+        None => Ok(Settings::in_worktree(env, worktree)?.all),
+    }
 }
 
 /// The files of HEAD; `then` is called once it is known that they are not few.
@@ -172,7 +179,7 @@ pub(super) fn attributes(
             return Ok(Some(why));
         }
     }
-    let named = settings.iter().rev().find(|(key, _)| key == "core.attributesfile").map(|(_, value)| value);
+    let named = settings.iter().rev().find(|(key, _)| key == ATTRIBUTES).map(|(_, value)| value);
     let users = match named {
         Some(named) => match env.expanded(named) {
             Some(path) => Some(path),

@@ -18,6 +18,8 @@ use super::eyes_git2::failed;
 use super::fill::{attributes, settings};
 use super::index_bytes::{self, Line};
 use super::pool_proof::Shape;
+use super::register;
+use super::settings::ForWorktrees;
 use super::tree_distance::differing;
 use super::worktree::{self, Worktree};
 use super::{Error, Result, disk};
@@ -102,14 +104,21 @@ fn doubt(why: &str) -> Doubt {
 /// what is taken is found if we die, or if it was of no use.
 ///
 /// Ends within moments, with [`Error::BrokenOff`], once `stop` is set. Where it says no, or fails, [`super::fill`] does the rest.
-pub fn take(env: &GitEnv, worktree: &Worktree, pool: &Path, owner: &str, stop: &AtomicBool) -> Result<Taken> {
+pub fn take(
+    env: &GitEnv,
+    worktree: &Worktree,
+    pool: &Path,
+    owner: &str,
+    known: Option<&ForWorktrees>,
+    stop: &AtomicBool,
+) -> Result<Taken> {
     // Mostly there is nothing, and then this is all.
     let ready = ready(pool)?;
     if ready.is_empty() {
         return Ok(Taken::No(None));
     }
     let taken = choose(worktree, pool, owner, ready).and_then(|chosen| match chosen {
-        Some(chosen) => chosen.fill(env, worktree, stop).map(Some),
+        Some(chosen) => chosen.fill(env, worktree, known, stop).map(Some),
         None => Ok(None),
     });
     if stop.load(Ordering::Relaxed) {
@@ -188,13 +197,20 @@ pub(super) fn distance(repository: &Repository, made: &Made, wanted: git2::Oid) 
 
 impl Chosen {
     /// Proves the tree, and puts it in the place of the worktree.
-    fn fill(self, env: &GitEnv, worktree: &Worktree, stop: &AtomicBool) -> Result<Filled, Doubt> {
+    fn fill(
+        self,
+        env: &GitEnv,
+        worktree: &Worktree,
+        known: Option<&ForWorktrees>,
+        stop: &AtomicBool,
+    ) -> Result<Filled, Doubt> {
         crash::point(|| "git room: a tree of the pool is taken");
         let index = disk::read_up_to(&self.place.join("index"), INDEX_MAX)?.unwrap_or_default();
         let lines = index_bytes::lines(&index).ok_or_else(|| doubt("its index is not as we write one"))?;
         let tree = self.place.join("tree");
         let (settings, proved) = std::thread::scope(|scope| {
-            let asked = std::thread::Builder::new().spawn_scoped(scope, || settings(env, worktree)).ok();
+            let ask = || settings(env, worktree, known);
+            let asked = std::thread::Builder::new().spawn_scoped(scope, ask).ok();
             let proved = self.proved(&lines, &tree, worktree, stop);
             (asked.and_then(|asked| asked.join().ok()), proved)
         });
@@ -259,15 +275,10 @@ impl Chosen {
         }
         let lock = worktree.admin_dir.join("index.lock");
         disk::write_new(&lock, index)?;
-        // A git that is at work stands in the worktree, so it is done before that goes.
-        let (synced, logged) = std::thread::scope(|scope| {
-            let logged = std::thread::Builder::new().spawn_scoped(scope, || worktree::logged(env, worktree));
-            (disk::sync(&lock), logged.ok().and_then(|logged| logged.join().ok()))
-        });
-        let ready = synced.map_err(Doubt::from).and_then(|()| {
-            logged.ok_or_else(|| doubt("no thread could be started"))??;
-            exchange(tree, worktree)
-        });
+        let ready = disk::sync(&lock)
+            .and_then(|()| register::log(env, worktree, &self.repository))
+            .map_err(Doubt::from)
+            .and_then(|()| exchange(tree, worktree));
         if let Err(why) = ready {
             disk::remove_file(&lock)?;
             return Err(why);

@@ -179,7 +179,7 @@ impl Making<'_> {
         if count as u64 > order.limits.max_files {
             return Ok(Some(format!("{count} files are more than {}", order.limits.max_files)));
         }
-        let settings = settings(self.env, order.worktree)?;
+        let settings = settings(self.env, order.worktree, None)?;
         let mut why = refused_by_settings(&settings);
         if why.is_none() {
             why = attributes(self.env, order.worktree, &settings, self.repository, &files.attributes)?;

@@ -5,9 +5,10 @@
 //! that read a worktree get a git directory that we made: its configuration is the snapshot taken before the agent
 //! ran, its index is a copy, its objects are the repository's own, and no other configuration file is read.
 
-use super::command::{Git, GitEnv, answer, records};
+use super::command::{Git, GitEnv, answer};
 use super::disk;
 use super::scratch::Scratch;
+use super::settings::{ForWorktrees, Settings};
 use super::{Repository, Result, Worktree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -46,18 +47,37 @@ const GITS_OWN: [&str; 18] = [
 pub struct ConfigSnapshot {
     /// Key and value, in the order in which git found them; the last one of a key counts.
     entries: Vec<(String, String)>,
+    /// What else they said for worktrees that are made at that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    for_worktrees: Option<ForWorktrees>,
 }
 
 impl ConfigSnapshot {
     /// The settings as they are now in `repository`, its worktree's and the user's own included.
     pub fn take(repository: &Repository) -> Result<Self> {
-        Ok(Self { entries: all(repository)?.filter(|(key, _)| Self::wanted(key)).collect() })
+        Ok(Self::of(&Settings::of(repository)?.all))
+    }
+
+    /// What of `settings` belongs here.
+    pub(super) fn of(settings: &[(String, String)]) -> Self {
+        let entries = settings.iter().filter(|(key, _)| Self::wanted(key)).cloned().collect();
+        Self { entries, for_worktrees: None }
+    }
+
+    /// The same with what decides how worktrees are made.
+    pub(super) fn made_where(self, for_worktrees: Option<ForWorktrees>) -> Self {
+        Self { for_worktrees, ..self }
+    }
+
+    /// What else the settings said for worktrees that were made at that moment; `None` if each has to be asked for its own.
+    pub fn for_worktrees(&self) -> Option<&ForWorktrees> {
+        self.for_worktrees.as_ref()
     }
 
     /// A snapshot with no filters and no identity, for looks; `sha256` is the object format.
     pub(super) fn bare(sha256: bool) -> Self {
         let format = sha256.then(|| ("extensions.objectformat".to_owned(), "sha256".to_owned()));
-        Self { entries: format.into_iter().collect() }
+        Self { entries: format.into_iter().collect(), for_worktrees: None }
     }
 
     /// The same with `settings` behind them.
@@ -112,18 +132,6 @@ impl ConfigSnapshot {
         });
         drivers.collect()
     }
-}
-
-/// Every setting that holds in `repository`, in the order in which git found them.
-pub(super) fn all(repository: &Repository) -> Result<impl Iterator<Item = (String, String)>> {
-    let listed =
-        repository.git().args(["config", "--list", "-z", "--includes"]).output("read the configuration")?;
-    let split = |record: &[u8]| {
-        let text = String::from_utf8_lossy(record);
-        let (key, value) = text.split_once('\n').unwrap_or((&text, "true"));
-        (key.to_owned(), value.to_owned())
-    };
-    Ok(records(&listed).map(split).collect::<Vec<_>>().into_iter())
 }
 
 /// Does a command line name a file in `dir` (by a relative path, since filters run there, or an absolute one)?

@@ -5,7 +5,8 @@
 //! our own with that and nothing else.
 
 use super::command::{Git, GitEnv, answer};
-use super::private::{self, BareDir, ConfigSnapshot};
+use super::private::{BareDir, ConfigSnapshot};
+use super::settings::Settings;
 use super::{CommitId, Error, Repository, Result, refs};
 use crate::rules::delivery;
 use crate::rules::forge::Remote;
@@ -44,7 +45,7 @@ pub struct Remotes {
 impl Remotes {
     /// Those of `repository`, as they are now.
     pub fn of(repository: &Repository) -> Result<Self> {
-        let settings: Vec<_> = private::all(repository)?.collect();
+        let settings = Settings::of(repository)?.all;
         let mut all: Vec<Remote> = Vec::new();
         let mut push_default = None;
         for (key, value) in &settings {

@@ -145,7 +145,7 @@ fn add_with(
 
 /// Does `work`, and once more if it failed: a git may have been killed at it (by a system that is out of memory), and nobody else
 /// would see to what is left.
-fn twice<T>(work: impl Fn() -> Result<T>) -> Result<T> {
+pub(super) fn twice<T>(work: impl Fn() -> Result<T>) -> Result<T> {
     work().or_else(|_| work())
 }
 
@@ -160,7 +160,7 @@ fn secured(worktree: &Worktree) -> Result<()> {
 }
 
 /// The worktree that git has just made at `path`.
-fn found_at(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
+pub(super) fn found_at(repository: &Repository, path: &Path, branch: &str) -> Result<Worktree> {
     let path = disk::real(path)?;
     let link = disk::read_small(&path.join(".git"))?.unwrap_or_default();
     let admin = link.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
@@ -175,7 +175,7 @@ fn found_at(repository: &Repository, path: &Path, branch: &str) -> Result<Worktr
 }
 
 /// Takes back an add that failed half-way.
-fn take_back(
+pub(super) fn take_back(
     repository: &Repository,
     path: &Path,
     branch: &str,
@@ -225,15 +225,7 @@ pub fn fill(env: &GitEnv, worktree: &Worktree) -> Result<()> {
         .map(|_| ())
 }
 
-/// The part of [`fill`] that is neither files nor index: it is in the log of HEAD, as after a plain `git worktree add`.
-pub(super) fn logged(env: &GitEnv, worktree: &Worktree) -> Result<()> {
-    Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
-        .args(["reset", "--soft", "--quiet", "--no-recurse-submodules"])
-        .output("fill a worktree")
-        .map(|_| ())
-}
-
-/// The rest of [`fill`] where there is an index of a part of the files, and [`logged`] was done.
+/// The rest of [`fill`] where there is an index of a part of the files, and [`super::register::log`] was done.
 pub(super) fn complete(env: &GitEnv, worktree: &Worktree) -> Result<()> {
     Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .with_network()

@@ -314,9 +314,9 @@ impl Keeper {
     }
 
     async fn fill(&mut self) -> life::Result<()> {
-        let (house, agent) = (self.house.clone(), self.pen.agent.clone());
+        let (house, agent, record) = (self.house.clone(), self.pen.agent.clone(), self.record.clone());
         // Nothing in a half filled tree is the agent's work yet.
-        let filled = self.breakable(move |stop| work::fill(&house, &agent, stop)).await;
+        let filled = self.breakable(move |stop| work::fill(&house, &agent, &record, stop)).await;
         let Some(filled) = filled else { return Ok(()) };
         match filled {
             Ok(filled) => {

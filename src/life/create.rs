@@ -9,7 +9,7 @@ use super::{House, Result, session};
 use crate::a2a::names::Named;
 use crate::a2a::record::{self, Pen};
 use crate::a2a::{mail, names, reap, root};
-use crate::git::{self, BranchProblem, ConfigSnapshot, Repository};
+use crate::git::{self, BranchProblem, Repository, Settings};
 use crate::model::delegation::MayStart;
 use crate::model::delivery::PullRequest;
 use crate::model::entry::{Entry, Link, Spec};
@@ -155,12 +155,12 @@ pub fn create(house: &House, ground: &Ground, order: &Order) -> Result<Created> 
     Ok(Created { spec, record })
 }
 
-/// The settings of git that the agent's work is committed with. By a handle of its own, for a thread of its own.
-fn git_settings(house: &House, place: Place, dir: &Path) -> Result<ConfigSnapshot> {
+/// The settings of git that the agent's worktree is made and its work is committed with. By a handle of its own, for a thread of its own.
+fn git_settings(house: &House, place: Place, dir: &Path) -> Result<Settings> {
     if !place.is_in_repository() {
-        return Ok(ConfigSnapshot::default());
+        return Ok(Settings::default());
     }
-    Ok(ConfigSnapshot::take(&Repository::require(&house.git()?, dir)?)?)
+    Ok(Settings::of(&Repository::require(&house.git()?, dir)?)?)
 }
 
 /// Does `work` on a thread of its own. Every file that is made to survive a power cut waits for the disk, and those that
@@ -286,10 +286,10 @@ fn begin(
     spec: &Spec,
     record: &Record,
     order: &Order,
-    settings: impl FnOnce() -> Result<ConfigSnapshot>,
+    settings: impl FnOnce() -> Result<Settings>,
 ) -> Result<Pen> {
     file::make_dirs(&record.0)?;
-    thread::scope(|scope| {
+    let settings = thread::scope(|scope| {
         let asked = aside(scope, || {
             file::replace(&record.task(1), order.task.as_bytes())?;
             if spec.has_context {
@@ -297,11 +297,13 @@ fn begin(
             }
             Ok(())
         })?;
-        file::replace(&record.git_config(), &json(&settings()?)?)?;
+        let settings = settings()?;
+        file::replace(&record.git_config(), &json(&settings.snapshot())?)?;
         if let Some(way) = &order.deliver {
             file::replace(&record.reach(), &way.roads)?;
         }
-        joined(asked)
+        joined(asked)?;
+        Ok::<_, super::Error>(settings)
     })?;
     let by = process::me()?;
     let mut pen = Pen::begin(record, Entry::Created { spec: Box::new(spec.clone()), by })?;
@@ -310,7 +312,7 @@ fn begin(
             // Not before the journal: values may be secret, and what no journal tells of, nobody finds and removes.
             let environment =
                 aside(scope, || Ok(file::replace(&record.env(), &order.environment.to_bytes())?))?;
-            let worktree = make(ground, lock, spec)?;
+            let worktree = make(ground, lock, spec, &settings)?;
             if let Err(error) = joined(environment) {
                 // Not even a keeper to take it back: that is for us to do, and the first error is the one to tell.
                 unmake_worktree(house, spec, &worktree).ok();
@@ -338,7 +340,7 @@ fn begin(
 }
 
 /// The place in which the agent is to work: made, if it is to be its own. The caller holds the lock of the project.
-fn make(ground: &Ground, lock: &Lock, spec: &Spec) -> Result<git::Worktree> {
+fn make(ground: &Ground, lock: &Lock, spec: &Spec, settings: &Settings) -> Result<git::Worktree> {
     let Ground::Repository { repository, commit, on, .. } = ground else {
         let (path, admin_dir, common_dir) =
             (spec.worktree.clone(), spec.common_dir.clone(), spec.common_dir.clone());
@@ -350,7 +352,9 @@ fn make(ground: &Ground, lock: &Lock, spec: &Spec) -> Result<git::Worktree> {
         file::make_dirs(parent)?;
     }
     Ok(match on {
-        On::NewBranch => git::worktree::add(repository, lock, &spec.worktree, &spec.branch, commit)?,
+        On::NewBranch => {
+            git::register::add(repository, lock, &spec.worktree, &spec.branch, commit, settings)?
+        }
         On::Branch(name) => git::worktree::add_existing(repository, lock, &spec.worktree, name)?,
         On::Checkout(name) => git::Worktree::checkout(repository, name.as_deref()),
     })

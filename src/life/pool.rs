@@ -4,6 +4,7 @@ use super::{House, Result, work, worktree};
 use crate::a2a::record;
 use crate::git::pool::Taken;
 use crate::git::pool_make::{self, Order, Outcome};
+use crate::git::settings::ForWorktrees;
 use crate::git::{self, CommitId, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::ids::{AgentId, Project};
@@ -22,6 +23,7 @@ pub(super) fn take(
     agent: &Agent,
     env: &GitEnv,
     worktree: &git::Worktree,
+    known: Option<&ForWorktrees>,
     stop: &AtomicBool,
 ) -> Result<Taken> {
     let limits = house.settings.pool;
@@ -29,7 +31,7 @@ pub(super) fn take(
         return Ok(Taken::No(None));
     }
     let pool = house.settings.places.pool(&agent.spec.project);
-    Ok(git::pool::take(env, worktree, &pool, &agent.spec.id.to_string(), stop)?)
+    Ok(git::pool::take(env, worktree, &pool, &agent.spec.id.to_string(), known, stop)?)
 }
 
 /// Makes ready what the next agent will want that is started where `agent` was: as many worktrees as are allowed, at the commit that its

@@ -5,8 +5,9 @@
 //! on have their own hooks. Every other hook is a link to that of the repository, which costs nothing where there is none; one that is
 //! there is called by its own path, because hooks look for what lies beside them.
 
-use super::{House, Result, worktree};
+use super::{House, Result, work, worktree};
 use crate::git::census::{self, Configured};
+use crate::git::{GitEnv, Worktree};
 use crate::model::agent::Agent;
 use crate::model::guard::Rules;
 use crate::model::places::{Guard, Record};
@@ -52,7 +53,7 @@ pub fn lay(
 ) -> Result<Configured> {
     let (guards, dir, bin) = (&agent.spec.guards, record.guard(), record.bin());
     let configured = match worktree(agent) {
-        Some(own) => census::configured(&house.git_of(environment)?, &own)?,
+        Some(own) => configured(&house.git_of(environment)?, agent, record, &own)?,
         None => Configured::default(),
     };
     make_dir(&dir.0)?;
@@ -97,6 +98,20 @@ pub fn lay(
     };
     file::post(&dir.rules(), &serde_json::to_vec(&rules).map_err(crate::a2a::Error::Json)?)?;
     Ok(configured)
+}
+
+/// What is configured for the worktree of `agent`. Right behind its creation, where nobody is kept from remotes and no command of the
+/// user's has run, that is known: there are no hooks of another place.
+fn configured(env: &GitEnv, agent: &Agent, record: &Record, own: &Worktree) -> Result<Configured> {
+    let untouched =
+        !agent.spec.guards.without_login() && agent.attempts.is_empty() && agent.spec.setup.is_none();
+    if untouched {
+        let known = work::settings_of_now(agent, record)?;
+        if known.is_some_and(|known| known.holds_for(env) && known.has_usual_hooks()) {
+            return Ok(Configured { remotes: Vec::new(), hooks: own.common_dir.join("hooks") });
+        }
+    }
+    Ok(census::configured(env, own)?)
 }
 
 /// Whether there is a hook at all.

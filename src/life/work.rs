@@ -4,6 +4,7 @@ use super::{House, Result, ground, pool, worktree};
 use crate::a2a::reservations::Reservations;
 use crate::git::changes::NestedKind;
 use crate::git::pool::Taken;
+use crate::git::settings::ForWorktrees;
 use crate::git::{self, Brought, CommitId, ConfigSnapshot, GitEnv};
 use crate::model::agent::Agent;
 use crate::model::entry::{Changes, Entry, Filled};
@@ -12,13 +13,16 @@ use crate::model::places::Record;
 use crate::model::reservation::Crossed;
 use crate::rules::prompt::Found;
 use crate::rules::{naming, reservations};
-use crate::tools::{file, lock};
+use crate::tools::{clock, file, lock};
+use jiff::SignedDuration;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long lines are counted for a summary, in a worktree with many changes.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
+/// How old what the settings of git say may be to be what they say now.
+const SETTINGS_AGE: SignedDuration = SignedDuration::from_secs(10);
 /// How many commits are counted.
 const COMMITS: usize = 10_000;
 /// How many commits and files a brief names.
@@ -39,7 +43,7 @@ fn number(n: usize) -> u32 {
 
 /// Fills the worktree of `agent` and checks that it is the one that was made for it; how, unless it is not ours to fill. Ends soon, with
 /// an error, once `stop` is set; a git that is at work in it then is for the caller to end.
-pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Option<Filled>> {
+pub fn fill(house: &House, agent: &Agent, record: &Record, stop: &AtomicBool) -> Result<Option<Filled>> {
     if !agent.spec.place.has_own_worktree() {
         return ground::stands(agent).map(|()| None);
     }
@@ -50,9 +54,12 @@ pub fn fill(house: &House, agent: &Agent, stop: &AtomicBool) -> Result<Option<Fi
     let env = house.git()?;
     // If this cannot be said, somebody else may be a little in the way.
     let _first = lock::try_shared(&house.settings.places.filling()).ok().flatten();
-    let filled = match pool::take(house, agent, &env, &worktree, stop)? {
+    let settings = settings_of_now(agent, record)?;
+    let filled = match pool::take(house, agent, &env, &worktree, settings.as_ref(), stop)? {
         Taken::Filled(filled) => filled,
-        Taken::No(why) => git::fill::fill(&env, &worktree, &sources(agent), stop)?.without(why),
+        Taken::No(why) => {
+            git::fill::fill(&env, &worktree, &sources(agent), settings.as_ref(), stop)?.without(why)
+        }
     };
     git::worktree::verify(&env, &worktree)?;
     take_along(house, agent, &worktree)?;
@@ -245,6 +252,15 @@ pub(super) fn git_config(record: &Record) -> Result<ConfigSnapshot> {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| file::Error::damaged(&path, e))?,
         None => ConfigSnapshot::default(),
     })
+}
+
+/// What the settings of git say for worktrees, if that was asked for a moment ago, when `agent` was made.
+pub fn settings_of_now(agent: &Agent, record: &Record) -> Result<Option<ForWorktrees>> {
+    let age = clock::now().0.duration_since(agent.created.0);
+    if age.is_negative() || age > SETTINGS_AGE {
+        return Ok(None);
+    }
+    Ok(git_config(record)?.for_worktrees().cloned())
 }
 
 /// Commits what attempt `n` of `agent` left, on the agent's branch.

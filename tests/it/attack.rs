@@ -120,6 +120,7 @@ fn a_name_whose_creator_died_at_once_is_seen_and_given_back() {
 #[test]
 fn a_kill_beside_a_creation_waits_for_its_writer() {
     let house = House::new();
+    house.leave_worktrees_to_git();
     let (adding, go) = (house.path("adding"), house.path("go"));
     let wait =
         format!("touch '{}'; while [ ! -e '{}' ]; do sleep 0.01; done", adding.display(), go.display());

@@ -341,8 +341,9 @@ fn a_kill_in_the_middle_of_a_start_leaves_a_child_at_work_or_none() {
         "link names/child",
         "before journal created",
         "after journal created",
-        "before bin/git worktree add",
-        "after bin/git worktree add",
+        "write ai_orch/child.lock",
+        "write child/commondir.lock",
+        "remove child/locked",
         "after journal worktree_made",
         "after the child is made",
     ] {

@@ -161,6 +161,11 @@ impl House {
         self.git_in(&self.repo(), words)
     }
 
+    /// Has the repository be of a kind whose worktrees git itself has to add.
+    pub fn leave_worktrees_to_git(&self) {
+        self.git(&["config", "core.repositoryFormatVersion", "1"]);
+    }
+
     /// Calls tmux on the house's own server.
     pub fn tmux(&self, words: &[&str]) -> Output {
         self.command("tmux").arg("-S").arg(self.path("root/tmux.sock")).args(words).output().unwrap()

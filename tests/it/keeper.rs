@@ -1167,6 +1167,7 @@ fn a_worktree_that_cannot_be_made_leaves_nothing_half_made() {
 #[test]
 fn a_git_that_fails_leaves_nothing_half_made() {
     let house = House::new();
+    house.leave_worktrees_to_git();
     house.cli("git", "case \"$*\" in *'worktree add'*) echo 'no room at all' >&2; exit 1;; esac; PATH=/usr/local/bin:/usr/bin:/bin; exec git \"$@\"");
     refused(&house, "bin/git", 6, "no room at all");
     nothing_was_made(&house);

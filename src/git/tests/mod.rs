@@ -9,6 +9,7 @@ mod looks;
 mod merges;
 mod pools;
 mod ready;
+mod registers;
 mod removals;
 mod repairs;
 mod rescues;

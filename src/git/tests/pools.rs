@@ -63,7 +63,7 @@ fn left(house: &House) -> Vec<String> {
 }
 
 fn taken_for(house: &House, made: &Worktree) -> Taken {
-    take(&house.env(), made, &house.path("pool"), "agent", &AtomicBool::new(false)).unwrap()
+    take(&house.env(), made, &house.path("pool"), "agent", None, &AtomicBool::new(false)).unwrap()
 }
 
 /// Fills a worktree at `commit` with what is ready, and compares; how it was filled.
@@ -407,7 +407,7 @@ fn taking_ends_when_it_is_told_to() {
     let house = many();
     ready(&house);
     let ours = added(&house, "ours", &house.tip("HEAD"));
-    let stopped = take(&house.env(), &ours, &pool(&house), "agent", &AtomicBool::new(true));
+    let stopped = take(&house.env(), &ours, &pool(&house), "agent", None, &AtomicBool::new(true));
     assert_eq!(stopped.unwrap_err().code(), "broken_off");
     assert_eq!(fs::read_dir(&ours.path).unwrap().count(), 1);
 }
@@ -504,7 +504,7 @@ fn works_in_a_process_of_its_own() {
     };
     let pool = base.join("pool");
     if what == "take" {
-        let taken = take(&env, &worktree, &pool, "agent", &AtomicBool::new(false)).unwrap();
+        let taken = take(&env, &worktree, &pool, "agent", None, &AtomicBool::new(false)).unwrap();
         assert!(matches!(taken, Taken::Filled(_)), "{taken:?}");
     } else {
         let (commit, sources) = (CommitId::parse(commit).unwrap(), [base.join("repo")]);

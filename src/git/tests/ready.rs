@@ -2,7 +2,7 @@
 //! copied is like, whatever is asked of git on the way, and whenever it is cut off.
 
 use super::super::fill::{FEW, fill};
-use super::super::{CommitId, Worktree, worktree};
+use super::super::{CommitId, Settings, Worktree, register, worktree};
 use super::House;
 use super::worktrees::tree;
 use crate::model::entry::Filled;
@@ -38,11 +38,14 @@ pub(super) fn many() -> House {
 /// A worktree on a branch of its own with no files yet.
 pub(super) fn added(house: &House, name: &str, commit: &CommitId) -> Worktree {
     let path = house.path("trees").join(name);
-    worktree::add(&house.repository(), &house.lock(), &path, &format!("ai_orch/{name}"), commit).unwrap()
+    let repository = house.repository();
+    let settings = Settings::of(&repository).unwrap();
+    let branch = format!("ai_orch/{name}");
+    register::add(&repository, &house.lock(), &path, &branch, commit, &settings).unwrap()
 }
 
 pub(super) fn fill_from(house: &House, made: &Worktree, source: &Path) -> Filled {
-    fill(&house.env(), made, &[source.to_owned()], &AtomicBool::new(false)).unwrap()
+    fill(&house.env(), made, &[source.to_owned()], None, &AtomicBool::new(false)).unwrap()
 }
 
 /// What git says of a worktree that does not depend on when and where it was made. Nothing here refreshes an index.
@@ -561,7 +564,7 @@ fn it_ends_when_it_is_told_to() {
     let commit = house.tip("HEAD");
     let ours = added(&house, "ours", &commit);
     let stop = AtomicBool::new(true);
-    let error = fill(&house.env(), &ours, &[house.repo()], &stop).unwrap_err();
+    let error = fill(&house.env(), &ours, &[house.repo()], None, &stop).unwrap_err();
     assert_eq!(error.code(), "broken_off");
     assert!(!ours.path.join("a.txt").exists());
     let way = fill_from(&house, &ours, &house.repo());
@@ -590,7 +593,7 @@ fn fills_in_a_process_of_its_own() {
         branch: branch.into(),
     };
     let sources = [PathBuf::from(common).parent().unwrap().to_owned()];
-    fill(&env, &made, &sources, &AtomicBool::new(false)).unwrap();
+    fill(&env, &made, &sources, None, &AtomicBool::new(false)).unwrap();
 }
 
 fn child(house: &House, made: &Worktree, mask: &str) -> Command {
@@ -724,4 +727,38 @@ proptest! {
         let commit = if older { first } else { second };
         by_git(&filled_at(&house, &commit));
     }
+}
+
+#[test]
+fn settings_that_were_asked_before_count_like_those_of_now() {
+    for (key, value) in [("core.autocrlf", "true"), ("core.eol", "lf"), ("index.skipHash", "true")] {
+        let house = many();
+        house.run(&house.repo(), &["config", key, value]);
+        // What the checkout holds is what git would write.
+        house.run(&house.repo(), &["rm", "-q", "-r", "--cached", "."]);
+        house.run(&house.repo(), &["reset", "-q", "--hard"]);
+        let commit = house.tip("HEAD");
+        let known = Settings::of(&house.repository()).unwrap().snapshot().for_worktrees().cloned();
+        let ours = added(&house, "ours", &commit);
+        let fill =
+            |known| fill(&house.env(), &ours, &[house.repo()], known, &AtomicBool::new(false)).unwrap();
+        let way = fill(known.as_ref());
+        assert_eq!(matches!(way, Filled::CheckedOut { .. }), key == "core.autocrlf", "{key}: {way:?}");
+        same_as_plain(&house, &ours, &commit, &way);
+    }
+}
+
+#[test]
+fn settings_of_some_worktrees_only_count_in_those() {
+    let house = many();
+    let crlf = house.path("crlf");
+    fs::write(&crlf, "[core]\n\tautocrlf = true\n").unwrap();
+    let key = "includeIf.gitdir:**/worktrees/**.path";
+    house.run(&house.repo(), &["config", key, crlf.to_str().unwrap()]);
+    let commit = house.tip("HEAD");
+    let known = Settings::of(&house.repository()).unwrap().snapshot().for_worktrees().cloned();
+    let ours = added(&house, "ours", &commit);
+    let way = fill(&house.env(), &ours, &[house.repo()], known.as_ref(), &AtomicBool::new(false)).unwrap();
+    assert!(fs::read_to_string(ours.path.join("a.txt")).unwrap().contains("\r\n"), "{way:?}");
+    same_as_plain(&house, &ours, &commit, &way);
 }
