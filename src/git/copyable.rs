@@ -96,13 +96,17 @@ pub(super) fn refused_by_attributes(text: &[u8]) -> Option<String> {
 /// Whether `name`, a part of a path, is one that git takes for its own directory on some file system, and refuses. Whether it does
 /// is for git to say.
 pub(super) fn is_odd_name(name: &[u8]) -> bool {
-    let lower = name.to_ascii_lowercase();
     // NTFS passes over dots and spaces at the end, a colon begins a stream, HFS+ passes over some characters.
     let own = |rest: &[u8]| rest.first().is_none_or(|b| b". :\\".contains(b) || !b.is_ascii());
-    matches!(lower.as_slice(), b"" | b"." | b"..")
-        || lower.contains(&b'/')
-        || lower.strip_prefix(b".git").is_some_and(own)
-        || lower.starts_with(b"git~")
+    let behind = |four: &[u8]| {
+        name.split_at_checked(four.len())
+            .filter(|(begin, _)| begin.eq_ignore_ascii_case(four))
+            .map(|(_, rest)| rest)
+    };
+    matches!(name, b"" | b"." | b"..")
+        || name.contains(&b'/')
+        || behind(b".git").is_some_and(own)
+        || behind(b"git~").is_some()
 }
 
 #[cfg(test)]

@@ -85,10 +85,12 @@ pub(super) fn bytes(lines: &[Line<'_>], known: Option<&Known>) -> Option<Vec<u8>
     for line in lines {
         let Seen { ctime, mtime, place, owner, size } = line.seen;
         let words = [ctime.0, ctime.1, mtime.0, mtime.1, place.0, place.1, line.mode, owner.0, owner.1, size];
-        bytes.extend(words.into_iter().flat_map(u32::to_be_bytes));
-        bytes.extend(line.id);
-        bytes.extend(flags_of(line.path).to_be_bytes());
-        bytes.extend(line.path);
+        for word in words {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        bytes.extend_from_slice(&line.id);
+        bytes.extend_from_slice(&flags_of(line.path).to_be_bytes());
+        bytes.extend_from_slice(line.path);
         bytes.extend(std::iter::repeat_n(0, padding_of(line.path)));
     }
     if let Some(known) = known {

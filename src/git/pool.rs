@@ -259,11 +259,17 @@ impl Chosen {
             return Err(doubt("its directory is of another mode, owner or file system"));
         }
         let threads = process::idle_processors().max(2);
-        match shape.doubt(root.as_fd(), self.made.umask, threads, stop) {
+        let (index, found) = std::thread::scope(|scope| {
+            let write = || index_bytes::bytes(lines, Some(&shape.known));
+            let index = std::thread::Builder::new().spawn_scoped(scope, write).ok();
+            let found = shape.doubt(root.as_fd(), self.made.umask, threads, stop);
+            (index.and_then(|index| index.join().ok()), found)
+        });
+        match found {
             Some(why) => Err(Doubt(why)),
-            None => {
-                index_bytes::bytes(lines, Some(&shape.known)).ok_or_else(|| doubt("it has too many files"))
-            }
+            None => index
+                .ok_or_else(|| doubt("no thread could be started"))?
+                .ok_or_else(|| doubt("it has too many files")),
         }
     }
 

@@ -200,10 +200,14 @@ fn in_order(one: (&[u8], bool), two: (&[u8], bool)) -> bool {
 }
 
 fn entry(tree: &mut Vec<u8>, mode: u32, name: &[u8], id: &[u8; 20]) {
-    tree.extend(format!("{mode:o} ").as_bytes());
-    tree.extend(name);
+    // As git writes modes: octal, without zeros before them.
+    for digit in (0..6).rev().map(|place| mode >> (3 * place)).skip_while(|rest| *rest == 0) {
+        tree.push(b'0' + u8::try_from(digit & 7).unwrap_or(0));
+    }
+    tree.push(b' ');
+    tree.extend_from_slice(name);
     tree.push(0);
-    tree.extend(id);
+    tree.extend_from_slice(id);
 }
 
 /// Opens a directory that is below `root` without a link on the way, and on the same file system. A kernel that cannot promise that
