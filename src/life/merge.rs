@@ -12,6 +12,7 @@ use crate::model::text::Shown;
 use crate::rules::merge::{Begun, Moving, Run, Step, apply, moving, next, replay};
 use crate::tools::lock::{self, Lock};
 use crate::tools::program::{self, Program};
+use crate::tools::signals::{Hold, Sign};
 use crate::tools::{clock, crash, file, journal, process};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,6 +90,12 @@ pub enum Error {
     /// Another git holds the checkout.
     #[error("another git is at work in {}, so nothing was moved there", Shown(&.0.to_string_lossy()))]
     Busy(PathBuf),
+    /// A signal came for us.
+    #[error("broken off: what was merged stays so, and nothing of the test goes on")]
+    BrokenOff {
+        /// By TERM; else by Ctrl-C, or because the terminal is gone.
+        terminated: bool,
+    },
     /// Somebody moves the target all the time.
     #[error("the branch {0} moved on again and again while its merge was tested")]
     Raced(String),
@@ -107,6 +114,8 @@ impl Error {
             Self::InTheWay { .. } => "not_clean",
             Self::Busy(_) => "checkout_busy",
             Self::Raced(_) => "raced",
+            Self::BrokenOff { terminated: false } => "interrupted",
+            Self::BrokenOff { terminated: true } => "terminated",
         }
     }
 
@@ -114,7 +123,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::AtWork => "wait for its end".to_owned(),
-            Self::CutOff { .. } => {
+            Self::CutOff { .. } | Self::BrokenOff { .. } => {
                 "go on with it: ai_orch merge --continue; or give it up: ai_orch merge --abort".to_owned()
             }
             Self::NothingToContinue => "begin one: ai_orch merge SESSION".to_owned(),
@@ -245,6 +254,8 @@ pub fn go_on(house: &House, project: &crate::model::ids::Project) -> Result<Book
 
 /// Gives the run of `book` up: what is merged stays so, the rest is as it was.
 pub fn give_up(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
+    // It is short, and a signal in its middle would leave the checkout locked.
+    let _hold = Hold::begin()?;
     settle_move(house, repository, book)?;
     tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::GivenUp)
@@ -260,7 +271,12 @@ pub fn work(
 ) -> Result<()> {
     end_tests(book.run.spec.id)?;
     let mut races = 0;
+    // A signal ends a test at once, and us behind what we are just doing: a checkout that is half moved would be locked.
+    let hold = Hold::begin()?;
     loop {
+        if let Some(sign) = hold.next() {
+            return Err(broken_off(hold, sign).into());
+        }
         let tip = target(repository, &book.run.spec.into)?;
         let begun = begun(house, repository, &book.run, &tip)?;
         match next(&book.run, tip.as_str(), begun) {
@@ -277,8 +293,11 @@ pub fn work(
             }
             Step::Test { item, commit } => {
                 let mut tell = |what: News<'_>| news(&book.run, what);
-                let entry = test(house, repository, &book.run.spec, item, &commit, limit, &mut tell)?;
-                book.write(&entry)?;
+                let entry =
+                    test(house, repository, &book.run.spec, item, &commit, (limit, &hold), &mut tell)?;
+                if let Some(entry) = entry {
+                    book.write(&entry)?;
+                }
             }
             Step::LeaveOut { item, why } => {
                 book.write(&Entry::LeftOut { item, why })?;
@@ -303,6 +322,12 @@ pub fn work(
     }
     tidy(house, repository, &book.run.spec)?;
     book.write(&Entry::Ended)
+}
+
+/// That `sign` came for us. Another one may come, to the whole group, and must not end us otherwise.
+fn broken_off(hold: Hold, sign: Sign) -> Error {
+    hold.keep();
+    Error::BrokenOff { terminated: sign == Sign::Terminate }
 }
 
 /// One more time that somebody else was faster.
@@ -363,16 +388,16 @@ fn make(house: &House, repository: &Repository, run: &Run, item: usize, onto: &C
 }
 
 /// Runs the validation command on the merged tree, in a place of its own that has what the agent's worktree had, and ends whatever it
-/// leaves running.
+/// leaves running. `None` if a signal came meanwhile: then it has not ended by itself.
 fn test(
     house: &House,
     repository: &Repository,
     spec: &Spec,
     item: usize,
     commit: &str,
-    limit: Duration,
+    until: (Duration, &Hold),
     news: &mut dyn FnMut(News<'_>),
-) -> Result<Entry> {
+) -> Result<Option<Entry>> {
     let Some(merged) = CommitId::parse(commit) else {
         return Err(git::Error::Answer { doing: "read the merged commit", answer: commit.to_owned() }.into());
     };
@@ -397,18 +422,18 @@ fn test(
         let Ran { ok, exit, ms, output } = ran;
         Entry::Tested { item, commit: commit.to_owned(), ok, exit, ms, output, setup }
     };
-    let shell = |command: &str| shell(house, spec, outfit, commit, &place, command, limit);
+    let shell = |command: &str| shell(house, spec, outfit, commit, &place, command, until);
     // Before each test: what it made of one merged tree need not fit the next.
     if let Some(command) = outfit.and_then(|outfit| outfit.setup.as_deref()) {
         news(News::SettingUp { item, command });
-        let ran = shell(command)?;
-        if !ran.ok {
-            return Ok(entry(ran, true));
+        match shell(command)? {
+            Some(ran) if ran.ok => {}
+            failed => return Ok(failed.map(|ran| entry(ran, true))),
         }
     }
     let command = wanted.and_then(|wanted| wanted.validate.as_deref()).unwrap_or_default();
     news(News::Testing { item, command });
-    Ok(entry(shell(command)?, false))
+    Ok(shell(command)?.map(|ran| entry(ran, false)))
 }
 
 /// How a command in the place of the tests ended.
@@ -419,7 +444,8 @@ struct Ran {
     output: String,
 }
 
-/// Runs a command of the user's in the place of the tests, with the variables that it has in the worktree of an agent.
+/// Runs a command of the user's in the place of the tests, with the variables that it has in the worktree of an agent. `None` if it was
+/// ended because a signal came for us.
 fn shell(
     house: &House,
     spec: &Spec,
@@ -427,10 +453,10 @@ fn shell(
     commit: &str,
     place: &Path,
     command: &str,
-    limit: Duration,
-) -> Result<Ran> {
-    let mut shell =
-        Program::new("/bin/sh").args(["-c", command]).cwd(place).limit(limit).output_cap(8 << 20).env_clear();
+    (limit, hold): (Duration, &Hold),
+) -> Result<Option<Ran>> {
+    let mut shell = Program::new("/bin/sh").args(["-c", command]).until(hold).cwd(place);
+    shell = shell.limit(limit).output_cap(8 << 20).env_clear();
     for (name, value) in house.settings.environment.for_agent().iter() {
         shell = shell.env(name, value);
     }
@@ -452,11 +478,12 @@ fn shell(
     match ended {
         Ok(output) => {
             let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-            Ok(Ran { ok: output.status.success(), exit: output.status.code(), ms, output: tail(&all) })
+            Ok(Some(Ran { ok: output.status.success(), exit: output.status.code(), ms, output: tail(&all) }))
         }
         Err(error @ program::Error::TimedOut { .. }) => {
-            Ok(Ran { ok: false, exit: None, ms, output: error.to_string() })
+            Ok(Some(Ran { ok: false, exit: None, ms, output: error.to_string() }))
         }
+        Err(program::Error::Stopped { .. }) => Ok(None),
         Err(error) => Err(git::Error::from(error).into()),
     }
 }

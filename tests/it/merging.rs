@@ -1,10 +1,11 @@
 //! What agents did comes into a branch: tested before it moves, left out where it does not fit, and gone on with where it was cut off.
 
-use crate::house::{Done, House};
+use crate::house::{Done, House, eventually};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 /// An agent that is done.
 fn agent(house: &House, name: &str, task: &str) {
@@ -1003,4 +1004,46 @@ fn what_is_not_on_the_branch_and_who_failed_is_told() {
     // Its work is in no commit, so it is not merged.
     let dry = house.ok(["clean", "--merged", "--dry-run"]);
     assert!(!dry.contains("left"), "{dry}");
+}
+
+#[test]
+fn a_signal_ends_the_test_and_the_merge_goes_on_later() {
+    let house = House::new();
+    for name in ["one", "two"] {
+        agent(&house, name, &format!("echo {name} > {name}.txt"));
+    }
+    let (began, go) = (house.path("began"), house.path("go"));
+    let sleeper = format!("sleep 335.{}", std::process::id());
+    let validate = format!(
+        "{sleeper} & echo $$ >> '{}'; trap '' TERM INT; while [ ! -e '{}' ]; do sleep 0.02; done; kill %1 2>/dev/null; true",
+        began.display(),
+        go.display()
+    );
+    let pids =
+        || fs::read_to_string(&began).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let before = tip(&house, "main");
+    let queue = ["merge", "--queue", "one", "two", "--validate", &validate];
+    for (n, (signal, code)) in [("-TERM", 143), ("-INT", 130), ("-HUP", 130)].into_iter().enumerate() {
+        let words = if n == 0 { &queue[..] } else { &["merge", "--continue"] };
+        let call = house.orch(words).spawn();
+        eventually("it is tested", || (pids().len() > n).then_some(()));
+        assert!(Command::new("kill").args([signal, &call.id().to_string()]).status().unwrap().success());
+        let output = call.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{signal}: {said}");
+        assert!(said.contains("broken off") && said.contains("ai_orch merge --continue"), "{said}");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pids()[n]));
+        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{signal}: it goes on");
+        let found = Command::new("pgrep").args(["-fx", &sleeper]).output().unwrap();
+        assert!(found.stdout.is_empty(), "{signal}: what it started goes on");
+        assert_eq!(tip(&house, "main"), before, "{signal}");
+        assert!(!house.repo().join(".git/index.lock").exists());
+        assert_eq!(house.git(&["status", "--porcelain"]), "");
+    }
+    fs::write(&go, "").unwrap();
+    let done = merge(&house, &["--continue"]);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(pids().len(), 5, "what was broken off was tested again, and the other");
+    assert!(house.repo().join("one.txt").exists() && house.repo().join("two.txt").exists());
+    tidy(&house, 2);
 }
