@@ -266,12 +266,14 @@ pub struct Configured {
 
 /// What is configured for `worktree`.
 pub fn configured(env: &GitEnv, worktree: &Worktree) -> Result<Configured> {
-    let wanted = r"^(remote\..*\.(url|pushurl)|core\.hookspath)$";
+    let wanted =
+        r"^(remote\..*\.(url|pushurl)|remote\.pushdefault|branch\..*\.(remote|pushremote)|core\.hookspath)$";
     let out = Git::at(env, &worktree.admin_dir, &worktree.common_dir, &worktree.path)
         .args(["config", "-z", "--show-scope", "--get-regexp", wanted])
         .output("read the configuration")?;
     let mut configured = Configured { hooks: worktree.common_dir.join("hooks"), ..Configured::default() };
     let mut fields = out.split(|b| *b == 0);
+    let mut unnamed = BTreeSet::new();
     while let (Some(scope), Some(pair)) = (fields.next(), fields.next()) {
         // What we say on every command line is not what is configured.
         if scope == b"command" {
@@ -286,6 +288,10 @@ pub fn configured(env: &GitEnv, worktree: &Worktree) -> Result<Configured> {
             configured.hooks = path;
             continue;
         }
+        if key == "remote.pushdefault" || key.starts_with("branch.") {
+            unnamed.extend(String::from_utf8(value.to_vec()).ok());
+            continue;
+        }
         let name = key.strip_prefix("remote.").and_then(|key| key.rsplit_once('.'));
         let (Some((name, what)), Ok(url)) = (name, String::from_utf8(value.to_vec())) else { continue };
         let remotes = &mut configured.remotes;
@@ -298,6 +304,15 @@ pub fn configured(env: &GitEnv, worktree: &Worktree) -> Result<Configured> {
         // An empty one takes back those before it.
         if url.is_empty() { list.clear() } else { list.push(url) }
     }
+    // Where a branch goes may be said by a URL in place of a name; this repository is no remote.
+    unnamed.retain(|url| {
+        url.contains(['/', ':']) && configured.remotes.iter().all(|remote| remote.name != *url)
+    });
+    configured.remotes.extend(unnamed.into_iter().map(|url| RemoteConfig {
+        name: url.clone(),
+        urls: vec![url],
+        push_urls: Vec::new(),
+    }));
     Ok(configured)
 }
 

@@ -1043,3 +1043,30 @@ fn hooks_that_the_environment_leads_to_run_as_ever() {
     assert_eq!(done.code, 0, "{done}");
     assert_eq!(fs::read_to_string(&log).unwrap_or_default(), "ran\n");
 }
+
+#[test]
+fn where_a_branch_goes_by_a_url_is_looked_at_too() {
+    let house = House::new();
+    let bare = |name: &str| {
+        let at = house.path(format!("{name}.git"));
+        house.git(&["init", "-q", "--bare", at.to_str().unwrap()]);
+        at
+    };
+    let (fork, default) = (bare("fork"), bare("default"));
+    house.git(&["config", "branch.main.pushRemote", fork.to_str().unwrap()]);
+    house.git(&["config", "remote.pushDefault", default.to_str().unwrap()]);
+    // The name of one that is gone is no place.
+    house.git(&["config", "branch.main.remote", "gone"]);
+    let real = "git commit -q --allow-empty -m $AI_ORCH_SESSION; env -u GIT_CONFIG_PARAMETERS /usr/bin/git";
+    for (n, at) in [&fork, &default].into_iter().enumerate() {
+        let done =
+            run(&house, &["--no-push", &format!("{real} push -q {} HEAD:refs/heads/x{n}", at.display())]);
+        let agent = failed_by_guard(&done);
+        assert_eq!(found(&agent), [finding("pushed", &format!("x{n}"), "agent")], "{agent:#}");
+        let command = agent["violations"][0]["command"].as_str().unwrap();
+        assert_eq!(house.call("sh", ["-c", command]).run().code, 0, "{command}");
+        assert!(refs(&house, at).is_empty(), "{command}");
+    }
+    let done = run(&house, &["--no-push", "true"]);
+    assert!(done.code == 0 && !done.stdout.contains("gone"), "{done}");
+}
