@@ -16,6 +16,8 @@ const REMOTE_LIMIT: Duration = Duration::from_secs(20);
 const LOG_MAX: u64 = 8 << 20;
 /// How long a line of a log is at most, in bytes, for us to read it.
 const LINE_MAX: u64 = 1 << 16;
+/// How much later than a directory its parent may look changed by it, in nanoseconds.
+const TICK_NS: i128 = 10_000_000;
 /// How many commits of an agent are told apart from others.
 const COMMITS: &str = "--max-count=100000";
 /// Answers may be as long as repositories have refs.
@@ -23,32 +25,7 @@ const LONG: usize = 1 << 28;
 
 /// All refs, by their full names, with the id that each holds; one that stands for another one has `ref:` and its name.
 pub fn refs_of(env: &GitEnv, common_dir: &Path) -> Result<Refs> {
-    match refs_by_libgit2(common_dir) {
-        Some(refs) => Ok(refs),
-        None => refs_below(env, common_dir, &[]),
-    }
-}
-
-/// The same without a process, where libgit2 can read them all.
-fn refs_by_libgit2(common_dir: &Path) -> Option<Refs> {
-    let flags = git2::RepositoryOpenFlags::NO_SEARCH | git2::RepositoryOpenFlags::NO_DOTGIT;
-    let repository = git2::Repository::open_ext(common_dir, flags, std::iter::empty::<&OsStr>()).ok()?;
-    let objects = repository.odb().ok()?;
-    let mut refs = Refs::new();
-    for reference in repository.references().ok()? {
-        let reference = reference.ok()?;
-        // Those that lead to nothing git does not list either.
-        let Some(id) = reference.resolve().ok().and_then(|direct| direct.target()) else { continue };
-        if !objects.exists(id) {
-            continue;
-        }
-        let value = match reference.symbolic_target_bytes() {
-            Some(target) => format!("ref:{}", String::from_utf8_lossy(target)),
-            None => id.to_string(),
-        };
-        refs.insert(String::from_utf8_lossy(reference.name_bytes()).into_owned(), value);
-    }
-    Some(refs)
+    refs_below(env, common_dir, &[])
 }
 
 /// The same of those only that `patterns` say, if there are any.
@@ -87,6 +64,32 @@ pub fn checkouts(common_dir: &Path) -> Result<Vec<Checkout>> {
         Checkout { branch: at(&admin_dir).ok().flatten(), log, index, admin_dir }
     };
     Ok(dirs.map(checkout).collect())
+}
+
+/// When a linked checkout came or went last, in nanoseconds since 1970; `None`: there is none.
+pub fn checkouts_changed_ns(common_dir: &Path) -> Result<Option<i128>> {
+    let meta = disk::look(&common_dir.join("worktrees"))?;
+    Ok(meta.map(|meta| i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())))
+}
+
+/// Whether a checkout may have gone since `changed` was when one came or went last, and since those of `before` were there.
+pub fn has_left(common_dir: &Path, before: &[Checkout], changed: Option<i128>) -> Result<bool> {
+    let now = checkouts_changed_ns(common_dir)?;
+    if before.iter().any(|c| disk::look(&c.admin_dir).is_ok_and(|there| there.is_none())) {
+        return Ok(true);
+    }
+    let (Some(now), Some(changed)) = (now, changed) else { return Ok(true) };
+    // The newest that is there explains the last change, if that is when it was made.
+    let linked = common_dir.join("worktrees");
+    let mut newest = i128::MIN;
+    for name in disk::names(&linked)?.unwrap_or_default() {
+        let Some(made) = disk::look(&linked.join(name))?.and_then(|meta| meta.created().ok()) else {
+            continue;
+        };
+        let since = made.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        newest = newest.max(i128::try_from(since.as_nanos()).unwrap_or_default());
+    }
+    Ok(now != changed && now > newest + TICK_NS)
 }
 
 fn log_of(admin_dir: &Path) -> PathBuf {
@@ -143,7 +146,7 @@ fn log_lines(bytes: &[u8]) -> Vec<(LogLine, Option<i64>)> {
         let mut ids = head.split(' ').map(str::to_owned);
         let (from, to) = (ids.next()?, ids.next()?);
         let at = head.rsplit(' ').nth(1).and_then(|at| at.parse().ok());
-        Some((LogLine { from, to, message: message.to_owned() }, at))
+        Some((LogLine { from, to, message: message.to_owned(), at }, at))
     };
     text.lines().filter_map(line).collect()
 }
@@ -415,7 +418,8 @@ mod tests {
         assert_eq!(walked(&now(), before, 200), Some(Vec::new()));
         let more = line("1", 100, "commit (initial): x") + &line("2", 199, "commit: y\tz");
         fs::write(&log, &more).unwrap();
-        let came = LogLine { from: "0".into(), to: "2".into(), message: "commit: y\tz".into() };
+        let came =
+            LogLine { from: "0".into(), to: "2".into(), message: "commit: y\tz".into(), at: Some(199) };
         assert_eq!(walked(&now(), before, 200), Some(vec![came.clone()]), "the same file needs no clock");
         assert_eq!(walked(&now(), None, 200).map(|lines| lines.len()), Some(2), "it was not there before");
         // As git does when it forgets old lines.

@@ -97,6 +97,12 @@ pub(super) fn make_plain_dirs(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(error(path))
 }
 
+/// Gives a file this mode.
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777)).map_err(error(path))
+}
+
 /// Adds to the end of a file, which is made if it is not there.
 pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
     crash::point(|| format!("git room: append to {}", crash::short(path)));

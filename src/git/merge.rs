@@ -13,10 +13,13 @@ use super::{CommitId, Error, Repository, Result, Worktree, changes, disk, locks,
 use crate::model::merge::How;
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The largest beginning of a file that is looked at, in bytes.
 const HALF_MAX: u64 = 1 << 20;
+/// A write that is cut off ends at the end of a page, in bytes, or of several.
+const PAGE: u64 = 4096;
 
 /// What came of a merge that nobody has seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,14 +282,13 @@ pub fn move_checkout(checkout: &Repository, branch: &str, step: Step<'_>, again:
         return Ok(Moved::InTheWay(format!("changes of {} are staged", path.display())));
     }
     let all = differences(checkout, from, to)?;
-    let moved = if again { take_as_moved(&hold, &all)? } else { HashSet::new() };
-    if let Some(hidden) = hidden(checkout, &all, &moved)? {
-        return Ok(Moved::InTheWay(format!(
-            "{} would be overwritten, and is in no commit",
-            hidden.display()
-        )));
-    }
-    if let Some(why) = go(&hold, &all, from.as_str(), to.as_str())? {
+    let (moved, halves) = if again { take_as_moved(&hold, &all)? } else { Default::default() };
+    let in_the_way = match hidden(checkout, &all, &moved)? {
+        Some(hidden) => Some(format!("{} would be overwritten, and is in no commit", hidden.display())),
+        None => go(&hold, &all, from.as_str(), to.as_str())?,
+    };
+    if let Some(why) = in_the_way {
+        halves.iter().try_for_each(Half::put_back)?;
         return Ok(Moved::InTheWay(why));
     }
     hold.install()?;
@@ -328,19 +330,41 @@ pub fn take_move_back(checkout: &Repository, step: Step<'_>) -> Result<Moved> {
     if let Some(one) = ours.iter().find(|one| staged.contains(&one.path)) {
         return Ok(Moved::InTheWay(format!("changes of {} are staged", one.path.display())));
     }
-    take_as_moved(&hold, &ours)?;
-    let back = if theirs.is_empty() { from.as_str().to_owned() } else { without(checkout, to, &ours)? };
-    if let Some(why) = go(&hold, &ours, to.as_str(), &back)? {
+    let (moved, halves) = take_as_moved(&hold, &ours)?;
+    let back = if theirs.is_empty() { from.as_str().to_owned() } else { without(checkout, to, ours.iter())? };
+    // What is not moved is as it was, or the user's by now: no business of git's.
+    let left = || ours.iter().filter(|one| !moved.contains(&one.path));
+    let there = without(checkout, to, left())?;
+    let noted: HashSet<PathBuf> = unlike(&hold, from)?.collect();
+    put_entries(
+        &hold,
+        left()
+            .filter(|one| noted.contains(&one.path))
+            .flat_map(|one| one.entry(&one.old_mode, &one.old))
+            .collect(),
+    )?;
+    if let Some(why) = go(&hold, &ours, &there, &back)? {
+        halves.iter().try_for_each(Half::put_back)?;
         return Ok(Moved::InTheWay(why));
     }
     // What was half written is gone by now, and its old content not back yet.
-    let mut gone = Vec::new();
+    let mut gone = HashSet::new();
     for one in ours.into_iter().filter(|one| !is_nothing(&one.old)) {
         if disk::look(&checkout.work_dir().join(&one.path))?.is_none() {
-            gone.push(one.path);
+            gone.insert(one.path);
         }
     }
     if !gone.is_empty() {
+        // What a sparse checkout leaves out was never there.
+        let listed =
+            hold.git().output_cap(1 << 28).args(["ls-files", "-z", "-t"]).output("list the index")?;
+        let hidden = records(&listed).filter_map(|line| line.strip_prefix(b"S ")).map(path);
+        hidden.for_each(|hidden| {
+            gone.remove(&hidden);
+        });
+    }
+    if !gone.is_empty() {
+        let gone: Vec<_> = gone.into_iter().collect();
         let git = hold.git().with_network().args(["checkout-index", "-u", "-z", "--stdin"]);
         git.stdin(changes::nul_ended(&gone)).output("write files again")?;
     }
@@ -376,13 +400,17 @@ pub fn stands_for(repository: &Repository, branch: &str) -> Result<String> {
 }
 
 /// The tree of `to` in which `back` are as they were before it.
-fn without(checkout: &Repository, to: &CommitId, back: &[Difference]) -> Result<String> {
+fn without<'d>(
+    checkout: &Repository,
+    to: &CommitId,
+    back: impl Iterator<Item = &'d Difference>,
+) -> Result<String> {
     let scratch = super::scratch::Scratch::new(&checkout.env.scratch)?;
     let index = scratch.path().join("index");
     let git = || checkout.git().env("GIT_INDEX_FILE", &index);
     git().args(["read-tree", to.as_str()]).output("read a tree")?;
     // What goes makes room for what comes.
-    let (go, come): (Vec<_>, Vec<_>) = back.iter().partition(|one| is_nothing(&one.old));
+    let (go, come): (Vec<_>, Vec<_>) = back.partition(|one| is_nothing(&one.old));
     let lines = go.into_iter().chain(come).flat_map(|one| one.entry(&one.old_mode, &one.old)).collect();
     git().args(["update-index", "-z", "--index-info"]).stdin(lines).output("put entries back")?;
     tree_id(git().arg("write-tree"), "write a tree")
@@ -413,23 +441,25 @@ fn go(hold: &IndexHold<'_>, all: &[Difference], from: &str, to: &str) -> Result<
 
 /// What is staged beside what is moved; a commit of it would be taken for the user's word about all of it.
 fn staged(hold: &IndexHold<'_>, from: &CommitId, to: &CommitId) -> Result<Vec<PathBuf>> {
-    let list = |commit: &CommitId| -> Result<Vec<PathBuf>> {
-        let words = [
-            "diff-index",
-            "--cached",
-            "-z",
-            "--name-only",
-            "--no-renames",
-            "--no-ext-diff",
-            "--ignore-submodules=all",
-        ];
-        let git = hold.git().output_cap(1 << 28).args(words).arg(commit.as_str());
-        Ok(records(&git.output("see what is staged")?).map(path).collect())
-    };
-    let (mut old, new): (_, HashSet<PathBuf>) = (list(from)?, list(to)?.into_iter().collect());
+    let new: HashSet<PathBuf> = unlike(hold, to)?.collect();
     // An entry that is as it was, or as it is to be, is not.
-    old.retain(|path| new.contains(path));
-    Ok(old)
+    Ok(unlike(hold, from)?.filter(|path| new.contains(path)).collect())
+}
+
+/// The entries of the index that are not those of `commit`.
+fn unlike(hold: &IndexHold<'_>, commit: &CommitId) -> Result<impl Iterator<Item = PathBuf>> {
+    let words = [
+        "diff-index",
+        "--cached",
+        "-z",
+        "--name-only",
+        "--no-renames",
+        "--no-ext-diff",
+        "--ignore-submodules=all",
+    ];
+    let git = hold.git().output_cap(1 << 28).args(words).arg(commit.as_str());
+    let listed = git.output("see what is staged")?;
+    Ok(records(&listed).map(path).collect::<Vec<_>>().into_iter())
 }
 
 /// One file that differs between two commits.
@@ -494,57 +524,97 @@ fn hidden(checkout: &Repository, all: &[Difference], moved: &HashSet<PathBuf>) -
     Ok(None)
 }
 
-/// Has the index say of files that are on disk as they are to be that they are: a move was cut off behind them. Which those are.
-fn take_as_moved(hold: &IndexHold<'_>, all: &[Difference]) -> Result<HashSet<PathBuf>> {
+/// A file that was half written, and is taken out of the way.
+struct Half {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    mode: u32,
+}
+
+impl Half {
+    /// Has it be there again, as if it were the user's: it may be.
+    fn put_back(&self) -> Result<()> {
+        disk::write_new(&self.path, &self.bytes)?;
+        disk::set_mode(&self.path, self.mode)
+    }
+}
+
+/// Has the index say of files that are on disk as they are to be that they are: a move was cut off behind them. Which those are; and what
+/// was half written, which is gone.
+fn take_as_moved(hold: &IndexHold<'_>, all: &[Difference]) -> Result<(HashSet<PathBuf>, Vec<Half>)> {
     let checkout = hold.checkout();
     let mut entries = Vec::new();
-    let mut moved = HashSet::new();
+    let (mut moved, mut halves) = (HashSet::new(), Vec::new());
     for one in all {
         let now = on_disk(checkout, &one.path)?;
-        if is_half(checkout, one)? {
-            disk::remove_file(&checkout.work_dir().join(&one.path))?;
-            continue;
-        }
-        if now.map_or(is_nothing(&one.new), |now| now == one.new) {
+        let is = |id: &str| now.as_ref().map_or(is_nothing(id), |now| now.is(id));
+        if is(&one.new) {
             entries.extend(one.entry(&one.mode, &one.new));
             moved.insert(one.path.clone());
+        } else if !is(&one.old)
+            && let Some(half) = half(checkout, one)?
+        {
+            disk::remove_file(&half.path)?;
+            halves.push(half);
         }
     }
-    if !entries.is_empty() {
-        let git = hold.git().args(["update-index", "-z", "--index-info"]).stdin(entries);
-        git.output("note what is moved already")?;
-        // Exit code 1 tells that some differ.
-        hold.git().args(["update-index", "-q", "--refresh"]).run()?;
-    }
-    Ok(moved)
+    put_entries(hold, entries)?;
+    Ok((moved, halves))
 }
 
-/// Whether the file is the beginning of what it is to be and no more: a git was killed while it wrote it. Nothing is lost with it.
-fn is_half(checkout: &Repository, one: &Difference) -> Result<bool> {
-    let full = checkout.work_dir().join(&one.path);
-    let is_small = |meta: std::fs::Metadata| meta.is_file() && meta.len() < HALF_MAX;
-    let behind_link = changes::behind_link(checkout.work_dir(), &one.path)?;
-    if is_nothing(&one.new) || behind_link || !disk::look(&full)?.is_some_and(is_small) {
-        return Ok(false);
+/// Puts lines of [`Difference::entry`] into the index.
+fn put_entries(hold: &IndexHold<'_>, lines: Vec<u8>) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
     }
-    let Some(there) = disk::read_small(&full)? else { return Ok(false) };
+    let git = hold.git().args(["update-index", "-z", "--index-info"]).stdin(lines);
+    git.output("note what is moved already")?;
+    // Exit code 1 tells that some differ.
+    hold.git().args(["update-index", "-q", "--refresh"]).run()?;
+    Ok(())
+}
+
+/// The file, if it is the beginning of what it is to be and no more, and ends where a git ends that is killed while it writes: before the
+/// first byte or at the end of a page.
+fn half(checkout: &Repository, one: &Difference) -> Result<Option<Half>> {
+    let path = checkout.work_dir().join(&one.path);
+    let Some(meta) = disk::look(&path)?.filter(|meta| meta.is_file() && meta.len() < HALF_MAX) else {
+        return Ok(None);
+    };
+    if is_nothing(&one.new) || meta.len() % PAGE != 0 || changes::behind_link(checkout.work_dir(), &one.path)?
+    {
+        return Ok(None);
+    }
+    let Some(bytes) = disk::read_small(&path)? else { return Ok(None) };
     let whole = checkout.git().args(["cat-file", "blob", &one.new]).run()?;
-    Ok(whole.status.success() && there.len() < whole.stdout.len() && whole.stdout.starts_with(&there))
+    let begins = bytes.len() < whole.stdout.len() && whole.stdout.starts_with(&bytes);
+    Ok((whole.status.success() && begins).then_some(Half { path, bytes, mode: meta.mode() }))
 }
 
-/// The id of what is at `relative` in the checkout, as it is; `None` if nothing is.
-fn on_disk(checkout: &Repository, relative: &Path) -> Result<Option<String>> {
+/// What a file is: the id of its bytes, and of what its attributes make of them on the way into the repository.
+struct OnDisk([String; 2]);
+
+impl OnDisk {
+    fn is(&self, id: &str) -> bool {
+        self.0.iter().any(|is| is == id)
+    }
+}
+
+/// What is at `relative` in the checkout; `None` if nothing is.
+fn on_disk(checkout: &Repository, relative: &Path) -> Result<Option<OnDisk>> {
     let full = checkout.work_dir().join(relative);
     let Some(meta) = disk::look(&full)? else { return Ok(None) };
-    if changes::behind_link(checkout.work_dir(), relative)? || meta.is_dir() {
-        return Ok(Some(String::new()));
+    if changes::behind_link(checkout.work_dir(), relative)? || !(meta.is_file() || meta.is_symlink()) {
+        return Ok(Some(OnDisk(Default::default())));
     }
-    let git = if meta.is_symlink() {
-        checkout.git().args(["hash-object", "--stdin"]).stdin(disk::link_target(&full)?)
-    } else {
-        checkout.git().args(["hash-object", "--no-filters", "--"]).arg(&full)
-    };
-    tree_id(git, "hash a file").map(Some)
+    let hash = |git: Git| tree_id(git, "hash a file");
+    if meta.is_symlink() {
+        let id = hash(checkout.git().args(["hash-object", "--stdin"]).stdin(disk::link_target(&full)?))?;
+        return Ok(Some(OnDisk([id.clone(), id])));
+    }
+    let plain = hash(checkout.git().args(["hash-object", "--no-filters", "--"]).arg(&full))?;
+    let filtered = hash(checkout.git().args(["hash-object", "--"]).arg(&full))?;
+    Ok(Some(OnDisk([plain, filtered])))
 }
 
 /// Whether somebody is in the middle of a rebase or a bisection of the branch, for which HEAD is on no branch meanwhile: it would be

@@ -6,11 +6,14 @@
 //! leaves what a git leaves that dies there ([`super::repair`]), but for files that are there and empty.
 
 use super::command::{Git, GitEnv};
+use super::eyes_git2::failed;
+use super::repair;
 use super::settings::Settings;
 use super::worktree::{self, Worktree, admin_leads_to};
 use super::{CommitId, Error, Repository, Result, disk};
 use crate::tools::lock::Lock;
-use git2::Signature;
+use git2::{RepositoryOpenFlags, Signature};
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -39,10 +42,13 @@ pub fn add(
         return by_git();
     }
     let before = disk::names(&repository.common_dir().join("worktrees"))?.unwrap_or_default();
-    let new = New { repository, path, name, branch, commit, who: &who };
+    let new = New { repository, path, name, branch, commit, who: &who, has_branch: Cell::new(false) };
     new.make(&before).or_else(|error| {
         tracing::debug!(%error, "git is to add the worktree");
-        worktree::twice(|| worktree::take_back(repository, path, branch, &before, Some(commit)))?;
+        // A branch that is there by now and is not ours is somebody else's.
+        let ours = Some(commit).filter(|_| new.has_branch.get());
+        repair::unlock_branch(repository.common_dir(), branch).ok();
+        worktree::twice(|| worktree::take_back(repository, path, branch, &before, ours)).ok();
         by_git()
     })
 }
@@ -78,6 +84,8 @@ fn is_plain(settings: &Settings) -> bool {
         && is("core.logallrefupdates", &["true", "always"])
         && is("core.sharedrepository", &["false", "umask", "0"])
         && is("core.prefersymlinkrefs", &["false"])
+        // Which files it has is copied into each worktree.
+        && is("core.sparsecheckout", &["false"])
         && settings.value("core.worktree").is_none()
 }
 
@@ -95,6 +103,8 @@ struct New<'a> {
     branch: &'a str,
     commit: &'a CommitId,
     who: &'a Signature<'static>,
+    /// The branch is there, and ours.
+    has_branch: Cell<bool>,
 }
 
 impl New<'_> {
@@ -143,13 +153,30 @@ impl New<'_> {
             if let Some(problem) = self.repository.branch_problem(self.branch)? {
                 return Err(Error::Branch { name: self.branch.to_owned(), problem });
             }
+            if disk::look(&at)?.is_some() || self.is_there()? {
+                return Err(Error::RefTaken { name: format!("refs/heads/{}", self.branch) });
+            }
             let message = format!("\tbranch: Created from {}", self.commit);
             disk::append(&log, self.log_line(&message).as_bytes())?;
-            disk::rename(&lock, &at)
+            disk::rename_new(&lock, &at)
         });
+        self.has_branch.set(made.is_ok());
         made.inspect_err(|_| {
             disk::remove_file(&lock).ok();
         })
+    }
+
+    /// Whether there is a ref of that name, whatever it leads to: a commit that is missing may come back with its disk.
+    fn is_there(&self) -> Result<bool> {
+        let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+        let common = self.repository.common_dir();
+        let open = git2::Repository::open_ext(common, flags, std::iter::empty::<&OsStr>());
+        let repository = open.map_err(failed("open the repository"))?;
+        match repository.find_reference(&format!("refs/heads/{}", self.branch)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(error) => Err(failed("look for the branch")(error)),
+        }
     }
 
     /// Makes the directory of the entry: git puts a number behind a name that is taken.

@@ -10,7 +10,7 @@ use super::eyes_git::ByGit;
 use super::eyes_git2::ByGit2;
 use super::{CommitId, Error, Head, Repository, Result, disk, locks};
 use crate::tools::lock::Lock;
-use crate::tools::process;
+use crate::tools::{process, program};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -130,16 +130,30 @@ fn add_with(
     };
     // The branch and the path were not there before, and the caller's lock keeps others of us away: what is there now is
     // ours. The first error is the one to tell.
-    let take_back = || twice(|| take_back(repository, path, branch, &before, made_branch_at)).ok();
     let first = add();
     let Err(error) = &first else { return first };
+    let makes = made_branch_at.is_some();
+    // One that somebody else made meanwhile is theirs.
+    let made_branch_at = made_branch_at.filter(|_| !says_it_exists(error, branch));
+    let take_back = || {
+        if makes {
+            repair::unlock_branch(repository.common_dir(), branch).ok();
+        }
+        twice(|| take_back(repository, path, branch, &before, made_branch_at)).ok();
+    };
     take_back();
     if !repair::clear_unreadable(repository.common_dir(), path, error)? {
         return first;
     }
     take_back();
-    add().inspect_err(|_| {
-        take_back();
+    add().inspect_err(|_| take_back())
+}
+
+/// Whether git failed because the branch, or its lock, was there already.
+fn says_it_exists(error: &Error, branch: &str) -> bool {
+    let Error::Program(program::Error::Failed { stderr, .. }) = error else { return false };
+    stderr.lines().any(|line| {
+        line.contains(branch) && (line.contains("already exists") || line.contains("cannot lock ref"))
     })
 }
 

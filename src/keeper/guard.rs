@@ -4,15 +4,17 @@ use super::Keeper;
 use crate::life::guard::{self, Seen};
 use crate::life::{self, House, rails};
 use crate::model::entry::Entry;
-use crate::model::guard::Whose;
+use crate::model::guard::{Census, Whose};
 use crate::rules::guard as rule;
 use crate::rules::means::{self, Had};
 use crate::rules::shell;
 use crate::rules::wording::Tone;
 use crate::settings::environment::Environment;
+use crate::tools::thread;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use tokio::sync::oneshot;
 
 impl Keeper {
     /// Lays the guardrails anew and leads `environment` through them. `refused` is where the hook notes what it refused.
@@ -59,11 +61,21 @@ impl Keeper {
         house
     }
 
-    /// Puts on record what the refs are before attempt `n`; the checksum of that.
-    pub(super) async fn take_refs(&mut self, n: u32) -> life::Result<Option<String>> {
-        let (house, agent, record) = (self.house_with_keys(), self.pen.agent.clone(), self.record.clone());
+    /// Begins to look what the refs are before an attempt, beside all else that comes before it.
+    pub(super) fn look_at_refs(&self) -> oneshot::Receiver<life::Result<Option<Census>>> {
+        let (house, agent) = (self.house_with_keys(), self.pen.agent.clone());
+        thread::aside(move || guard::census(&house, &agent))
+    }
+
+    /// Puts on record what was `seen` of the refs before attempt `n`; the checksum of that.
+    pub(super) async fn take_refs(
+        &mut self,
+        n: u32,
+        seen: oneshot::Receiver<life::Result<Option<Census>>>,
+    ) -> life::Result<Option<String>> {
+        let census = self.done_aside(seen).await?;
         self.seen = Some(n);
-        self.aside(move || guard::put_on_record(&house, &agent, &record, n)).await
+        census.map(|census| guard::put_on_record(&self.record, n, census)).transpose()
     }
 
     /// Finds out what attempt `n` did that it may not do, and puts back what can be.

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use supervise::{detach, sweep, swept};
+use tokio::sync::oneshot;
 use view::{Key, View};
 
 /// How long a program may take to end when what it does is broken off.
@@ -444,7 +445,11 @@ impl Keeper {
         &mut self,
         work: impl FnOnce() -> life::Result<T> + Send + 'static,
     ) -> life::Result<T> {
-        let mut working = thread::aside(work);
+        self.done_aside(thread::aside(work)).await
+    }
+
+    /// Waits for work that was begun, in the same way.
+    async fn done_aside<T>(&mut self, mut working: oneshot::Receiver<life::Result<T>>) -> life::Result<T> {
         loop {
             tokio::select! {
                 done = &mut working => return finished(done),
@@ -550,7 +555,7 @@ fn time_left(pen: &Pen) -> Option<(Instant, Duration)> {
 }
 
 /// What came of a step on a thread of its own.
-fn finished<T>(done: Result<life::Result<T>, tokio::sync::oneshot::error::RecvError>) -> life::Result<T> {
+fn finished<T>(done: Result<life::Result<T>, oneshot::error::RecvError>) -> life::Result<T> {
     match done {
         Ok(done) => done,
         Err(error) => {

@@ -28,6 +28,7 @@ use crate::tools::program::find_in_path;
 use crate::tools::spool::Spool;
 use crate::tools::{clock, file, process};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,6 +97,7 @@ impl Keeper {
         };
         let places = self.record.attempt(n);
         file::make_dirs(&places.0)?;
+        let refs = self.look_at_refs();
         let prompt = self.prompt(&profile, link, turn).await?;
         let server = reach::server(
             &self.house.settings.program,
@@ -121,7 +123,7 @@ impl Keeper {
             }
             Err(error) => return Err(error),
         };
-        let refs = match self.take_refs(n).await {
+        let refs = match self.take_refs(n, refs).await {
             Ok(refs) => refs,
             Err(life::Error::Git(error)) => {
                 self.pen.note(started(None, None, None, None, None))?;
@@ -359,8 +361,11 @@ impl Keeper {
 
     /// The tasks of the rounds before, for a CLI that knows none of them.
     fn earlier_tasks(&self) -> life::Result<Vec<String>> {
-        let rounds = 1..self.pen.agent.task_round;
-        let texts = rounds.map(|round| self.task(round)).collect::<life::Result<Vec<_>>>()?;
+        let agent = &self.pen.agent;
+        // A round that went on with a task has none of its own.
+        let rounds: BTreeSet<u32> = agent.earlier.iter().map(|earlier| earlier.task_round).collect();
+        let before = rounds.into_iter().filter(|round| *round < agent.task_round);
+        let texts = before.map(|round| self.task(round)).collect::<life::Result<Vec<_>>>()?;
         Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
     }
 

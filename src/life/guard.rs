@@ -15,29 +15,35 @@ use crate::model::ids::Moment;
 use crate::model::merge;
 use crate::model::places::Record;
 use crate::rules::guard::{self, BRANCHES, By, Facts, Remote, Walked};
-use crate::rules::{doors, naming};
+use crate::rules::naming;
 use crate::tools::{file, journal};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 
-/// Puts on record what the refs are before attempt `n` of `agent`; the checksum of that, or `None` if nothing of them is guarded.
-pub fn put_on_record(house: &House, agent: &Agent, record: &Record, n: u32) -> Result<Option<String>> {
+/// What the refs are before an attempt of `agent`, or `None` if nothing of them is guarded.
+pub fn census(house: &House, agent: &Agent) -> Result<Option<Census>> {
     let guards = &agent.spec.guards;
     let Some(own) = worktree(agent).filter(|_| guards.over_branches() || guards.without_login()) else {
         return Ok(None);
     };
     let env = house.git()?;
     let remotes = if guards.without_login() { remotes(&env, agent, &own)? } else { Vec::new() };
-    let census = Census {
+    Ok(Some(Census {
         refs: census::refs_of(&env, &own.common_dir)?,
+        checkouts_changed_ns: census::checkouts_changed_ns(&own.common_dir)?,
         checkouts: census::checkouts(&own.common_dir)?,
         remotes,
-        rules: rails::laid(record)?,
-    };
+        rules: None,
+    }))
+}
+
+/// Puts on record what the refs are before attempt `n`, for which the guardrails are laid; the checksum of that.
+pub fn put_on_record(record: &Record, n: u32, census: Census) -> Result<String> {
+    let census = Census { rules: rails::laid(record)?, ..census };
     let bytes = serde_json::to_vec(&census).map_err(crate::a2a::Error::Json)?;
     file::post(&record.attempt(n).refs(), &bytes)?;
-    Ok(Some(naming::checksum(&bytes)))
+    Ok(naming::checksum(&bytes))
 }
 
 /// Every remote of the repository, with what it has.
@@ -132,7 +138,7 @@ pub fn look(house: &House, agent: &Agent, record: &Record, n: u32, seen: Seen) -
     found.findings.extend(
         rails::tampered(agent, record, before.rules.as_deref()).iter().map(|what| guard::tampered(what)),
     );
-    if let Err(error) = compare(house, agent, record, (n, seen), &before, &mut found) {
+    if let Err(error) = compare(house, agent, (n, seen), &before, &mut found) {
         tracing::warn!(%error, n, "the refs could not be compared");
         found.findings.push(guard::not_compared(&error.to_string()));
     }
@@ -159,7 +165,6 @@ fn read(record: &Record, n: u32, expected: Option<&str>) -> Option<Census> {
 fn compare(
     house: &House,
     agent: &Agent,
-    record: &Record,
     (n, seen): (u32, Seen),
     before: &Census,
     found: &mut Found,
@@ -189,11 +194,7 @@ fn compare(
     };
     let walked = scene.walked()?;
     if !suspects.is_empty() {
-        let facts = Facts {
-            refused: refused(record, n),
-            taken_over: seen == Seen::TakenOver,
-            ..scene.facts(walked.clone(), &suspects)?
-        };
+        let facts = Facts { taken_over: seen == Seen::TakenOver, ..scene.facts(walked.clone(), &suspects)? };
         found.findings.extend(guard::judge(guards, branch, &suspects, &facts));
     }
     if guards.without_login() {
@@ -267,6 +268,10 @@ impl Scene<'_> {
         let mut facts = Facts {
             company: self.others.at_work,
             merged: self.merged.clone(),
+            left: {
+                let (before, changed) = (&self.before.checkouts, self.before.checkouts_changed_ns);
+                census::has_left(&self.own.common_dir, before, changed)?
+            },
             shared: !self.agent.spec.place.has_own_worktree(),
             walked,
             ..Facts::default()
@@ -288,9 +293,16 @@ impl Scene<'_> {
             }
             if let Some(line) = census::newest(&self.own.common_dir, &change.name)
                 && change.to.as_ref() == Some(&line.to)
-                && matches!(line.message.as_str(), "branch: Created from HEAD" | "branch: Reset to HEAD")
             {
-                facts.from_head.insert(change.name.clone());
+                if matches!(line.message.as_str(), "branch: Created from HEAD" | "branch: Reset to HEAD") {
+                    facts.from_head.insert(change.name.clone());
+                }
+                if line.is_of_a_checkout() {
+                    facts.by_checkout.insert(change.name.clone());
+                }
+                if let Some(at) = line.at.filter(|_| line.makes_a_branch()) {
+                    facts.created.insert(change.name.clone(), at);
+                }
             }
             let stands =
                 |c: &&Checkout| c.admin_dir != self.own.admin_dir && c.branch.as_ref() == Some(&change.name);
@@ -451,12 +463,6 @@ impl Scene<'_> {
         }
         Ok(())
     }
-}
-
-/// What was refused to the agent during attempt `n`.
-fn refused(record: &Record, n: u32) -> BTreeSet<(Deed, String)> {
-    let text = file::read(&record.attempt(n).refused()).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().filter_map(doors::noted).collect()
 }
 
 /// The branches that runs of merges of ours moved `since` then, or were about to, with where to.

@@ -591,8 +591,10 @@ pub fn checkout_of(house: &House, repository: &Repository, into: &str) -> Result
 fn settle_move(house: &House, repository: &Repository, book: &mut Book) -> Result<()> {
     let Some((item, moving)) = moving(&book.run) else { return Ok(()) };
     let moving = moving.clone();
-    let tip = target(repository, &book.run.spec.into)?;
-    if begun(house, repository, &book.run, &tip)? == Begun::Whole {
+    // Without a target nothing was moved on.
+    if let Some(tip) = repository.branch(&book.run.spec.into)?
+        && begun(house, repository, &book.run, &tip)? == Begun::Whole
+    {
         let_go(house, repository, &book.run)?;
         return book.write(&Entry::Moved { item, to: moving.to });
     }

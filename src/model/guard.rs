@@ -65,6 +65,9 @@ pub struct Census {
     pub refs: Refs,
     /// Its checkouts.
     pub checkouts: Vec<Checkout>,
+    /// When a checkout came or went last, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkouts_changed_ns: Option<i128>,
     /// What its remotes had; only where that matters.
     #[serde(default)]
     pub remotes: Vec<RemoteAt>,

@@ -152,14 +152,18 @@ fn item(request: &Merge, repository: &Repository, named: &Named, into: &str) -> 
 
 fn report(repository: &Repository, book: &Book) -> Result<MergeReport> {
     let run = &book.run;
-    let tip = merge::target(repository, &run.spec.into)?;
+    // Where it was last, if it is gone.
+    let tip = repository.branch(&run.spec.into).map_err(life::Error::from)?;
+    let last =
+        || run.items.iter().filter_map(|item| item.moved.as_ref()).next_back().unwrap_or(&run.spec.from);
+    let tip = tip.map_or_else(|| last().clone(), |tip| tip.as_str().to_owned());
     Ok(MergeReport {
         v: VERSION,
         id: run.spec.id.to_string(),
         into: run.spec.into.clone(),
         how: run.spec.how,
         from: run.spec.from.clone(),
-        tip: tip.as_str().to_owned(),
+        tip,
         agents: reports(run).collect(),
         ended: run.ended,
     })

@@ -67,6 +67,9 @@ pub fn push(seen: &Seen<'_>) -> Push {
     let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
     match (seen.there, seen.whose) {
         (Some(there), _) if there == seen.commit => Push::Done,
+        (None, Whose::Others) if !seen.opens => Push::Refused(format!(
+            "the remote has no branch {branch} any more: its pull request may be merged or closed"
+        )),
         (None, _) => Push::New,
         (Some(_), Whose::Others) if seen.contained => Push::OnTop,
         (Some(_), Whose::Agents) if seen.ours && seen.contained => Push::OnTop,
@@ -313,6 +316,8 @@ mod tests {
         let others = Seen { whose: Whose::Others, ..there };
         for (seen, wanted) in [
             (seen, Some(Push::New)),
+            (Seen { whose: Whose::Others, opens: true, ..seen }, Some(Push::New)),
+            (Seen { whose: Whose::Others, ..seen }, None),
             (Seen { there: Some(c), ..seen }, Some(Push::Done)),
             (there, None),
             (Seen { contained: true, ..there }, None),

@@ -2,7 +2,7 @@
 //! of git and of the programs of forges in its PATH.
 
 use super::guard::{BRANCHES, is_protected, short};
-use crate::model::guard::{Deed, Guards, Refs};
+use crate::model::guard::{Guards, Refs};
 
 /// A ref that git is about to change, as git tells its `reference-transaction` hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub fn refused(guards: &Guards, own: &str, update: &Update, held: &Held) -> Opti
     }
 }
 
-/// What was refused, as one line: what it would have done to which ref, that `is_there` or not.
+/// What was refused, as one line for whoever looks into it: what it would have done to which ref, that `is_there` or not. It proves
+/// nothing: others may do later what was refused to the agent.
 pub fn note(update: &Update, is_there: bool) -> String {
     let deed = match (&update.to, is_there) {
         (None, _) => "deleted",
@@ -74,18 +75,6 @@ pub fn note(update: &Update, is_there: bool) -> String {
         (Some(_), false) => "made",
     };
     format!("{deed} {}", update.name)
-}
-
-/// What a line that [`note`] made says.
-pub fn noted(line: &str) -> Option<(Deed, String)> {
-    let (deed, name) = line.split_once(' ')?;
-    let deed = match deed {
-        "deleted" => Deed::Deleted,
-        "moved" => Deed::Moved,
-        "made" => Deed::Made,
-        _ => return None,
-    };
-    Some((deed, name.to_owned()))
 }
 
 /// The programs that something of ours stands in front of, if they are there at all.
@@ -221,12 +210,13 @@ mod tests {
         assert_eq!(refused(&usual, "main", &moved, &held), None, "what it was given is its own");
         assert_eq!(Update::parse("nonsense"), None);
         let gone = Update::parse(&format!("{a} {zero} refs/heads/x y")).unwrap();
-        for (update, is_there, deed) in
-            [(&moved, true, Deed::Moved), (&moved, false, Deed::Made), (&gone, true, Deed::Deleted)]
-        {
-            assert_eq!(noted(&note(update, is_there)), Some((deed, update.name.clone())));
+        for (update, is_there, said) in [
+            (&moved, true, "moved refs/heads/main"),
+            (&moved, false, "made refs/heads/main"),
+            (&gone, true, "deleted refs/heads/x y"),
+        ] {
+            assert_eq!(note(update, is_there), said);
         }
-        assert_eq!(noted("nonsense"), None);
     }
 
     #[test]

@@ -8,7 +8,10 @@
 use super::{glob, shell};
 use crate::model::glob::Glob;
 use crate::model::guard::{Deed, Fate, Finding, Guards, Refs, Whose};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long making a branch and going there takes at most where it is one command, in seconds.
+const MOMENT: i64 = 2;
 
 /// All branches begin so.
 pub const BRANCHES: &str = "refs/heads/";
@@ -75,6 +78,8 @@ pub struct LogLine {
     pub to: String,
     /// Why.
     pub message: String,
+    /// When, in seconds since 1970.
+    pub at: Option<i64>,
 }
 
 impl LogLine {
@@ -91,6 +96,17 @@ impl LogLine {
                 .any(|step| what.ends_with(&format!("({step})")) && !goes_on),
             _ => false,
         }
+    }
+
+    /// Whether a branch whose log ends so came to where it is with a checkout that it was checked out in.
+    pub fn is_of_a_checkout(&self) -> bool {
+        let what = self.message.split([':', ' ']).next().unwrap_or_default();
+        ["commit", "merge", "pull", "rebase", "reset", "cherry-pick", "revert", "am"].contains(&what)
+    }
+
+    /// Whether this is the beginning of the log of a branch that was made, and not fetched or pushed to.
+    pub fn makes_a_branch(&self) -> bool {
+        self.message.starts_with("branch: Created from")
     }
 
     /// The branch or commit that HEAD was switched to, in the words of who did so.
@@ -153,12 +169,14 @@ impl Walked {
     /// Whether something that was done at the branch `name` took its HEAD to `to`. Going there is not doing.
     fn took(&self, name: &str, to: &str) -> bool {
         let mut there = self.began.as_deref() == Some(name);
+        // HEAD can be led to a branch without a word in its log.
+        let unseen = self.stands_on(name) && !self.says(|line| line.names(name));
         for line in self.log.iter().flatten() {
             if let Some(goes) = line.goes() {
                 there = goes == short(name);
             } else if let Some((from, renamed)) = line.renames() {
                 there = renamed == name || (there && from != name);
-            } else if line.to == to && (there || self.stands_on(name)) {
+            } else if line.to == to && (there || unseen) {
                 return true;
             }
         }
@@ -179,8 +197,12 @@ pub struct Facts {
     pub fetched: BTreeSet<String>,
     /// The branches that a run of merges moved, with where it moved them to.
     pub merged: BTreeSet<(String, String)>,
-    /// What was refused to the agent in this attempt, and of which ref.
-    pub refused: BTreeSet<(Deed, String)>,
+    /// The branches whose own logs end with what was done in a checkout of theirs.
+    pub by_checkout: BTreeSet<String>,
+    /// The branches that were made, by their own logs, and when: in seconds since 1970.
+    pub created: BTreeMap<String, i64>,
+    /// A checkout may have been there during the attempt that is gone, with all that it would tell.
+    pub left: bool,
     /// The branches whose own logs end with that they were made at, or reset to, what is called HEAD where it was done.
     pub from_head: BTreeSet<String>,
     /// The branches at which a checkout stands whose index is what the branch was, and so was not used to move it.
@@ -210,6 +232,8 @@ impl Facts {
         standing.peek().is_some()
             && standing.all(|w| w.began.as_deref() == Some(name) && silent(w))
             && self.unused.contains(name)
+            && !self.by_checkout.contains(name)
+            && !self.left
             && !self.taken_over
     }
 
@@ -229,7 +253,19 @@ impl Facts {
         self.from_head.contains(name)
             && self.of(By::Agent).any(|w| w.been.contains(to))
             && self.walked.iter().all(others)
+            && !self.left
             && !self.taken_over
+    }
+
+    /// Whether the agent's HEAD went to the branch in the moment in which that was made, or it gave it its name. Going to one that is
+    /// there is not making it.
+    fn is_made_in_going(&self, name: &str) -> bool {
+        let then = |at: i64| self.created.get(name).is_some_and(|made| (made - at).abs() <= MOMENT);
+        let did = |line: &LogLine| {
+            line.renames().is_some_and(|(_, to)| to == name)
+                || (line.goes() == Some(short(name)) && line.at.is_some_and(then))
+        };
+        self.of(By::Agent).any(|w| w.says(did))
     }
 
     /// Who made this change; `None`: somebody who may, or nobody has done what may not be done.
@@ -262,13 +298,11 @@ impl Facts {
         if self.walked.iter().any(went) {
             return self.holds.contains(to).then_some(Whose::Unclear);
         }
-        let tried = made && self.refused.contains(&(Deed::Moved, name.to_owned())) && !self.taken_over;
         let unread = |w: &Walked| w.by != By::Agent && w.stands_on(name) && w.log.is_none();
         Some(match () {
             () if self.is_from_own_head(name, to) => self.the_agent(name),
             () if self.fetched.contains(name) => return None,
             () if self.behind_a_back(name) => self.an_agent(made),
-            () if tried => self.the_agent(name),
             () if self.walked.iter().any(unread) => Whose::Unclear,
             () if made => Whose::Likely,
             () => Whose::Unclear,
@@ -278,13 +312,12 @@ impl Facts {
     fn who_made(&self, name: &str, to: &str) -> Option<Whose> {
         let made = self.hold_made.contains(to);
         let named = |w: &Walked| w.stands_on(name) || w.says(|line| line.names(name));
-        let own = self.of(By::Agent).any(named);
+        let own = self.is_made_in_going(name);
         if self.of(By::Person).chain(self.of(By::Fellow)).any(named) {
             return own.then_some(Whose::Unclear);
         }
-        let tried = made && self.refused.contains(&(Deed::Made, name.to_owned())) && !self.taken_over;
         Some(match () {
-            () if own || tried || self.is_from_own_head(name, to) => self.the_agent(name),
+            () if own || self.is_from_own_head(name, to) => self.the_agent(name),
             () if made => Whose::Likely,
             () if self.of(By::Anybody).any(named) => return None,
             () => Whose::Unclear,

@@ -10,7 +10,7 @@ fn refs(all: &[(&str, &str)]) -> Refs {
 }
 
 fn line(to: &str, message: &str) -> LogLine {
-    LogLine { from: "0".to_owned(), to: to.to_owned(), message: message.to_owned() }
+    LogLine { from: "0".to_owned(), to: to.to_owned(), message: message.to_owned(), at: Some(1) }
 }
 
 fn walked(by: By, began: &str, at: &str, log: Option<Vec<LogLine>>) -> Walked {
@@ -94,10 +94,6 @@ fn to_two(name: &str) -> BTreeSet<(String, String)> {
     [(format!("refs/heads/{name}"), "2".to_owned())].into()
 }
 
-fn tried(deed: Deed, name: &str) -> BTreeSet<(Deed, String)> {
-    [(deed, format!("refs/heads/{name}"))].into()
-}
-
 #[test]
 fn what_people_do_in_their_checkouts_is_theirs() {
     let main = || one("refs/heads/main");
@@ -148,7 +144,15 @@ fn what_people_do_in_their_checkouts_is_theirs() {
         [
             ("switched", of([person(Some(switched()))]), None),
             ("a worktree that came", of([walked(By::Anybody, "", "new", Some(vec![]))]), None),
-            ("both went there", of([person(Some(switched())), own("own", switched())]), Some(Whose::Unclear)),
+            ("both went there", of([person(Some(switched())), own("own", switched())]), None),
+            (
+                "both went there when it was made",
+                Facts {
+                    created: [("refs/heads/new".to_owned(), 1)].into(),
+                    ..of([person(Some(switched())), own("own", switched())])
+                },
+                Some(Whose::Unclear),
+            ),
             ("by a name", of([person(Some(vec![]))]), Some(Whose::Unclear)),
             ("ai_orch merge", Facts { merged: to_two("new"), ..Facts::default() }, None),
         ],
@@ -173,7 +177,6 @@ fn only_proof_of_who_did_it_lets_a_move_be_undone() {
         )
     };
     let reset = || Facts { from_head: main(), ..of([Walked { been: one("2"), ..own("own", vec![]) }]) };
-    let tried_it = |facts: Facts| Facts { refused: tried(Deed::Moved, "main"), ..facts };
     rows(
         MOVED,
         [
@@ -244,17 +247,22 @@ fn only_proof_of_who_did_it_lets_a_move_be_undone() {
             ),
             ("reset, and somebody else looks", Facts { taken_over: true, ..reset() }, Some(Whose::Unclear)),
             ("its commits", made(of([])), Some(Whose::Likely)),
-            ("its commits, and refused", tried_it(made(of([]))), Some(Whose::Agent)),
+            ("a checkout has gone", Facts { left: true, ..behind() }, Some(Whose::Unclear)),
+            ("reset, and a checkout has gone", Facts { left: true, ..reset() }, Some(Whose::Unclear)),
             (
-                "and somebody else looks",
-                Facts { taken_over: true, ..tried_it(made(of([]))) },
-                Some(Whose::Likely),
+                "a commit in a checkout that nobody knows",
+                Facts { by_checkout: main(), ..behind() },
+                Some(Whose::Unclear),
             ),
-            ("refused", tried_it(of([])), Some(Whose::Unclear)),
             (
-                "refused otherwise",
-                Facts { refused: tried(Deed::Deleted, "main"), ..made(of([])) },
-                Some(Whose::Likely),
+                "it did something else, and went there later",
+                of([walked(
+                    By::Agent,
+                    "own",
+                    "main",
+                    Some(vec![line("2", "commit: x"), line("2", "checkout: moving from own to main")]),
+                )]),
+                Some(Whose::Unclear),
             ),
             ("nothing", of([]), Some(Whose::Unclear)),
         ],
@@ -267,16 +275,15 @@ fn a_branch_is_the_agents_if_it_went_there_or_made_it_where_nobody_else_was() {
     let from_head = || Facts { from_head: name(), ..of([Walked { been: one("2"), ..own("own", vec![]) }]) };
     let peek = || walked(By::Anybody, "", "new", Some(vec![]));
     let made = |facts: Facts| Facts { hold_made: one("2"), ..facts };
-    let tried_it = |facts: Facts| Facts { refused: tried(Deed::Made, "new"), ..facts };
+    let created = |at, facts: Facts| Facts { created: [("refs/heads/new".to_owned(), at)].into(), ..facts };
+    let went = || of([own("own", vec![line("2", "checkout: moving from own to new")])]);
     rows(
         MADE,
         [
-            ("at", of([own("new", vec![])]), Some(Whose::Agent)),
-            (
-                "was at",
-                of([own("own", vec![line("2", "checkout: moving from own to new")])]),
-                Some(Whose::Agent),
-            ),
+            ("at", of([own("new", vec![])]), Some(Whose::Unclear)),
+            ("made in going there", created(1, went()), Some(Whose::Agent)),
+            ("made before", created(-100, went()), Some(Whose::Unclear)),
+            ("fetched before", went(), Some(Whose::Unclear)),
             (
                 "renamed",
                 of([own("x", vec![line("2", "Branch: renamed refs/heads/own to refs/heads/new")])]),
@@ -284,7 +291,7 @@ fn a_branch_is_the_agents_if_it_went_there_or_made_it_where_nobody_else_was() {
             ),
             (
                 "in the checkout of a person",
-                Facts { shared: true, ..of([own("new", vec![])]) },
+                Facts { shared: true, ..created(1, went()) },
                 Some(Whose::Likely),
             ),
             ("from its HEAD", from_head(), Some(Whose::Agent)),
@@ -295,13 +302,7 @@ fn a_branch_is_the_agents_if_it_went_there_or_made_it_where_nobody_else_was() {
             ),
             ("filled", made(of([])), Some(Whose::Likely)),
             ("filled in another checkout", made(of([peek()])), Some(Whose::Likely)),
-            ("refused and filled", tried_it(made(of([]))), Some(Whose::Agent)),
-            (
-                "and somebody else looks",
-                Facts { taken_over: true, ..tried_it(made(of([]))) },
-                Some(Whose::Likely),
-            ),
-            ("refused", tried_it(of([])), Some(Whose::Unclear)),
+            ("and a checkout has gone", Facts { left: true, ..from_head() }, Some(Whose::Unclear)),
         ],
     );
 }
@@ -320,7 +321,7 @@ fn a_deletion_is_an_agents_only_behind_a_back_or_by_renaming() {
             ("its index was used", of([person(Some(vec![]))]), Some(Whose::Unclear)),
             ("renamed", of([renamed(By::Agent)]), Some(Whose::Agent)),
             ("renamed by a person", of([renamed(By::Person)]), None),
-            ("refused", Facts { refused: tried(Deed::Deleted, "main"), ..of([]) }, Some(Whose::Unclear)),
+            ("a checkout has gone", Facts { left: true, ..behind() }, Some(Whose::Unclear)),
         ],
     );
 }

@@ -383,7 +383,7 @@ fn moving_what_is_protected_is_stopped_or_undone() {
         let (deed, name, whose) = match n {
             8 => ("deleted", format!("refs/heads/kept/{n}"), "unclear"),
             10 => ("moved", "refs/heads/main".to_owned(), "agent"),
-            3 | 6 | 7 | 11 => ("moved", format!("refs/heads/kept/{n}"), "agent"),
+            3 | 6 | 7 => ("moved", format!("refs/heads/kept/{n}"), "agent"),
             _ => ("moved", format!("refs/heads/kept/{n}"), "likely"),
         };
         assert!(found.contains(&(deed.into(), name, whose.into())), "{way}: {agent:#}");
@@ -1069,4 +1069,64 @@ fn where_a_branch_goes_by_a_url_is_looked_at_too() {
     }
     let done = run(&house, &["--no-push", "true"]);
     assert!(done.code == 0 && !done.stdout.contains("gone"), "{done}");
+}
+
+#[test]
+fn what_people_do_in_checkouts_of_a_moment_is_theirs() {
+    let house = House::new();
+    house.git(&["branch", "feat"]);
+    house.git(&["commit", "-q", "--allow-empty", "-m", "second"]);
+    let side = house.path("side");
+    let side = side.to_str().unwrap();
+    let (began, go) = (house.path("began"), house.path("go"));
+    let waits =
+        format!("touch '{}'; while [ ! -e '{}' ]; do sleep 0.02; done", began.display(), go.display());
+    let during = |words: &[&str], task: &str, act: &dyn Fn()| {
+        let script = format!("{waits}; {task}");
+        let call = house.orch([&["run", "--json", "--agent-cli", "sh"], words, &[&script]].concat()).spawn();
+        eventually("it works", || began.exists().then_some(()));
+        act();
+        fs::write(&go, "").unwrap();
+        let output = call.wait_with_output().unwrap();
+        fs::remove_file(&began).unwrap();
+        fs::remove_file(&go).unwrap();
+        (
+            output.status.code(),
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["agent"].clone(),
+        )
+    };
+    // A commit on a protected branch, in a second checkout of it that is gone again.
+    let (code, agent) = during(&["--name", "a"], "true", &|| {
+        house.git(&["worktree", "add", "-q", "-f", side, "main"]);
+        house.git_in(side.as_ref(), &["commit", "-q", "--allow-empty", "-m", "a person's"]);
+        house.git(&["worktree", "remove", side]);
+    });
+    assert_eq!(house.git(&["log", "-1", "--format=%s", "main"]), "a person's", "{agent:#}");
+    assert_eq!(code, Some(0), "{agent:#}");
+    // A branch that is made in a checkout of a moment, where the agent's HEAD has been.
+    let strict = ["--no-new-branch", "--branch", "feat", "--name", "b"];
+    let (code, agent) = during(&strict, "true", &|| {
+        house.git(&["worktree", "add", "-q", "--detach", side, "feat"]);
+        house.git_in(side.as_ref(), &["switch", "-q", "-c", "review"]);
+        house.git(&["worktree", "remove", side]);
+    });
+    house.git(&["rev-parse", "--verify", "review"]);
+    assert_eq!(code, Some(0), "{agent:#}");
+    // A branch that comes from elsewhere, at which the agent looks; it takes more than a moment until it does.
+    let strict = ["--no-new-branch", "--branch", "review", "--name", "c"];
+    let (_, agent) = during(&strict, "git switch -q colleague && git switch -q review", &|| {
+        house.git(&["fetch", "-q", ".", "main:colleague"]);
+    });
+    house.git(&["rev-parse", "--verify", "colleague"]);
+    assert!(
+        agent["violations"].as_array().is_none_or(|all| all.iter().all(|one| one["fate"] == "stays")),
+        "{agent:#}"
+    );
+    // A protected branch that a person leads to the agent's work, at which it looks.
+    let (_, agent) = during(&["--name", "d"], "git switch -q release/1", &|| {
+        house.git(&["branch", "release/1", "feat"]);
+        let own = house.git(&["rev-parse", "ai_orch/d"]);
+        house.git(&["branch", "-q", "-f", "release/1", &own]);
+    });
+    assert_eq!(house.git(&["rev-parse", "release/1"]), house.git(&["rev-parse", "main"]), "{agent:#}");
 }

@@ -817,7 +817,7 @@ fn files_of_a_move_that_was_cut_off_do_not_stay_on_another_branch() {
 }
 
 #[test]
-fn a_move_that_is_in_the_way_of_itself_is_not_forgotten() {
+fn a_move_that_is_given_up_leaves_what_the_user_has_made_of_its_files() {
     let house = waiting();
     killed_behind(&house, &waiting(), CUTS[1]);
     fs::write(house.repo().join("later.txt"), "later\n").unwrap();
@@ -825,14 +825,10 @@ fn a_move_that_is_in_the_way_of_itself_is_not_forgotten() {
     let done = merge(&house, &["--continue"]);
     assert!(done.code == 8 && done.stderr.contains("later.txt"), "{done}");
     fs::write(house.repo().join("README.md"), "mine too\n").unwrap();
-    for _ in 0..2 {
-        let done = merge(&house, &["--abort"]);
-        assert!(done.code == 8 && done.stderr.contains("README.md"), "{done}");
-    }
+    let done = merge(&house, &["--abort"]);
+    assert!(done.code == 1 && done.stdout.contains("given up"), "{done}");
     assert_eq!(fs::read_to_string(house.repo().join("README.md")).unwrap(), "mine too\n");
-    fs::write(house.repo().join("README.md"), "theirs\n").unwrap();
-    assert_eq!(merge(&house, &["--abort"]).code, 1);
-    assert_eq!(house.git(&["status", "--porcelain"]), "A  later.txt\n M other.txt");
+    assert_eq!(house.git(&["status", "--porcelain"]), " M README.md\nA  later.txt\n M other.txt");
 }
 
 #[test]
@@ -1046,4 +1042,120 @@ fn a_signal_ends_the_test_and_the_merge_goes_on_later() {
     assert_eq!(pids().len(), 5, "what was broken off was tested again, and the other");
     assert!(house.repo().join("one.txt").exists() && house.repo().join("two.txt").exists());
     tidy(&house, 2);
+}
+
+/// A house in which a merge of `one` died at the last point that is called `what`, with all that `prepare` makes.
+fn died_at(what: &str, into: &[&str], prepare: impl Fn(&House)) -> House {
+    let ready = || {
+        let house = House::new();
+        prepare(&house);
+        house
+    };
+    let words = [&["merge", "one"], into].concat();
+    let counted = ready();
+    let log = counted.path("points");
+    assert_eq!(counted.orch(&words).env("AI_ORCH_CRASH_LOG", &log).run().code, 0);
+    let log = fs::read_to_string(log).unwrap();
+    let line = log.lines().rfind(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {log}"));
+    let point = line.split(' ').nth(2).unwrap();
+    let house = ready();
+    let died = house.orch(&words).env("AI_ORCH_CRASH", format!("merge:{point}")).run();
+    assert_eq!(died.code, 137, "{died}");
+    house
+}
+
+#[test]
+fn what_looks_like_the_beginning_of_a_file_and_is_the_users_stays() {
+    let house = died_at("before the target is moved", &[], |house| {
+        users(house, "f.txt", "line1\n");
+        agent(
+            house,
+            "one",
+            "echo line2 >> f.txt; echo theirs > newf; printf 'line1\\nline2\\nline3\\n' > notes; echo x > empty",
+        );
+    });
+    let (before, repo) = (tip(&house, "main"), house.repo());
+    for (name, text) in [("newf", "own\n"), ("notes", "line1\nline2\n"), ("empty", "")] {
+        fs::write(repo.join(name), text).unwrap();
+    }
+    let untouched = |when: &str| {
+        let status = house.git(&["status", "--porcelain"]);
+        assert_eq!(status.trim_start_matches("?? empty\n"), "?? newf\n?? notes", "{when}");
+        for (name, text) in [("f.txt", "line1\n"), ("newf", "own\n"), ("notes", "line1\nline2\n")] {
+            assert_eq!(fs::read_to_string(repo.join(name)).unwrap(), text, "{when}");
+        }
+        assert_eq!(tip(&house, "main"), before, "{when}");
+    };
+    for _ in 0..2 {
+        let done = merge(&house, &["--continue"]);
+        assert!(done.code != 0 && done.stderr.contains("would be overwritten"), "{done}");
+        untouched("going on");
+        assert!(repo.join("empty").exists());
+    }
+    // An empty file is what a git that was killed leaves as well, and holds nothing.
+    let done = merge(&house, &["--abort"]);
+    assert!(done.stdout.contains("given up"), "{done}");
+    untouched("given up");
+    tidy(&house, 1);
+}
+
+#[test]
+fn files_that_attributes_change_on_their_way_are_known_again() {
+    let prepare = |house: &House| {
+        users(house, ".gitattributes", "*.txt text eol=crlf\n*.up filter=up\n");
+        house.git(&["config", "filter.up.clean", "tr A-Z a-z"]);
+        house.git(&["config", "filter.up.smudge", "tr a-z A-Z"]);
+        users(house, "old.txt", "old\n");
+        agent(house, "one", "echo new > new.txt; echo shout > x.up; echo more >> old.txt");
+    };
+    for what in ["after bin/git read-tree", "after the target is moved"] {
+        for verb in ["--abort", "--continue"] {
+            let house = died_at(what, &[], prepare);
+            let done = merge(&house, &[verb]);
+            assert!(done.code == 0 || done.stdout.contains("given up"), "{what} {verb}: {done}");
+            assert_eq!(house.git(&["status", "--porcelain"]), "", "{what} {verb}");
+            let moved = verb == "--continue" || what.contains("target");
+            assert_eq!(house.repo().join("new.txt").exists(), moved, "{what} {verb}");
+            assert_eq!(house.repo().join("x.up").exists(), moved, "{what} {verb}");
+            tidy(&house, 1);
+        }
+    }
+}
+
+#[test]
+fn what_a_sparse_checkout_leaves_out_is_in_nobodys_way() {
+    for verb in ["--abort", "--continue"] {
+        let house = died_at("after bin/git read-tree", &[], |house| {
+            for dir in ["in", "out"] {
+                fs::create_dir(house.repo().join(dir)).unwrap();
+                users(house, &format!("{dir}/o"), "old\n");
+            }
+            agent(house, "one", "echo new > in/o; echo new > out/o");
+            house.git(&["sparse-checkout", "set", "in"]);
+        });
+        let done = merge(&house, &[verb]);
+        assert!(done.code == 0 || done.stdout.contains("given up"), "{verb}: {done}");
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{verb}");
+        assert!(!house.repo().join("out").exists(), "{verb}");
+        let there = fs::read_to_string(house.repo().join("in/o")).unwrap();
+        assert_eq!(there, if verb == "--abort" { "old\n" } else { "new\n" });
+    }
+}
+
+#[test]
+fn a_merge_into_a_branch_that_is_gone_can_be_given_up() {
+    for what in ["before the target is moved", "merge journal made"] {
+        let house = died_at(what, &["--into", "dev"], |house| {
+            house.git(&["switch", "-q", "-c", "dev"]);
+            agent(house, "one", "echo one > one.txt");
+        });
+        house.git(&["switch", "-q", "main"]);
+        house.git(&["branch", "-q", "-D", "dev"]);
+        let done = merge(&house, &["--continue"]);
+        assert!(done.code != 0 && done.stderr.contains("no branch 'dev'"), "{what}: {done}");
+        let done = merge(&house, &["--abort"]);
+        assert!(done.stdout.contains("given up"), "{what}: {done}");
+        assert_eq!(house.git(&["status", "--porcelain"]), "", "{what}");
+        tidy(&house, 1);
+    }
 }

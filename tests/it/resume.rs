@@ -434,3 +434,18 @@ fn an_agent_whose_creator_died_while_it_took_the_worktree_back_is_made_again() {
     house.ok(["wait", "b"]);
     assert_eq!(house.git(&["show", "ai_orch/b:x.txt"]).trim(), "x");
 }
+
+#[test]
+fn a_task_after_a_round_without_one_is_done() {
+    let house = House::new();
+    assert_eq!(house.orch(["run", "--agent-cli", "sh", "--name", "one", "exit 3"]).run().code, 1);
+    for (words, code) in
+        [(&["one"][..], 1), (&["one", "exit 4"], 1), (&["one"], 1), (&["one", "echo ok > ok.txt"], 0)]
+    {
+        let done = house.orch([&["resume"], words].concat()).run();
+        assert_eq!(done.code, 0, "{words:?}: {done}");
+        let waited = house.orch(["wait", "one"]).run();
+        assert_eq!(waited.code, code, "{words:?}: {waited}");
+    }
+    assert_eq!(house.listed("one")["state"], "done");
+}

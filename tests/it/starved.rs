@@ -445,7 +445,8 @@ fn a_keeper_without_processes_ends_honestly() {
     assert_eq!(agent["state"], "failed", "{agent}");
     // What the first one left could not be saved, so nobody else was let near it.
     assert_eq!(agent["attempts"].as_array().unwrap().len(), 1, "{agent}");
-    assert_eq!(agent["failure"]["class"], "git", "{agent}");
+    // Nor could anybody look whether it had done what it may not do.
+    assert_eq!(agent["failure"]["class"], "guard", "{agent}");
     assert!(agent["failure"]["message"].as_str().unwrap().contains("could not be"), "{agent}");
     assert!(agent["not_saved"][0].as_str().unwrap().contains("could not be run"), "{agent}");
     assert_eq!(call(&["kill", "--all"]).code, 0);

@@ -11,7 +11,8 @@ fn half_way() -> (House, CommitId, CommitId) {
     let house = House::new();
     let repo = house.repo();
     let from = house.tip("main");
-    fs::write(repo.join("a.txt"), "a longer text than before\n").unwrap();
+    let longer = "a longer text than before\n".repeat(200);
+    fs::write(repo.join("a.txt"), &longer).unwrap();
     for name in ["new", "half"] {
         fs::write(repo.join(name), format!("all of {name}\n")).unwrap();
     }
@@ -19,7 +20,8 @@ fn half_way() -> (House, CommitId, CommitId) {
     house.run(&repo, &["commit", "-q", "-m", "after"]);
     let to = house.tip("main");
     house.run(&repo, &["reset", "-q", "--hard", from.as_str()]);
-    fs::write(repo.join("a.txt"), "a longer").unwrap();
+    // As much as goes into a page.
+    fs::write(repo.join("a.txt"), &longer[..4096]).unwrap();
     fs::write(repo.join("new"), "all of new\n").unwrap();
     fs::write(repo.join("half"), "").unwrap();
     fs::write(repo.join("dir/b.txt"), "the user\'s\n").unwrap();

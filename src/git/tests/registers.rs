@@ -314,3 +314,76 @@ fn what_was_asked_before_holds_where_it_is_the_same() {
     }
     assert!(kept(&house).is_some());
 }
+
+#[test]
+fn a_sparse_checkout_of_the_old_kind_is_as_git_makes_it() {
+    let house = House::new();
+    house.run(&house.repo(), &["config", "core.sparseCheckout", "true"]);
+    fs::write(house.repo().join(".git/info/sparse-checkout"), "/dir/\n").unwrap();
+    house.run(&house.repo(), &["read-tree", "-mu", "HEAD"]);
+    let made = add(&house, &house.path("trees/x"), "ai_orch/x").unwrap();
+    worktree::fill(&house.env(), &made).unwrap();
+    assert!(made.path.join("dir/b.txt").exists() && !made.path.join("a.txt").exists());
+}
+
+#[test]
+fn what_is_there_and_leads_nowhere_is_not_written_over() {
+    let missing = "1234567890123456789012345678901234567890";
+    for (loose, packed) in
+        [(format!("{missing}\n"), false), ("ref: refs/heads/none\n".to_owned(), false), (String::new(), true)]
+    {
+        let house = House::new();
+        let at = house.repo().join(".git/refs/heads/ai_orch/x");
+        if packed {
+            let line =
+                format!("# pack-refs with: peeled fully-peeled sorted \n{missing} refs/heads/ai_orch/x\n");
+            fs::write(house.repo().join(".git/packed-refs"), line).unwrap();
+        } else {
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(&at, &loose).unwrap();
+        }
+        let repository = house.repository();
+        let settings = Settings::of(&repository).unwrap();
+        let (path, tip) = (house.path("trees/x"), house.tip("HEAD"));
+        let by_us = add_without_git(&house, &path, "ai_orch/x");
+        assert!(by_us.is_err(), "{loose}{packed}");
+        if !loose.starts_with("ref:") {
+            register::add(&repository, &house.lock(), &path, "ai_orch/x", &tip, &settings).unwrap_err();
+        }
+        if packed {
+            assert!(fs::read_to_string(house.repo().join(".git/packed-refs")).unwrap().contains(missing));
+            assert!(!at.exists());
+        } else {
+            assert_eq!(fs::read_to_string(&at).unwrap(), loose);
+        }
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_branch_that_somebody_makes_at_that_moment_is_theirs() {
+    let house = House::new();
+    let tip = house.tip("HEAD");
+    // Theirs is about to come: they hold its lock.
+    let lock = house.repo().join(".git/refs/heads/ai_orch/x.lock");
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let mut held = fs::File::create(&lock).unwrap();
+    let repository = house.repository();
+    let settings = Settings::of(&repository).unwrap();
+    let theirs = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| {
+            let repository = house.repository();
+            register::add(&repository, &house.lock(), &house.path("trees/x"), "ai_orch/x", &tip, &settings)
+        });
+        std::io::Write::write_all(&mut held, format!("{tip}\n").as_bytes()).unwrap();
+        fs::rename(&lock, lock.with_extension("")).unwrap();
+        drop(held);
+        ours.join().unwrap()
+    });
+    // Whoever came first: the branch is there, and nobody has two.
+    if theirs.is_err() {
+        assert!(!house.path("trees/x").exists());
+    }
+    assert_eq!(house.repository().branch("ai_orch/x").unwrap(), Some(tip));
+    drop(repository);
+}
