@@ -5,7 +5,7 @@
 //! (`merge=union`, `-merge`).
 
 use super::anatomy::{Anatomy, tree_of};
-use super::command::{Git, GitEnv, path, records};
+use super::command::{Git, GitEnv, option, path, records};
 use super::commit::NOBODY;
 use super::index_hold::{self, IndexHold};
 use super::private::{BareDir, ConfigSnapshot, tree_id};
@@ -613,7 +613,8 @@ fn on_disk(checkout: &Repository, relative: &Path) -> Result<Option<OnDisk>> {
         return Ok(Some(OnDisk([id.clone(), id])));
     }
     let plain = hash(checkout.git().args(["hash-object", "--no-filters", "--"]).arg(&full))?;
-    let filtered = hash(checkout.git().args(["hash-object", "--"]).arg(&full))?;
+    let filtered =
+        hash(checkout.git().arg("hash-object").arg(option("--path=", relative)).arg("--").arg(&full))?;
     Ok(Some(OnDisk([plain, filtered])))
 }
 

@@ -1102,7 +1102,7 @@ fn what_looks_like_the_beginning_of_a_file_and_is_the_users_stays() {
 #[test]
 fn files_that_attributes_change_on_their_way_are_known_again() {
     let prepare = |house: &House| {
-        users(house, ".gitattributes", "*.txt text eol=crlf\n*.up filter=up\n");
+        users(house, ".gitattributes", "*.txt text eol=crlf\n/x.up filter=up\n");
         house.git(&["config", "filter.up.clean", "tr A-Z a-z"]);
         house.git(&["config", "filter.up.smudge", "tr a-z A-Z"]);
         users(house, "old.txt", "old\n");
