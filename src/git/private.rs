@@ -55,18 +55,13 @@ pub struct ConfigSnapshot {
 impl ConfigSnapshot {
     /// The settings as they are now in `repository`, its worktree's and the user's own included.
     pub fn take(repository: &Repository) -> Result<Self> {
-        Ok(Self::of(&Settings::of(repository)?.all))
+        Ok(Self::of(&Settings::of(repository)?.all, None))
     }
 
-    /// What of `settings` belongs here.
-    pub(super) fn of(settings: &[(String, String)]) -> Self {
+    /// What of `settings` belongs here, with what decides how worktrees are made.
+    pub(super) fn of(settings: &[(String, String)], for_worktrees: Option<ForWorktrees>) -> Self {
         let entries = settings.iter().filter(|(key, _)| Self::wanted(key)).cloned().collect();
-        Self { entries, for_worktrees: None }
-    }
-
-    /// The same with what decides how worktrees are made.
-    pub(super) fn made_where(self, for_worktrees: Option<ForWorktrees>) -> Self {
-        Self { for_worktrees, ..self }
+        Self { entries, for_worktrees }
     }
 
     /// What else the settings said for worktrees that were made at that moment; `None` if each has to be asked for its own.

@@ -7,9 +7,8 @@
 
 use super::command::{Git, GitEnv};
 use super::eyes_git2::failed;
-use super::repair;
 use super::settings::Settings;
-use super::worktree::{self, Worktree, admin_leads_to};
+use super::worktree::{self, Branch, Worktree, admin_leads_to};
 use super::{CommitId, Error, Repository, Result, disk};
 use crate::tools::lock::Lock;
 use git2::{RepositoryOpenFlags, Signature};
@@ -45,10 +44,8 @@ pub fn add(
     let new = New { repository, path, name, branch, commit, who: &who, has_branch: Cell::new(false) };
     new.make(&before).or_else(|error| {
         tracing::debug!(%error, "git is to add the worktree");
-        // A branch that is there by now and is not ours is somebody else's.
-        let ours = Some(commit).filter(|_| new.has_branch.get());
-        repair::unlock_branch(repository.common_dir(), branch).ok();
-        worktree::twice(|| worktree::take_back(repository, path, branch, &before, ours)).ok();
+        let made = if new.has_branch.get() { Branch::Made(commit) } else { Branch::Wanted };
+        worktree::take_back(repository, path, branch, &before, made).ok();
         by_git()
     })
 }

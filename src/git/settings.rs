@@ -51,7 +51,7 @@ impl Settings {
 
     /// What of them is kept with an agent.
     pub fn snapshot(&self) -> ConfigSnapshot {
-        ConfigSnapshot::of(&self.all).made_where(self.for_worktrees())
+        ConfigSnapshot::of(&self.all, self.for_worktrees())
     }
 
     /// Those that decide how a worktree is made, if they are the same in every worktree.

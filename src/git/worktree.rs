@@ -65,6 +65,17 @@ pub enum Undone {
     KeptFiles,
 }
 
+/// What the branch of an add that failed is to whoever takes that back.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Branch<'c> {
+    /// It was there before, or none was wanted: nothing is done to it.
+    Theirs,
+    /// It was to be made, and was not: one that is there is somebody else's. A dead lock of it may be ours.
+    Wanted,
+    /// It was made, or may have been, at this commit.
+    Made(&'c CommitId),
+}
+
 /// Makes a worktree at `path` on the new branch `branch` at `commit`, with no files in it yet.
 ///
 /// `path` must not exist; its parents are made. `lock` is the repository's: everybody of ours who adds a worktree holds it. The
@@ -132,15 +143,12 @@ fn add_with(
     // ours. The first error is the one to tell.
     let first = add();
     let Err(error) = &first else { return first };
-    let makes = made_branch_at.is_some();
-    // One that somebody else made meanwhile is theirs.
-    let made_branch_at = made_branch_at.filter(|_| !says_it_exists(error, branch));
-    let take_back = || {
-        if makes {
-            repair::unlock_branch(repository.common_dir(), branch).ok();
-        }
-        twice(|| take_back(repository, path, branch, &before, made_branch_at)).ok();
+    let made = match made_branch_at {
+        None => Branch::Theirs,
+        Some(_) if says_it_exists(error, branch) => Branch::Wanted,
+        Some(commit) => Branch::Made(commit),
     };
+    let take_back = || drop(take_back(repository, path, branch, &before, made));
     take_back();
     if !repair::clear_unreadable(repository.common_dir(), path, error)? {
         return first;
@@ -159,7 +167,7 @@ fn says_it_exists(error: &Error, branch: &str) -> bool {
 
 /// Does `work`, and once more if it failed: a git may have been killed at it (by a system that is out of memory), and nobody else
 /// would see to what is left.
-pub(super) fn twice<T>(work: impl Fn() -> Result<T>) -> Result<T> {
+fn twice<T>(work: impl Fn() -> Result<T>) -> Result<T> {
     work().or_else(|_| work())
 }
 
@@ -188,13 +196,23 @@ pub(super) fn found_at(repository: &Repository, path: &Path, branch: &str) -> Re
     })
 }
 
-/// Takes back an add that failed half-way.
+/// Takes back an add that failed half-way; `before` are the entries that were there before it.
 pub(super) fn take_back(
     repository: &Repository,
     path: &Path,
     branch: &str,
     before: &[std::ffi::OsString],
-    made_branch_at: Option<&CommitId>,
+    made: Branch<'_>,
+) -> Result<()> {
+    twice(|| take_back_once(repository, path, branch, before, made))
+}
+
+fn take_back_once(
+    repository: &Repository,
+    path: &Path,
+    branch: &str,
+    before: &[std::ffi::OsString],
+    made: Branch<'_>,
 ) -> Result<()> {
     let common_dir = repository.common_dir();
     if !remove_pristine(path)? {
@@ -218,9 +236,14 @@ pub(super) fn take_back(
         }
     }
     disk::remove_empty(&common_dir.join("worktrees"))?;
-    let Some(commit) = made_branch_at else { return Ok(()) };
-    repair::unlock_branch(common_dir, branch)?;
-    delete_branch(&repository.env, common_dir, branch, commit)
+    match made {
+        Branch::Theirs => Ok(()),
+        Branch::Wanted => repair::unlock_branch(common_dir, branch),
+        Branch::Made(commit) => {
+            repair::unlock_branch(common_dir, branch)?;
+            delete_branch(&repository.env, common_dir, branch, commit)
+        }
+    }
 }
 
 /// Fills a worktree that [`add`] made with the files of its branch by git alone, as a plain `git worktree add` would;

@@ -1,6 +1,6 @@
 //! Agents that start agents: what comes of it, what is refused, and that a death in between makes no second child and loses none.
 
-use crate::house::{House, eventually};
+use crate::house::{House, eventually, is_stopped};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
@@ -292,12 +292,8 @@ fn stopped_in_a_start(house: &House, n: u32) {
     let at = format!("spawn:{n}:stop");
     assert_eq!(house.orch(run).env("AI_ORCH_CRASH", &at).run().code, 0);
     eventually("the start is stopped", || {
-        let starts = |pid: i32| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
-        };
         let all = house.processes();
-        all.iter().find(|(_, words)| words.contains(" __spawn ")).and_then(|(pid, _)| starts(*pid))
+        all.iter().find(|(_, words)| words.contains(" __spawn ")).and_then(|(pid, _)| is_stopped(*pid))
     });
 }
 

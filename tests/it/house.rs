@@ -350,6 +350,19 @@ pub fn may_mount(why: &str) -> bool {
     may
 }
 
+/// Whether a process runs; a zombie does not, unless other threads of it do.
+pub fn runs(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    !["Z", "X"].contains(&fields[0]) || fields[17].parse::<u32>().unwrap() > 1
+}
+
+/// Something, if a process is stopped by a signal.
+pub fn is_stopped(pid: i32) -> Option<()> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+}
+
 /// Waits until `look` finds something, and fails the test if it never does. Polls: use it where nothing can be waited for.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

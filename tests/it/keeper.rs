@@ -1,6 +1,6 @@
 //! The keeper and what stops it: kill, kill -9, take-over, what `list` says meanwhile, how agents end.
 
-use crate::house::{Done, House, PATIENCE, eventually};
+use crate::house::{Done, House, PATIENCE, eventually, runs};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,6 @@ fn journal(record: &Path) -> Vec<Value> {
 
 fn entries<'a>(journal: &'a [Value], kind: &str) -> Vec<&'a Value> {
     journal.iter().filter(|e| e["entry"] == kind).collect()
-}
-
-/// Whether a process runs; a zombie does not, unless other threads of it do.
-fn runs(pid: i32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    !["Z", "X"].contains(&fields[0]) || fields[17].parse::<u32>().unwrap() > 1
 }
 
 fn signal(pid: i32, name: &str) {

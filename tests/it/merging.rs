@@ -1,6 +1,6 @@
 //! What agents did comes into a branch: tested before it moves, left out where it does not fit, and gone on with where it was cut off.
 
-use crate::house::{Done, House, eventually};
+use crate::house::{Done, House, eventually, is_stopped, runs};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -607,10 +607,7 @@ fn what_the_user_does_while_the_target_is_about_to_move_stands() {
         let call = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}:stop"));
         let child = call.spawn();
         let pid = child.id();
-        let stopped = || {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
-        };
+        let stopped = || is_stopped(i32::try_from(pid).unwrap());
         crate::house::eventually("it is about to move", stopped);
         house.git(words);
         let after = tip(&house, "HEAD");
@@ -700,10 +697,7 @@ fn waiting() -> House {
 fn stopped_at(house: &House, point: usize, meanwhile: impl FnOnce()) -> std::process::Output {
     let child = house.orch(["merge", "one"]).env("AI_ORCH_CRASH", format!("merge:{point}:stop")).spawn();
     let pid = child.id();
-    let stopped = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
-    };
+    let stopped = || is_stopped(i32::try_from(pid).unwrap());
     crate::house::eventually("it is stopped", stopped);
     meanwhile();
     assert!(std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status().unwrap().success());
@@ -1028,8 +1022,7 @@ fn a_signal_ends_the_test_and_the_merge_goes_on_later() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{signal}: {said}");
         assert!(said.contains("broken off") && said.contains("ai_orch merge --continue"), "{said}");
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pids()[n]));
-        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{signal}: it goes on");
+        assert!(!runs(pids()[n].parse().unwrap()), "{signal}: it goes on");
         let found = Command::new("pgrep").args(["-fx", &sleeper]).output().unwrap();
         assert!(found.stdout.is_empty(), "{signal}: what it started goes on");
         assert_eq!(tip(&house, "main"), before, "{signal}");

@@ -1,6 +1,6 @@
 //! What a worktree has outside of itself is put away before it is removed: once, supervised, on record, and again if that was cut off.
 
-use crate::house::{House, eventually};
+use crate::house::{House, eventually, runs};
 use crate::trust::file;
 use serde_json::Value;
 use std::fs;
@@ -200,8 +200,7 @@ fn whoever_ends_clean_ends_the_teardown_and_the_next_clean_runs_it_again() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{signal}: {said}");
         assert!(said.contains("broken off at one") && said.contains("ai_orch clean one"), "{said}");
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pids()[n]));
-        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{signal}: it goes on");
+        assert!(!runs(pids()[n].parse().unwrap()), "{signal}: it goes on");
         let found = Command::new("pgrep").args(["-fx", "sleep 334"]).output().unwrap();
         assert!(found.stdout.is_empty(), "{signal}: what it started goes on");
         assert!(worktree.join("left.txt").exists());

@@ -364,26 +364,29 @@ fn what_is_there_and_leads_nowhere_is_not_written_over() {
 fn a_branch_that_somebody_makes_at_that_moment_is_theirs() {
     let house = House::new();
     let tip = house.tip("HEAD");
-    // Theirs is about to come: they hold its lock.
-    let lock = house.repo().join(".git/refs/heads/ai_orch/x.lock");
-    fs::create_dir_all(lock.parent().unwrap()).unwrap();
-    let mut held = fs::File::create(&lock).unwrap();
-    let repository = house.repository();
-    let settings = Settings::of(&repository).unwrap();
-    let theirs = std::thread::scope(|scope| {
-        let ours = scope.spawn(|| {
-            let repository = house.repository();
-            register::add(&repository, &house.lock(), &house.path("trees/x"), "ai_orch/x", &tip, &settings)
-        });
-        std::io::Write::write_all(&mut held, format!("{tip}\n").as_bytes()).unwrap();
-        fs::rename(&lock, lock.with_extension("")).unwrap();
+    let git = house.repo().join(".git");
+    let (at, log) = (git.join("refs/heads/ai_orch/x"), git.join("logs/refs/heads/ai_orch/x"));
+    // They have its lock, and wait until we are there as well.
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    let lock = at.with_extension("lock");
+    let held = fs::File::create(&lock).unwrap();
+    std::thread::scope(|scope| {
+        let ours = scope.spawn(|| add(&house, &house.path("trees/x"), "ai_orch/x"));
+        while !log.parent().unwrap().exists() {
+            assert!(!ours.is_finished());
+            std::thread::yield_now();
+        }
+        fs::write(&lock, format!("{tip}\n")).unwrap();
+        fs::write(&log, format!("{} {tip} Them <t@t> 1 +0000\tbranch: Created from main\n", "0".repeat(40)))
+            .unwrap();
+        fs::rename(&lock, &at).unwrap();
         drop(held);
-        ours.join().unwrap()
+        let error = ours.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Branch { .. }), "{error}");
     });
-    // Whoever came first: the branch is there, and nobody has two.
-    if theirs.is_err() {
-        assert!(!house.path("trees/x").exists());
-    }
+    // Ours would be at the same commit: only its log tells whose it is.
     assert_eq!(house.repository().branch("ai_orch/x").unwrap(), Some(tip));
-    drop(repository);
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("Them") && log.lines().count() == 1, "{log}");
+    assert!(!house.path("trees/x").exists() && !git.join("worktrees").exists());
 }
